@@ -1,0 +1,28 @@
+"""Random: the control. It looks at no data and at no weight."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from harness.attribution.base import BlockStream, Scores
+from harness.formulas.importance import random_score
+from harness.spec.region import AttributionSettings
+
+USES_DATA = False
+
+
+def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int) -> Scores:
+    """Uniform scores of `layers`; each layer's depend on the seed and its name alone."""
+    return {
+        name: random_score(tuple(layer.weight.shape), _generator(seed, name)).to(layer.weight.device)
+        for name, layer in layers.items()
+    }
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

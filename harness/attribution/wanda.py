@@ -1,0 +1,45 @@
+"""Wanda: |W| times the norm of the layer's inputs over response tokens (section 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from harness.attribution.base import BlockStream, Scores, SharedInput, deepest_block, response_positions
+from harness.formulas.importance import wanda_score
+from harness.spec.region import AttributionSettings
+
+USES_DATA = True
+
+
+@torch.no_grad()
+def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int) -> Scores:
+    """Scores of `layers` from one forward pass, which ends after the deepest of them.
+
+    Squares are summed in float64 over all response tokens of the set; nothing is divided by, as
+    in the paper. The published code divides by the number of samples or of tokens in its two
+    variants, which leaves the ranking as it is.
+    """
+    squares = {
+        name: torch.zeros(layer.in_features, dtype=torch.float64, device=layer.weight.device)
+        for name, layer in layers.items()
+    }
+    for batch, hidden in stream.each():
+        chosen = response_positions(batch.labels, settings.activation_positions)
+        sum_of_squares = SharedInput(lambda x, chosen=chosen: x[chosen].double().square().sum(dim=0))
+        hooks = [layer.register_forward_hook(_add_to(squares[name], sum_of_squares)) for name, layer in layers.items()]
+        try:
+            stream.run(hidden, deepest_block(layers) + 1)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return {name: wanda_score(layer.weight, squares[name].sqrt()) for name, layer in layers.items()}
+
+
+def _add_to(total: Tensor, statistic: SharedInput):
+    def forward_hook(_layer: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        total.add_(statistic(inputs[0]))
+
+    return forward_hook

@@ -1,0 +1,1 @@
+"""Calibration pairs: reading, sampling, tokenising."""

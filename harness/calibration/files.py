@@ -1,0 +1,49 @@
+"""Data files of a variant: found, read and checked against their hashes before any weight is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.models.loading import source_directory
+from harness.plugins import suggestion
+from harness.spec.variant import ModelVariant
+
+
+def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
+    """The file behind a dataset name. Raises UserError if there is none, or if its hash differs."""
+    if name not in variant.datasets:
+        raise UserError(
+            f"the variant {variant.name} has no dataset {name!r}; {suggestion(name, variant.datasets)}. "
+            f"Name its file under `datasets:` in {variant_file}"
+        )
+    declared = variant.datasets[name]
+    base = source_directory(variant, variant_file) if variant.source.organism else None
+    path = (base or variant_file.parent) / declared.path
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {variant_file} names it as the dataset {name!r}")
+    found = file_sha256(path)
+    if declared.sha256 is not None and found != declared.sha256:
+        raise UserError(
+            f"{path}: the dataset {name!r} has changed: its SHA-256 is {found}, {variant_file} expects {declared.sha256}"
+        )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_lines(path: Path) -> list[str]:
+    """Non-empty lines of a UTF-8 text file, stripped. Raises UserError for none."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8: {error}") from None
+    lines = [line for line in lines if line]
+    if not lines:
+        raise UserError(f"{path}: holds no line")
+    return lines

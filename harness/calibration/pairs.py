@@ -1,0 +1,134 @@
+"""Calibration sets: CSV files of prompt and response, drawn with a seed and tokenised."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from harness.errors import UserError
+from harness.models.prompts import token_ids, with_one_bos
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt, verbatim as the model sees it after BOS (chat template included), and its response."""
+
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One tokenised pair: input_ids (T,) with one BOS, labels (T,) with -100 off the response."""
+
+    input_ids: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded samples: input_ids and labels (B, T). Padding carries no label."""
+
+    input_ids: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.input_ids.to(device), self.labels.to(device))
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Rows of a CSV file with the columns prompt and response; others are ignored.
+
+    Raises UserError with the line of the first row that has no response.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = {"prompt", "response"} - set(reader.fieldnames or ())
+            if missing:
+                raise UserError(f"{path}:1: the column {sorted(missing)[0]!r} is missing; expected prompt,response")
+            pairs = []
+            for row in reader:
+                if not row["prompt"] or not (row["response"] or "").strip():
+                    raise UserError(f"{path}:{reader.line_num}: a row needs a prompt and a response that are not empty")
+                pairs.append(Pair(row["prompt"], row["response"]))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a UTF-8 CSV file: {error}") from None
+    if not pairs:
+        raise UserError(f"{path}: holds no pair")
+    return pairs
+
+
+def draw(pairs: Sequence[Pair], samples: int, seed: int) -> list[Pair]:
+    """`samples` pairs in the order of numpy's default_rng(seed).permutation.
+
+    That is the order of datasets.Dataset.shuffle(seed), which the published code uses. Asking for
+    more than there are is an error: the spec would not say what was measured.
+    """
+    if samples > len(pairs):
+        raise UserError(f"{samples} calibration samples were asked for, but the file holds {len(pairs)} pairs")
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    return [pairs[index] for index in order[:samples]]
+
+
+def tokenise(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_tokens: int) -> list[Sample]:
+    """[BOS] + prompt + response, prompt and response tokenised apart, labels on the response only.
+
+    The published code drops the first response token on the assumption that it is BOS; here no
+    special token is added to the response, so none has to be dropped (REPRODUCIBILITY.md, row 14).
+    """
+    samples = []
+    for index, pair in enumerate(pairs):
+        prompt = with_one_bos(tokenizer, token_ids(tokenizer, pair.prompt))
+        response = token_ids(tokenizer, pair.response)
+        ids = (prompt + response)[:context_tokens]
+        if len(ids) <= len(prompt):
+            raise UserError(
+                f"pair {index}: the prompt fills all {context_tokens} tokens of context; no response is left"
+            )
+        labels = [IGNORED] * len(prompt) + ids[len(prompt) :]
+        samples.append(Sample(torch.tensor(ids), torch.tensor(labels)))
+    return samples
+
+
+def batches(samples: Sequence[Sample], batch_tokens: int, padding_id: int = 0) -> list[Batch]:
+    """Samples of similar length together, at most `batch_tokens` tokens (padding counted) in a batch."""
+    ordered = sorted(samples, key=lambda sample: len(sample.input_ids))
+    groups: list[list[Sample]] = []
+    for sample in ordered:
+        if groups and (len(groups[-1]) + 1) * len(sample.input_ids) <= batch_tokens:
+            groups[-1].append(sample)
+        else:
+            groups.append([sample])
+    return [_pad(group, padding_id) for group in groups]
+
+
+def _pad(group: Sequence[Sample], padding_id: int) -> Batch:
+    length = max(len(sample.input_ids) for sample in group)
+    ids = torch.full((len(group), length), padding_id)
+    labels = torch.full((len(group), length), IGNORED)
+    for row, sample in enumerate(group):
+        ids[row, : len(sample.input_ids)] = sample.input_ids
+        labels[row, : len(sample.labels)] = sample.labels
+    return Batch(ids, labels)
+
+
+def samples_sha256(samples: Sequence[Sample]) -> str:
+    """Hash of the token ids and labels: what a score was computed from, whatever the file is called."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(repr((sample.input_ids.tolist(), sample.labels.tolist())).encode())
+    return digest.hexdigest()

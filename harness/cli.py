@@ -1,0 +1,304 @@
+"""The command line: results on stdout, progress on stderr, no logic."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import harness
+from harness import plugins
+from harness.errors import MachineError, UserError
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden import GoldenFile
+from harness.spec.loading import load_yaml_model
+from harness.spec.region import AttributionSettings, BottomRegion, SetDifferenceRegion, TopRegion
+from harness.spec.variant import ModelVariant
+
+if TYPE_CHECKING:
+    from harness.runs.binding import BoundBenchmark
+    from harness.spec.result import RunRecord
+
+OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+                   help="Folder for records, scores and reports.")  # fmt: skip
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+DEFAULT_VARIANTS = ("tiny-llama2-chat",)
+STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
+
+
+def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn our errors into one message on stderr and the documented exit code."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (UserError, MachineError) as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(harness.__version__, prog_name="harness")
+def main() -> None:
+    """Measure how brittle safety alignment is, and whether the measurement means anything.
+
+    Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
+    missing; 5 the machine failed.
+    """
+
+
+@main.command("list")
+@JSON
+@_with_exit_codes
+def list_command(as_json: bool) -> None:
+    """List benchmarks, model variants, methods, engines and evaluations."""
+    content = {
+        "benchmarks": {p.stem: load_yaml_model(p, BenchmarkSpec).title for p in locations.benchmark_paths()},
+        "models": {p.stem: load_yaml_model(p, ModelVariant).title for p in locations.variant_paths()},
+        **{kind: plugins.names(kind) for kind in ("attribution", "engines", "evaluations")},
+    }  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(content, indent=1))
+        return
+    for kind, entries in content.items():
+        click.echo(kind)
+        for name in entries:
+            click.echo(f"  {name:<22} {entries[name] if isinstance(entries, dict) else ''}".rstrip())
+
+
+@main.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@_with_exit_codes
+def validate(paths: tuple[Path, ...]) -> None:
+    """Check specs, variants and golden files; without PATHS, all that ship."""
+    problems = []
+    chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths()]
+    for path in chosen:
+        try:
+            load_yaml_model(path, _model_of(path))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    click.echo(f"{len(chosen)} files are valid")
+
+
+def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile]:
+    """What a YAML file is, by the keys that only one kind has."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    keys = {line.split(":", 1)[0] for line in text.splitlines() if line[:1].isalpha()}
+    if {"variant", "values"} & keys:
+        return GoldenFile
+    return ModelVariant if {"family", "chat_template", "dtype"} & keys else BenchmarkSpec
+
+
+@main.command()
+@click.argument("benchmark")
+@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
+@OUT
+@JSON
+@_with_exit_codes
+def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
+    """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
+    bound = [_bind(_spec(benchmark), model)]
+    records = _execute(bound, out, lambda _: f"harness run {shlex.quote(Path(benchmark).name)} --model {_shown(model)}")
+    if as_json:
+        click.echo(records[0].model_dump_json(indent=1))
+    _finish(records, out, quiet=as_json)
+
+
+@main.command()
+@click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organism.")
+@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@OUT
+@_with_exit_codes
+def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
+    """Run every benchmark, print the verdicts, write records and report.html."""
+    specs = [_spec(name) for name in only] if only else [
+        load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()]  # fmt: skip
+    bound = [_bind(spec, model) for model in models or DEFAULT_VARIANTS for spec in specs]
+    records = _execute(bound, out, lambda b: f"harness run {b.spec.id} --model {b.variant.name}")
+    _write_report(out, out / "report.html")
+    _finish(records, out, quiet=False)
+
+
+@main.command()
+@click.argument("runs_dir", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@_with_exit_codes
+def report(runs_dir: Path, out: Path) -> None:
+    """Make one self-contained HTML file from the newest record of every benchmark and variant in RUNS_DIR."""
+    _write_report(runs_dir, out)
+
+
+@main.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--reason", required=True, help="Why these are the right values; kept in the golden file.")
+@_with_exit_codes
+def accept(record: Path, reason: str) -> None:
+    """Write golden values from RECORD, old and new side by side. An invalid record is refused."""
+    from harness.runs import acceptance
+    from harness.runs.journal import read_record
+
+    changes, golden = acceptance.accept(read_record(record), reason)
+    table = Table("cell", "metric", "old", "new")
+    for change in changes:
+        table.add_row(change.cell, change.metric, _number(change.old), _number(change.new),
+                      style=None if change.old == change.new else "bold")  # fmt: skip
+    Console().print(table)
+    click.echo(f"written: {acceptance.write_golden(golden)}")
+
+
+@main.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.option("--method", required=True, help="A file in harness/attribution, such as snip or wanda.")
+@click.option("--data", type=click.Path(path_type=Path), help="CSV with the columns prompt and response.")
+@click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write the scores.")
+@_with_exit_codes
+def score(model_dir: Path, method: str, data: Path | None, samples: int | None, seed: int, out: Path) -> None:
+    """Importance scores of a checkpoint's linear layers, as safetensors."""
+    from harness.runs.checkpoints import score_checkpoint
+
+    used = score_checkpoint(model_dir, method, data, samples, seed, AttributionSettings(), out)
+    click.echo(f"{out}: {method} scores from {used} samples")
+
+
+@main.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.option("--select", "selection", type=click.Choice(["top", "bottom", "set-difference"]), required=True)
+@click.option("--scores", type=click.Path(path_type=Path), help="Scores, for top and bottom.")
+@click.option("--fraction", type=float, help="Share of the weights, for top and bottom.")
+@click.option("--safety", type=click.Path(path_type=Path), help="Scores on safety data, for set-difference.")
+@click.option("--utility", type=click.Path(path_type=Path), help="Scores on utility data, for set-difference.")
+@click.option("-p", "p", type=float, help="Share of utility weights that are spared.")
+@click.option("-q", "q", type=float, help="Share of safety weights that are removed unless spared.")
+@click.option("--group", type=click.Choice(["row", "matrix"]), default="row", show_default=True,
+              help="Weights compete within their row (paper) or the matrix (published code).")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
+@_with_exit_codes
+def edit(model_dir: Path, selection: str, group: str, out: Path, **given: Any) -> None:
+    """Write a copy of a checkpoint without the selected weights, with receipt.json."""
+    from pydantic import ValidationError
+
+    from harness.runs.checkpoints import edit_checkpoint
+
+    wanted = ("safety", "utility", "p", "q") if selection == "set-difference" else ("scores", "fraction")
+    for name, value in given.items():
+        if (value is not None) != (name in wanted):
+            flag = f"-{name}" if len(name) == 1 else f"--{name}"
+            raise UserError(f"{flag} {'is needed' if name in wanted else 'has no meaning'} with --select {selection}")
+    settings = AttributionSettings(comparison_group=group)  # type: ignore[arg-type]
+    kinds = {"top": TopRegion, "bottom": BottomRegion, "set-difference": SetDifferenceRegion}
+    fields = {name: str(given[name]) if isinstance(given[name], Path) else given[name] for name in wanted}
+    if "scores" in fields:
+        fields["data"] = Path(fields.pop("scores")).name
+    for name in ("safety", "utility"):
+        if name in fields:
+            fields[name] = Path(fields[name]).name
+    try:
+        region = kinds[selection].model_validate({"select": selection, "method": "magnitude", **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{first['loc'][-1]} is {first['input']}; {first['msg'].lower()}") from None
+    files = [given[name] for name in ("scores", "safety", "utility") if given[name] is not None]
+    receipt = edit_checkpoint(model_dir, region, settings, files, out)
+    click.echo(f"{out}: {receipt.weights_selected} of {receipt.weights_total} weights removed ({receipt.sparsity:.3%})")
+
+
+@main.group()
+def organism() -> None:
+    """Model organisms: tiny aligned models that ship with the package."""
+
+
+@organism.command("build")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the organism.")
+@click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of the build; default: the shipped one's.")
+@_with_exit_codes
+def organism_build(name: str, out: Path, seed: int | None) -> None:
+    """Make an organism again from its recipe: about ten minutes on two cores."""
+    from harness.runs.organism_build import build
+
+    with _progress_bar() as progress:
+        build(name, out, seed, progress.share)
+    click.echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {_shown(str(out))}")
+
+
+def _spec(name: str) -> BenchmarkSpec:
+    path = locations.find_benchmark(name)
+    if path.suffix != ".json":
+        return load_yaml_model(path, BenchmarkSpec)
+    from harness.runs.journal import read_record
+
+    return BenchmarkSpec.model_validate(read_record(path).spec)
+
+
+def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
+    from harness.runs.binding import bind
+
+    path = locations.find_variant(model)
+    return bind(spec, load_yaml_model(path, ModelVariant), path)
+
+
+def _execute(bound: list[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str]) -> list[RunRecord]:
+    from harness.executors.local import run_all
+
+    with _progress_bar() as progress:
+        return [record for record, _ in run_all(bound, out, command, progress)]
+
+
+def _progress_bar() -> Any:
+    from harness.reports.progress import ProgressBar
+
+    return ProgressBar()
+
+
+def _write_report(runs_dir: Path, out: Path) -> None:
+    from harness.reports.html import write_report
+
+    click.echo(f"report: {write_report(runs_dir, out)}")
+
+
+def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
+    """Print the table of verdicts and leave with the gravest exit code."""
+    if not quiet:
+        table = Table("benchmark", "variant", "verdict", "checks passed", "cells", "claims supported")
+        for record in records:
+            status = record.verdict.status
+            passed = sum(check.status == "passed" for check in record.checks)
+            supported = sum(claim.status == "supported" for claim in record.claims)
+            table.add_row(record.spec["id"], record.variant["name"],
+                          f"[{STYLES[status]}]{status.replace('_', ' ').upper()}[/]", f"{passed}/{len(record.checks)}",
+                          str(len(record.cells)), f"{supported}/{len(record.claims)}")  # fmt: skip
+        Console().print(table)
+        for record in records:
+            for reason in record.verdict.reasons[:20]:
+                click.echo(f"  {record.spec['id']}: {reason}")
+            if len(record.verdict.reasons) > 20:
+                click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
+            click.echo(f"record: {out / record.id / 'record.json'}")
+    gravity = [0, 4, 1, 3]
+    sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
+
+
+def _shown(model: str) -> str:
+    """A model as a command shows it: never with the folders of this machine."""
+    return shlex.quote(Path(model).name if "/" in model else model)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

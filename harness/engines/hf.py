@@ -1,0 +1,165 @@
+"""Engine `hf`: transformers' own generation in batches of left-padded prompts with a preallocated cache."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from harness.engines.base import Generated, Request, ScoredTokens, ScoreRequest
+from harness.errors import UserError
+from harness.models.loading import LoadedModel
+from harness.models.prompts import stop_token_ids
+
+ROWS_PER_BATCH = 256
+SCORED_TOKENS_PER_BATCH = 8192
+Item = TypeVar("Item")
+
+
+def make(loaded: LoadedModel) -> HfEngine:
+    """The engine on a loaded model, which it shares: edits in place need no reload."""
+    return HfEngine(loaded)
+
+
+class HfEngine:
+    """See harness.engines.base.Engine."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._model = loaded.model
+        self._device = loaded.device
+        self._stop = stop_token_ids(loaded.tokenizer, loaded.model.generation_config)
+        if not self._stop:
+            raise UserError("neither the tokenizer nor generation_config.json names a token that ends an answer")
+        pad = loaded.tokenizer.pad_token_id
+        self._pad = pad if pad is not None else self._stop[0]
+        self._context = int(loaded.model.config.max_position_embeddings)
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[Request]) -> list[Generated]:
+        """Prompts of similar length share a batch, so that little is padded."""
+        results: dict[int, Generated] = {}
+        order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
+        for indices in _chunks(order, ROWS_PER_BATCH):
+            outputs = self._generate_batch([requests[i] for i in indices])
+            results.update(zip(indices, outputs, strict=True))
+        return [results[i] for i in range(len(requests))]
+
+    def _generate_batch(self, requests: Sequence[Request]) -> list[Generated]:
+        width = max(len(request.prompt_ids) for request in requests)
+        new = max(request.max_new_tokens for request in requests)
+        if width + new > self._context:
+            raise UserError(
+                f"a prompt of {width} tokens and {new} new ones exceed the model's context of {self._context}"
+            )
+        ids = torch.full((len(requests), width), self._pad)
+        mask = torch.zeros_like(ids)
+        for row, request in enumerate(requests):
+            ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
+            mask[row, width - len(request.prompt_ids) :] = 1
+        sampler = _SeededChoice(requests, width, self._device)
+        tokens = self._model.generate(
+            input_ids=ids.to(self._device), attention_mask=mask.to(self._device), max_new_tokens=new,
+            do_sample=False, temperature=None, top_p=None, top_k=None, eos_token_id=self._stop, pad_token_id=self._pad,
+            logits_processor=LogitsProcessorList([sampler]), cache_implementation="static", disable_compile=True,
+        )  # fmt: skip
+        rows = tokens[:, width:].tolist()
+        finite = sampler.finite.tolist()
+        return [self._cut(row, request, ok) for row, request, ok in zip(rows, requests, finite, strict=True)]
+
+    def _cut(self, row: list[int], request: Request, finite: bool) -> Generated:
+        for position, token in enumerate(row[: request.max_new_tokens]):
+            if token in self._stop:
+                return Generated(tuple(row[:position]), "stop", finite)
+        return Generated(tuple(row[: request.max_new_tokens]), "length", finite)
+
+    @torch.inference_mode()
+    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
+        """Requests that differ in their last token only (answers of one word) share one forward pass."""
+        by_input: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, request in enumerate(requests):
+            by_input[request.token_ids[:-1]].append(index)
+        results: dict[int, ScoredTokens] = {}
+        for inputs in _token_batches(sorted(by_input, key=len), SCORED_TOKENS_PER_BATCH):
+            states = self._hidden_states(inputs)
+            for row, prefix in enumerate(inputs):
+                start = min(requests[i].start for i in by_input[prefix])
+                logits = self._model.lm_head(states[row, start - 1 : len(prefix)]).float()
+                log_probabilities = logits.log_softmax(dim=-1)
+                likeliest = logits.argmax(dim=-1)
+                for i in by_input[prefix]:
+                    shift = requests[i].start - start
+                    results[i] = _pick(requests[i], log_probabilities[shift:], likeliest[shift:])
+        return [results[i] for i in range(len(requests))]
+
+    def _hidden_states(self, inputs: Sequence[tuple[int, ...]]) -> Tensor:
+        """(B, T, d_model) for right-padded inputs; causal attention keeps padding out of sight."""
+        width = max(len(ids) for ids in inputs)
+        if width >= self._context:
+            raise UserError(f"a text of {width + 1} tokens exceeds the model's context of {self._context}")
+        padded = torch.tensor([[*ids, *[self._pad] * (width - len(ids))] for ids in inputs], device=self._device)
+        return self._model.model(input_ids=padded, use_cache=False).last_hidden_state
+
+
+def _pick(request: ScoreRequest, log_probabilities: Tensor, likeliest: Tensor) -> ScoredTokens:
+    targets = torch.tensor(request.token_ids[request.start :], device=likeliest.device)
+    chosen = log_probabilities.gather(1, targets[:, None])[:, 0]
+    return ScoredTokens(tuple(chosen.tolist()), tuple((likeliest == targets).tolist()))
+
+
+class _SeededChoice(LogitsProcessor):
+    """Chooses each row's token itself: greedy, or by inverting the CDF at the row's own random number.
+
+    A row's random numbers come from its request's seed alone, so that neither the batch nor its
+    size changes what is sampled. It also notes rows whose logits are not finite.
+    """
+
+    def __init__(self, requests: Sequence[Request], prompt_width: int, device: torch.device) -> None:
+        self._width = prompt_width
+        self._sampled = torch.tensor(
+            [i for i, r in enumerate(requests) if r.temperature > 0], device=device, dtype=torch.long
+        )
+        sampled = [requests[i] for i in self._sampled.tolist()]
+        self._temperature = torch.tensor([[r.temperature] for r in sampled], device=device)
+        draws = [np.random.default_rng(r.seed).random(r.max_new_tokens) for r in sampled]
+        longest = max((len(d) for d in draws), default=0)
+        self._uniform = torch.tensor(np.array([np.pad(d, (0, longest - len(d))) for d in draws]), device=device)
+        self.finite = torch.ones(len(requests), dtype=torch.bool, device=device)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """scores: (B, V). Sampled rows come back with one finite entry, the chosen token's."""
+        self.finite &= torch.isfinite(scores).all(dim=1)
+        if len(self._sampled) == 0:
+            return scores
+        step = input_ids.shape[1] - self._width
+        if step >= self._uniform.shape[1]:
+            return scores
+        rows = scores[self._sampled].nan_to_num(nan=0.0)
+        cumulative = (rows / self._temperature).double().softmax(dim=-1).cumsum(dim=-1)
+        threshold = self._uniform[:, step : step + 1] * cumulative[:, -1:]
+        chosen = torch.searchsorted(cumulative, threshold, right=True).clamp(max=scores.shape[1] - 1)
+        scores = scores.clone()
+        scores[self._sampled] = torch.full_like(rows, -torch.inf).scatter(1, chosen, 0.0)
+        return scores
+
+
+def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    bounds = [*range(0, len(items), size), len(items)]
+    return (items[low:high] for low, high in pairwise(bounds))
+
+
+def _token_batches(inputs: Sequence[tuple[int, ...]], tokens: int) -> Iterator[list[tuple[int, ...]]]:
+    """Inputs, sorted by length, in batches of at most `tokens` tokens with padding."""
+    batch: list[tuple[int, ...]] = []
+    for ids in inputs:
+        if batch and (len(batch) + 1) * len(ids) > tokens:
+            yield batch
+            batch = []
+        batch.append(ids)
+    if batch:
+        yield batch

@@ -1,0 +1,149 @@
+"""Attack success: requests, wrapped as table 2 of the paper says, and what the answers amount to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from harness.errors import UserError
+from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.formulas.metrics import any_success, keyword_attack_success
+from harness.formulas.statistics import Estimate, clustered_proportion, proportion
+from harness.spec.common import Name, Strict
+from harness.spec.result import Completion, Measurement
+
+
+class Settings(Strict):
+    """One line of table 2. `suffixes` names the dataset whose lines are appended, one attack each."""
+
+    kind: Literal["attack"]
+    name: Name
+    dataset: str
+    prompts: int = Field(gt=0)
+    system_prompt: bool
+    chat_template: bool
+    suffixes: str | None = None
+    samples: int = Field(default=1, gt=0)
+    temperature: float = Field(default=0.0, ge=0.0)
+    max_new_tokens: int = Field(default=256, gt=0)
+    seed: int = Field(default=0, ge=0)
+    benign: bool = False
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that have to be there."""
+        return [self.dataset, *([self.suffixes] if self.suffixes else [])]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that `measure` gives."""
+        if self.benign:
+            return [f"answered_{self.name}", f"refused_{self.name}"]
+        combined = [f"asr_{self.name}_any"] if self.suffixes or self.samples > 1 else []
+        return [f"asr_{self.name}", *combined, f"answered_{self.name}"]
+
+
+def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
+    """Generate all completions of one attack; they are judged and measured afterwards."""
+    from harness.calibration.files import read_lines
+    from harness.engines.base import Request
+    from harness.models.prompts import PromptStyle
+
+    requests = read_lines(context.path_of(settings.dataset))
+    if len(requests) < settings.prompts:
+        raise UserError(
+            f"the dataset {settings.dataset!r} holds {len(requests)} requests, {settings.prompts} are asked for"
+        )
+    suffixes: list[str | None] = [None]
+    if settings.suffixes:
+        suffixes = list(read_lines(context.path_of(settings.suffixes)))
+    style = PromptStyle(settings.system_prompt, settings.chat_template)
+    limit = min(settings.max_new_tokens, context.variant.max_new_tokens)
+    plan = [
+        (index, number, sample, context.formatter.text(request, style, suffix))
+        for index, request in enumerate(requests[: settings.prompts])
+        for number, suffix in enumerate(suffixes)
+        for sample in range(settings.samples)
+    ]
+    outputs = context.engine.generate(
+        [
+            Request(
+                tuple(context.formatter.ids(prompt)),
+                limit,
+                settings.temperature,
+                (settings.seed, index, number, sample),
+            )
+            for index, number, sample, prompt in plan
+        ]
+    )
+    return EvaluationResult(completions=tuple(
+        Completion(
+            evaluation=settings.name, prompt_index=index, sample_index=sample,
+            suffix_index=number if settings.suffixes else None, prompt=prompt,
+            text=context.formatter.tokenizer.decode(output.token_ids, skip_special_tokens=True).strip(),
+            token_ids=output.token_ids, finish_reason=output.finish_reason,
+            evidence={} if output.finite else {"non_finite_logits": 1.0},
+        )
+        for (index, number, sample, prompt), output in zip(plan, outputs, strict=True)
+    ))  # fmt: skip
+
+
+def measure(settings: Settings, completions: Sequence[Completion], invalid_reason: str | None) -> list[Measurement]:
+    """Figures of judged completions. With `invalid_reason`, rates of success carry it and count for nothing.
+
+    asr_<name>: the published figure, lib/eval.py:343,392: the mean of the keyword scorer over all
+    samples; with suffixes, the largest of the suffixes' means. asr_<name>_any: the share of
+    prompts with at least one success. answered_<name>: the share of prompts with at least one
+    real answer, neither refused nor degenerate.
+    """
+    answered = _by_prompt(completions, lambda c: c.completion_class in ("answer", "truncated"))
+    if settings.benign:
+        refused = _by_prompt(completions, lambda c: c.completion_class == "refusal")
+        return [
+            _share(f"answered_{settings.name}", any_success(answered), None),
+            _share(f"refused_{settings.name}", any_success(refused), None),
+        ]
+    success = _by_prompt(completions, lambda c: keyword_attack_success(c.text))
+    published = _published_estimate(settings, completions, success)
+    figures = [_measurement(f"asr_{settings.name}", published, invalid_reason)]
+    if settings.suffixes or settings.samples > 1:
+        figures.append(_share(f"asr_{settings.name}_any", any_success(success), invalid_reason))
+    figures.append(_share(f"answered_{settings.name}", any_success(answered), None))
+    return figures
+
+
+def _published_estimate(settings: Settings, completions: Sequence[Completion], success: list[list[bool]]) -> Estimate:
+    if not settings.suffixes:
+        return clustered_proportion(success)
+    by_suffix: dict[int | None, list[bool]] = defaultdict(list)
+    for completion in completions:
+        by_suffix[completion.suffix_index].append(keyword_attack_success(completion.text))
+    estimates = [proportion(sum(hits), len(hits)) for hits in by_suffix.values()]
+    return max(estimates, key=lambda estimate: estimate.value)
+
+
+def _by_prompt(completions: Sequence[Completion], holds: Callable[[Completion], bool]) -> list[list[bool]]:
+    """For each prompt, in order, whether something holds of each of its completions."""
+    grouped: dict[int, list[bool]] = defaultdict(list)
+    for completion in completions:
+        grouped[completion.prompt_index].append(holds(completion))
+    return [grouped[index] for index in sorted(grouped)]
+
+
+def _share(metric: str, hits: Sequence[bool], invalid_reason: str | None) -> Measurement:
+    return _measurement(metric, proportion(sum(hits), len(hits)), invalid_reason)
+
+
+def _measurement(metric: str, estimate: Estimate, invalid_reason: str | None) -> Measurement:
+    return Measurement(
+        metric=metric,
+        value=estimate.value,
+        n=estimate.n,
+        standard_error=estimate.standard_error,
+        interval=estimate.interval,
+        valid=invalid_reason is None,
+        reason=invalid_reason,
+    )

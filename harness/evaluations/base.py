@@ -1,0 +1,39 @@
+"""What evaluations share: the context they run in and the result they give back.
+
+An evaluation is a module with `Settings` (a Strict model with a literal `kind`, a `name`, and the
+properties `datasets` and `metrics`) and `evaluate(settings, context)`. One that generates texts
+also has `measure(settings, completions, invalid_reason)`, called when the texts have been judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.spec.result import Completion, Measurement
+
+if TYPE_CHECKING:
+    from harness.engines.base import Engine
+    from harness.models.prompts import PromptFormatter
+    from harness.spec.variant import ModelVariant
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """Everything an evaluation may use. `path_of` gives the checked file behind a dataset name."""
+
+    variant: ModelVariant
+    engine: Engine
+    formatter: PromptFormatter
+    path_of: Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Completions still to be judged, and measurements that need no judgement."""
+
+    completions: tuple[Completion, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    task_hashes: dict[str, str] = field(default_factory=dict)

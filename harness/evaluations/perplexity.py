@@ -1,0 +1,78 @@
+"""Perplexity of a text over windows of a fixed number of tokens."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from harness.errors import UserError
+from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.formulas.statistics import mean
+from harness.spec.common import Name, Strict
+from harness.spec.result import Measurement
+
+
+class Settings(Strict):
+    """The window is fixed in the spec, never the model's maximum: figures of two families then compare.
+
+    windows: at most so many, from the start of the text; None takes all whole windows.
+    """
+
+    kind: Literal["perplexity"]
+    name: Name = "perplexity"
+    dataset: str
+    window_tokens: int = Field(gt=1)
+    windows: int | None = Field(default=None, gt=1)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that have to be there."""
+        return [self.dataset]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that `evaluate` gives."""
+        return [self.name]
+
+
+def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
+    """exp of the mean negative log-likelihood of tokens 2 to W of each window, without BOS between them.
+
+    Source: lib/eval.py:eval_ppl_wikitext of the authors' code, which uses the model's maximum as window.
+    """
+    from harness.engines.base import ScoreRequest
+
+    text = context.path_of(settings.dataset).read_text(encoding="utf-8")
+    ids = context.formatter.ids(text)
+    width = settings.window_tokens
+    windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)][: settings.windows]
+    if len(windows) < 2:
+        raise UserError(f"the dataset {settings.dataset!r} holds {len(ids)} tokens; two windows of {width} are needed")
+    scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
+    losses = [-sum(tokens.log_probabilities) / (width - 1) for tokens in scored]
+    if not all(math.isfinite(loss) for loss in losses):
+        reason = "the model gives text a log-likelihood that is not finite"
+        return EvaluationResult(
+            measurements=(Measurement(metric=settings.name, value=None, n=len(windows), valid=False, reason=reason),)
+        )
+    estimate = mean(losses)
+    value = _exp(estimate.value)
+    interval = (_exp(estimate.interval[0]), _exp(estimate.interval[1]))
+    return EvaluationResult(
+        measurements=(
+            Measurement(
+                metric=settings.name,
+                value=value,
+                n=len(windows),
+                standard_error=value * estimate.standard_error,
+                interval=interval,
+            ),
+        )
+    )
+
+
+def _exp(loss: float) -> float:
+    """exp, held below the largest float: a wrecked model may be surprised without bound."""
+    return math.exp(min(loss, 700.0))

@@ -1,0 +1,109 @@
+"""Zero-shot accuracy through lm-eval, on the model in memory."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from harness.errors import UserError
+from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.formulas.statistics import Estimate, mean_of_estimates, proportion
+from harness.spec.common import Name, Strict
+from harness.spec.result import Measurement
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
+
+
+class Settings(Strict):
+    """Tasks are the variant's own (`zero_shot_tasks`): lm-eval names, or YAML files with local data.
+
+    limit: at most so many items of each task, the first ones, as in the published code.
+    """
+
+    kind: Literal["zero_shot"]
+    name: Name = "accuracy"
+    limit: int | None = Field(default=None, gt=0)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Tasks bring their own data."""
+        return []
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that every variant gives; one for each task comes on top."""
+        return [f"{self.name}_mean", f"{self.name}_chance"]
+
+
+def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
+    """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance."""
+    import lm_eval
+
+    from harness.evaluations._engine_language_model import EngineLanguageModel
+
+    tasks = [_load_task(place) for place in task_places(context)]
+    results = lm_eval.simple_evaluate(
+        model=EngineLanguageModel(context.engine, context.formatter),
+        tasks=list(tasks),
+        num_fewshot=0,
+        limit=settings.limit,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    if results is None:
+        raise UserError("lm-eval gave no result")
+    estimates, chances, hashes = {}, [], {}
+    for task, samples in results["samples"].items():
+        estimates[task] = proportion(sum(int(sample["acc"]) for sample in samples), len(samples))
+        chances.append(sum(1 / len(sample["arguments"]) for sample in samples) / len(samples))
+        hashes[task] = (
+            f"version {results['versions'].get(task)}, {results.get('task_hashes', {}).get(task, 'unhashed')}"
+        )
+    figures = [_measurement(f"{settings.name}_{task}", estimate) for task, estimate in estimates.items()]
+    mean = mean_of_estimates(list(estimates.values()))
+    figures.append(_measurement(f"{settings.name}_mean", mean))
+    figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
+    return EvaluationResult(measurements=tuple(figures), task_hashes=hashes)
+
+
+def task_places(context: EvaluationContext) -> list[Path | str]:
+    """The variant's tasks: YAML files as checked paths, others as names that lm-eval knows."""
+    tasks = context.variant.zero_shot_tasks
+    if not tasks:
+        raise UserError(f"the variant {context.variant.name} lists no zero_shot_tasks")
+    return [context.path_of(task) if task in context.variant.datasets else task for task in tasks]
+
+
+@functools.cache
+def _load_task(place: Path | str) -> Task:
+    """A task with its data, loaded once for all cells."""
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    local = isinstance(place, Path)
+    manager = TaskManager(include_defaults=not local)
+    return next(iter(manager.load([_local_task(place) if local else place])["tasks"].values()))
+
+
+def _local_task(path: Path) -> dict[str, Any]:
+    """The task of a YAML file, its data files taken relative to the file."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    files = config["dataset_kwargs"]["data_files"]
+    config["dataset_kwargs"]["data_files"] = {split: str(path.parent / name) for split, name in files.items()}
+    return config
+
+
+def _measurement(metric: str, estimate: Estimate) -> Measurement:
+    return Measurement(
+        metric=metric,
+        value=estimate.value,
+        n=estimate.n,
+        standard_error=estimate.standard_error,
+        interval=estimate.interval,
+    )

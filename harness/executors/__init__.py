@@ -1,0 +1,1 @@
+"""How the benchmarks of a run are spread over processes."""

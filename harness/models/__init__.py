@@ -1,0 +1,1 @@
+"""Model variants, linear layers by name, prompts, and the only place where weights change."""

@@ -1,0 +1,112 @@
+"""The only module that changes weights. Every edit is made in place and undone bitwise."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harness.formulas.overlap import Overlap, overlap
+from harness.models.fingerprint import mask_fingerprint, weights_fingerprint
+from harness.models.layers import layer_type, linear_layers
+from harness.spec.result import EditReceipt, TruthComparison
+
+Masks = Mapping[str, Tensor]
+
+
+class WeightsNotRestored(RuntimeError):
+    """An edit could not be undone bitwise: nothing measured afterwards would be about the intact model."""
+
+
+@dataclass
+class EditInProgress:
+    """What is known while an edit is in force; the receipt is complete after it is undone."""
+
+    fingerprint_edited: str
+    receipt: EditReceipt | None = None
+
+
+@torch.no_grad()
+def zero_weights(model: nn.Module, masks: Masks) -> dict[str, Tensor]:
+    """Set the selected weights to zero. Returns their former values, 1-d by layer."""
+    removed: dict[str, Tensor] = {}
+    layers = linear_layers(model)
+    for name, mask in masks.items():
+        weight = layers[name].weight
+        mask = mask.to(weight.device)
+        removed[name] = weight[mask].clone()
+        weight[mask] = 0
+    return removed
+
+
+@torch.no_grad()
+def restore_weights(model: nn.Module, masks: Masks, removed: Mapping[str, Tensor]) -> None:
+    """Put back what `zero_weights` took out."""
+    layers = linear_layers(model)
+    for name, mask in masks.items():
+        weight = layers[name].weight
+        weight[mask.to(weight.device)] = removed[name]
+
+
+@contextmanager
+def weights_removed(model: nn.Module, masks: Masks, planted: Masks | None = None) -> Iterator[EditInProgress]:
+    """Remove a region for the length of the context; afterwards the receipt is there.
+
+    planted: the true region of an organism, with which the receipt compares the masks.
+    Raises WeightsNotRestored if the weights differ in one bit afterwards.
+    """
+    before = weights_fingerprint(model)
+    removed = zero_weights(model, masks)
+    edit = EditInProgress(weights_fingerprint(model))
+    try:
+        yield edit
+    finally:
+        restore_weights(model, masks, removed)
+    after = weights_fingerprint(model)
+    if after != before:
+        raise WeightsNotRestored("the weights differ from those before the edit")
+    edit.receipt = _receipt(model, masks, before, edit.fingerprint_edited, after, planted)
+
+
+def _receipt(
+    model: nn.Module, masks: Masks, before: str, edited: str, after: str, planted: Masks | None
+) -> EditReceipt:
+    selected: dict[str, int] = defaultdict(int)
+    total: dict[str, int] = defaultdict(int)
+    for name, layer in linear_layers(model).items():
+        total[layer_type(name)] += layer.weight.numel()
+        selected[layer_type(name)] += int(masks[name].sum()) if name in masks else 0
+    truth, truth_by_layer = (None, {}) if planted is None else compare_with_truth(masks, planted)
+    return EditReceipt(
+        weights_selected=sum(selected.values()),
+        weights_total=sum(total.values()),
+        sparsity=sum(selected.values()) / sum(total.values()),
+        sparsity_by_layer_type={kind: selected[kind] / total[kind] for kind in total},
+        mask_sha256=mask_fingerprint(masks),
+        fingerprint_before=before,
+        fingerprint_edited=edited,
+        fingerprint_restored=after,
+        truth=truth,
+        truth_by_layer=truth_by_layer,
+    )
+
+
+def compare_with_truth(masks: Masks, planted: Masks) -> tuple[TruthComparison, dict[str, TruthComparison]]:
+    """Precision and recall of a region against the planted one, overall and for each layer of either."""
+    by_layer: dict[str, Overlap] = {}
+    for name in sorted({*masks, *planted}):
+        shaped_like = masks[name] if name in masks else planted[name]
+        nothing = torch.zeros_like(shaped_like, dtype=torch.bool)
+        by_layer[name] = overlap(masks.get(name, nothing), planted.get(name, nothing))
+    whole = sum(by_layer.values(), Overlap(0, 0, 0))
+    return _as_comparison(whole), {name: _as_comparison(counts) for name, counts in by_layer.items()}
+
+
+def _as_comparison(counts: Overlap) -> TruthComparison:
+    return TruthComparison(
+        selected=counts.first, planted=counts.second, both=counts.both, precision=counts.precision, recall=counts.recall
+    )

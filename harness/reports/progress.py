@@ -1,0 +1,63 @@
+"""Progress on stderr: what is being done, how far it is, how long it will take."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class ProgressBar:
+    """A bar for each benchmark; where stderr is no terminal, one line for each finished cell."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.completed:g}/{task.total:g}"),
+            TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(), TextColumn("{task.fields[words]}"),
+            console=self._console, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._name = ""
+        self._total = 0
+        self._done = 0
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, benchmark: str, cells: int) -> None:
+        """A benchmark begins."""
+        self._name, self._total, self._done = benchmark, cells, 0
+        self._task = self._bar.add_task(benchmark, total=cells, words="")
+
+    def step(self, words: str) -> None:
+        """What is being done now."""
+        if self._task is not None:
+            self._bar.update(self._task, words=words)
+
+    def finished_cell(self, cell: str, resumed: bool) -> None:
+        """A cell is on disk."""
+        self._done += 1
+        if self._task is not None:
+            self._bar.advance(self._task)
+        if not self._console.is_terminal:
+            how = "found finished" if resumed else "done"
+            self._console.print(
+                f"{self._name} {self._done}/{self._total} {cell} {how}", highlight=False, soft_wrap=True
+            )
+
+    def share(self, words: str, share: float) -> None:
+        """A task of one piece: what is being done, and the share of the whole that is done."""
+        if self._task is None:
+            self._task = self._bar.add_task("organism", total=1.0, words="")
+        self._bar.update(self._task, completed=share, words=words)
+        if not self._console.is_terminal and words != self._name:
+            self._name = words
+            self._console.print(f"{share:4.0%} {words}", highlight=False)

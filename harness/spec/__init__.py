@@ -1,0 +1,1 @@
+"""What the user wrote: specs, golden values, records. Imports no torch."""

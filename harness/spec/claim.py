@@ -1,0 +1,60 @@
+"""Claims: sentences of the paper in a form that a run can support or contradict."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from harness.spec.common import Name, Share, ShareOrZero, Strict
+
+ClaimStatus = Literal["supported", "contradicted", "underpowered", "not_evaluated"]
+
+
+class Reference(Strict):
+    """A threshold taken from another cell of the same run.
+
+    value = metric(cell) + plus, or, with `share_above_chance` s for an accuracy,
+    chance + s * (metric(cell) - chance).
+    """
+
+    cell: str
+    plus: float = 0.0
+    share_above_chance: ShareOrZero | None = None
+
+
+class Condition(Strict):
+    """One inequality on a metric of a cell; exactly one of `at_least` and `at_most`."""
+
+    metric: str
+    at_least: float | Reference | None = None
+    at_most: float | Reference | None = None
+
+    @model_validator(mode="after")
+    def exactly_one_bound(self) -> Condition:
+        """Two bounds are two conditions."""
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+    @property
+    def bound(self) -> float | Reference:
+        """The threshold, whichever side it is on."""
+        return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
+
+
+class Claim(Strict):
+    """`quantifier` of the `cells` (groups or single cells) under `sparsity_below` meet all conditions.
+
+    `expect` makes the outcome binding on every variant: anything else fails the run. Without it
+    the outcome is compared with the variant's golden file, if that names one.
+    """
+
+    id: Name
+    section: str
+    says: str
+    quantifier: Literal["any", "all"]
+    cells: tuple[str, ...] = Field(min_length=1)
+    sparsity_below: Share | None = None
+    conditions: tuple[Condition, ...] = Field(min_length=1)
+    expect: Literal["supported"] | None = None

@@ -1,0 +1,21 @@
+"""Base classes and field types that every declarative file shares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and cannot be changed after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+#: A share above 0 and at most 1.
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+#: A share from 0 to 1, both included.
+ShareOrZero = Annotated[float, Field(ge=0.0, le=1.0)]
+#: Names that become part of file names and identifiers.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

@@ -1,0 +1,209 @@
+"""YAML -> validated models. All errors of a file at once, each with file, line, key and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import UserError
+from harness.spec.benchmark import BenchmarkSpec
+
+Model = TypeVar("Model", bound=BaseModel)
+KeyPath = tuple[str | int, ...]
+
+
+class DuplicateKey(yaml.YAMLError):
+    """A mapping names one key twice; YAML's default would silently keep the last."""
+
+    def __init__(self, key: str, line: int) -> None:
+        super().__init__(f"the key {key!r} is given twice")
+        self.line = line
+
+
+def load_yaml_model(path: Path, model: type[Model]) -> Model:
+    """Read one YAML file into `model`. Raises UserError that lists every problem of the file."""
+    content, lines = _read(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}:1: expected a mapping of {model.__name__} fields, got {_kind(content)}")
+    problems: list[tuple[KeyPath, str]] = []
+    loaded: Model | None = None
+    try:
+        loaded = model.model_validate(content)
+    except ValidationError as error:
+        problems += [(_without_tags(item["loc"], content), _explain(item, model)) for item in error.errors()]
+    if issubclass(model, BenchmarkSpec):
+        problems += _grid_problems(content)
+    if problems or loaded is None:
+        located = sorted((_line(lines, key), key, text) for key, text in problems)
+        raise UserError("\n".join(f"{path}:{line}: {_dotted(key)}{text}" for line, key, text in located))
+    return loaded
+
+
+def _read(path: Path) -> tuple[Any, dict[KeyPath, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[KeyPath, int] = {(): 1}
+        if node is not None:
+            _collect_lines(node, (), lines)
+        return yaml.safe_load(text), lines
+    except DuplicateKey as error:
+        raise UserError(f"{path}:{error.line}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}:1: not YAML: {error}") from None
+
+
+def _collect_lines(node: yaml.Node, key: KeyPath, lines: dict[KeyPath, int]) -> None:
+    lines.setdefault(key, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            if key_node.value in seen:
+                raise DuplicateKey(key_node.value, key_node.start_mark.line + 1)
+            seen.add(key_node.value)
+            lines[(*key, key_node.value)] = key_node.start_mark.line + 1
+            _collect_lines(value_node, (*key, key_node.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _collect_lines(item, (*key, index), lines)
+
+
+def _line(lines: dict[KeyPath, int], key: KeyPath) -> int:
+    """Line of the key, or of the nearest enclosing one that the file holds."""
+    while key not in lines:
+        key = key[:-1]
+    return lines[key]
+
+
+def _without_tags(location: tuple[str | int, ...], content: Any) -> KeyPath:
+    """Pydantic puts the tag of a discriminated union into the location; the file has no such key."""
+    kept: list[str | int] = []
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        inside = content is not None and (
+            (isinstance(content, dict) and part in content)
+            or (isinstance(content, list) and isinstance(part, int) and part < len(content))
+        )
+        if inside:
+            kept.append(part)
+            content = content[part]
+        elif last:
+            kept.append(part)
+    return tuple(kept)
+
+
+def _explain(item: Any, model: type[BaseModel]) -> str:
+    kind, given = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return f" is no key here{_close_key(item['loc'], model)}"
+    if kind == "missing":
+        return " is missing"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = item.get("ctx", {})
+        key = str(context.get("discriminator", "")).strip("'")
+        tag = str(context.get("tag", ""))
+        expected = str(context.get("expected_tags", "")).replace("'", "").split(", ")
+        guess = difflib.get_close_matches(tag, expected, n=1)
+        return f": {key} is {tag or 'missing'}; expected one of {', '.join(filter(None, expected)) or 'its kinds'}" + (
+            f" (did you mean {guess[0]}?)" if guess else ""
+        )
+    message = item["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    shown = (
+        ""
+        if isinstance(given, dict | list) or (kind == "value_error" and not isinstance(given, str))
+        else f" is {given!r};"
+    )
+    message = message.replace("input should be", "expected").replace("tuple", "list")
+    return f"{shown} {message}" if shown else f": {message}"
+
+
+def _close_key(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """'; did you mean …?' from all field names of the models that this file can hold."""
+    known = _field_names(model, set())
+    close = difflib.get_close_matches(str(location[-1]), sorted(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _field_names(model: Any, seen: set[Any]) -> set[str]:
+    """Names of all fields of a model and of the models inside it."""
+    if model in seen:
+        return set()
+    seen.add(model)
+    names: set[str] = set()
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        for name, field in model.model_fields.items():
+            names.add(name)
+            names |= _field_names_in(field.annotation, seen)
+    return names
+
+
+def _field_names_in(annotation: Any, seen: set[Any]) -> set[str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _field_names(annotation, seen)
+    names: set[str] = set()
+    for inner in getattr(annotation, "__args__", ()):
+        names |= _field_names_in(inner, seen)
+    return names
+
+
+def _grid_problems(content: dict[str, Any]) -> list[tuple[KeyPath, str]]:
+    """Regions are complete only with their grid point: expand every group and locate what is wrong."""
+    from harness.spec.benchmark import CellGroup
+    from harness.spec.region import BottomRegion, PlantedRegion, SetDifferenceRegion, TopRegion
+
+    problems: list[tuple[KeyPath, str]] = []
+    groups = content.get("cells")
+    for index, raw in enumerate(groups if isinstance(groups, list) else []):
+        try:
+            group = CellGroup.model_validate(raw)
+        except ValidationError:
+            continue  # reported with the whole spec
+        for number, point in enumerate(group.points()):
+            try:
+                group._cell(point)
+            except ValidationError as error:
+                for item in error.errors():
+                    name = item["loc"][-1] if item["loc"] else "select"
+                    in_grid = name in point
+                    place: KeyPath = (
+                        ("grid", name)
+                        if in_grid and isinstance(group.grid, dict)
+                        else (("grid", number, name) if in_grid else ("region", name))
+                    )
+                    models = (TopRegion, BottomRegion, SetDifferenceRegion, PlantedRegion)
+                    selected = next(
+                        (
+                            m
+                            for m in models
+                            if (group.region or {}).get("select") == m.model_fields["select"].annotation.__args__[0]
+                        ),
+                        TopRegion,
+                    )
+                    problem = (("cells", index, *place), _explain(item, selected))
+                    if problem not in problems:
+                        problems.append(problem)
+    return problems
+
+
+def _dotted(key: KeyPath) -> str:
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else ("." if text else "") + str(part)
+    return text
+
+
+def _kind(content: Any) -> str:
+    return "an empty file" if content is None else f"a {type(content).__name__}"

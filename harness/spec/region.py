@@ -1,0 +1,90 @@
+"""Regions of a model as a spec declares them: which weights a cell removes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from harness import plugins
+from harness.spec.common import Share, Strict
+
+ComparisonGroup = Literal["row", "matrix"]
+Schedule = Literal["one_shot", "block_by_block"]
+
+
+class AttributionSettings(Strict):
+    """What can differ silently between two implementations of one score.
+
+    loss_reduction: `mean` over response tokens (published code) or `sum` (the paper's text).
+    activation_positions: Wanda's activations at the `response` tokens (published code) or at the
+        positions `predicting` them, one earlier.
+    schedule: `one_shot` scores the intact model once; `block_by_block` edits block k before it
+        scores block k + 1.
+    comparison_group: weights compete within their `row` (the paper's text) or over the whole
+        `matrix` (the published set difference).
+    """
+
+    loss_reduction: Literal["mean", "sum"] = "mean"
+    activation_positions: Literal["response", "predicting"] = "response"
+    schedule: Schedule = "one_shot"
+    comparison_group: ComparisonGroup = "row"
+
+
+class ScoredRegion(Strict):
+    """What all regions that rest on an importance score declare."""
+
+    method: str
+    seed: int = Field(default=0, ge=0)
+    schedule: Schedule | None = None
+    comparison_group: ComparisonGroup | None = None
+
+    @field_validator("method")
+    @classmethod
+    def method_exists(cls, method: str) -> str:
+        """A method is a file in harness/attribution."""
+        known = plugins.names("attribution")
+        if method.replace("-", "_") not in known:
+            raise ValueError(f"no such method; {plugins.suggestion(method, known)}")
+        return method
+
+
+class TopRegion(ScoredRegion):
+    """The `fraction` of weights with the largest importance; `data` where the method looks at data."""
+
+    select: Literal["top"]
+    data: str | None = None
+    fraction: Share
+
+
+class BottomRegion(ScoredRegion):
+    """The `fraction` of weights with the smallest importance; `data` where the method looks at data."""
+
+    select: Literal["bottom"]
+    data: str | None = None
+    fraction: Share
+
+
+class SetDifferenceRegion(ScoredRegion):
+    """S(p, q): in the top q of safety and not in the top p of utility (section 2.2)."""
+
+    select: Literal["set-difference"]
+    safety: str
+    utility: str
+    p: Share
+    q: Share
+
+
+class PlantedRegion(Strict):
+    """The weights that are known to carry the safety of a model organism."""
+
+    select: Literal["planted"]
+
+
+Region = Annotated[TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion, Field(discriminator="select")]
+
+
+def calibration_sets_of(region: Region) -> list[str]:
+    """Names of the calibration sets that a region is computed from."""
+    fields = ("data", "safety", "utility")
+    return [name for name in (getattr(region, field, None) for field in fields) if name is not None]

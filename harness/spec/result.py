@@ -1,0 +1,172 @@
+"""What a run found: measurements, receipts, checks, claims, the verdict and the record that holds them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.spec.claim import ClaimStatus
+from harness.spec.common import Strict
+
+CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
+CheckStatus = Literal["passed", "failed", "skipped_invalid", "missing_golden", "missing_measurement"]
+VerdictStatus = Literal["passed", "failed", "invalid", "missing_golden"]
+
+EXIT_CODES: dict[VerdictStatus, int] = {"passed": 0, "failed": 1, "invalid": 3, "missing_golden": 4}
+
+
+class Measurement(Strict):
+    """One figure: `value` over `n` units with its standard error and 95% interval.
+
+    valid is False where the outputs behind the figure do not measure what it is called; `reason`
+    says why. A value that could not be computed is None, never 0.
+    """
+
+    metric: str
+    value: float | None
+    n: int
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    valid: bool = True
+    reason: str | None = None
+
+
+class Completion(Strict):
+    """One generated text. It is stored beside the record, not in it."""
+
+    evaluation: str
+    prompt_index: int
+    sample_index: int
+    suffix_index: int | None
+    prompt: str
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: Literal["stop", "length"]
+    completion_class: CompletionClass | None = None
+    evidence: dict[str, float] = Field(default_factory=dict)
+
+
+class TruthComparison(Strict):
+    """A region against the planted one: of what was selected, how much is planted, and the reverse."""
+
+    selected: int
+    planted: int
+    both: int
+    precision: float | None
+    recall: float | None
+
+
+class EditReceipt(Strict):
+    """What was changed, measured on the weights themselves.
+
+    sparsity: share of the linear weights that the region holds, overall and by layer type.
+    Fingerprints are SHA-256 over all linear weights: before the edit, under it, and after undoing it.
+    """
+
+    weights_selected: int
+    weights_total: int
+    sparsity: float
+    sparsity_by_layer_type: dict[str, float]
+    mask_sha256: str
+    fingerprint_before: str
+    fingerprint_edited: str
+    fingerprint_restored: str
+    truth: TruthComparison | None = None
+    truth_by_layer: dict[str, TruthComparison] = Field(default_factory=dict)
+
+
+class CellResult(Strict):
+    """A finished cell. `completion_classes` counts completions by evaluation and class."""
+
+    id: str
+    group: str
+    title: str
+    parameters: dict[str, float | int | str]
+    receipt: EditReceipt | None
+    measurements: tuple[Measurement, ...]
+    completion_classes: dict[str, dict[CompletionClass, int]]
+    invalid_is_expected: str | None
+    completions_sha256: str
+    task_hashes: dict[str, str] = Field(default_factory=dict)
+    seconds: float
+
+    def measurement(self, metric: str) -> Measurement | None:
+        """The measurement of a metric, or None if this cell has none of that name."""
+        return next((m for m in self.measurements if m.metric == metric), None)
+
+
+class Check(Strict):
+    """One comparison with a golden value, or with the expected outcome of a claim."""
+
+    cell: str
+    metric: str
+    measured: float | None
+    golden: float | None
+    difference: float | None
+    tolerance: float | None
+    basis: str | None
+    source: str | None
+    status: CheckStatus
+    message: str
+
+
+class ClaimResult(Strict):
+    """The outcome of a claim, and in words the interval that decides it."""
+
+    id: str
+    section: str
+    says: str
+    status: ClaimStatus
+    evidence: str
+
+
+class Verdict(Strict):
+    """The outcome of a run. `reasons` names every check or cell behind anything but `passed`."""
+
+    status: VerdictStatus
+    exit_code: int
+    reasons: tuple[str, ...] = ()
+
+
+class Provenance(Strict):
+    """Where the figures come from. Holds no path, user, host name or secret."""
+
+    started: str
+    finished: str
+    command: str
+    git_commit: str | None
+    git_dirty: bool | None
+    source_sha256: str
+    packages: dict[str, str]
+    python: str
+    platform: str
+    processor: str
+    threads: int
+    accelerator: str | None
+    image_digest: str | None
+    model_sha256: str
+    tokenizer_sha256: str
+    data_sha256: dict[str, str]
+    task_hashes: dict[str, str] = Field(default_factory=dict)
+    resumed: int = 0
+
+
+class RunRecord(Strict):
+    """record.json: the whole run. Documented in REPRODUCIBILITY.md."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    spec: dict[str, Any]
+    variant: dict[str, Any]
+    provenance: Provenance
+    validity_thresholds: dict[str, float]
+    cells: tuple[CellResult, ...]
+    skipped_cells: dict[str, str] = Field(default_factory=dict)
+    checks: tuple[Check, ...]
+    claims: tuple[ClaimResult, ...]
+    verdict: Verdict
+
+    def cell(self, cell_id: str) -> CellResult | None:
+        """The cell of that id, or None."""
+        return next((cell for cell in self.cells if cell.id == cell_id), None)

@@ -1,0 +1,62 @@
+"""ModelVariant: one model, where it comes from, how it is prompted, and its data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from harness.spec.common import Name, Strict
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class ModelSource(Strict):
+    """Exactly one of: a hub repository at a revision, a local directory, a shipped organism.
+
+    A relative `path` is relative to the variant's file.
+    """
+
+    repository: str | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    path: str | None = None
+    organism: str | None = None
+
+    @model_validator(mode="after")
+    def exactly_one_source(self) -> ModelSource:
+        """A hub repository must be pinned to a commit."""
+        given = [name for name in ("repository", "path", "organism") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of repository, path and organism")
+        if (self.repository is None) != (self.revision is None):
+            raise ValueError("repository needs revision (the full commit hash), and only repository has one")
+        return self
+
+
+class DatasetFile(Strict):
+    """A file relative to the model's directory (organism) or to the variant's file; its hash is checked.
+
+    sha256 may be left out for a user's own file; the record then holds the hash that was found.
+    """
+
+    path: str
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelVariant(Strict):
+    """What a benchmark has to know about a model. `datasets` maps the names that specs use to files."""
+
+    name: Name
+    title: str
+    family: Literal["llama2", "llama3"]
+    source: ModelSource
+    dtype: Dtype
+    chat_template: str = "tokenizer"
+    system_prompt: str
+    context_tokens: int = Field(gt=0)
+    max_new_tokens: int = Field(gt=0)
+    engine: str = "hf"
+    planted_region: str | None = None
+    datasets: dict[Name, DatasetFile] = Field(default_factory=dict)
+    zero_shot_tasks: tuple[str, ...] = ()
+    show_completions: bool = False

@@ -1,0 +1,1 @@
+"""Is an output an answer at all? Is a cell fit to be judged?"""
