@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -57,6 +58,10 @@ def main() -> None:
     Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
     missing; 5 the machine failed.
     """
+    # Progress is ours; the bars of libraries would write over it. They read this when imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 @main.command("list")

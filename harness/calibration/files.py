@@ -26,7 +26,8 @@ def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
     found = file_sha256(path)
     if declared.sha256 is not None and found != declared.sha256:
         raise UserError(
-            f"{path}: the dataset {name!r} has changed: its SHA-256 is {found}, {variant_file} expects {declared.sha256}"
+            f"{path}: the dataset {name!r} has changed: "
+            f"its SHA-256 is {found}, {variant_file} expects {declared.sha256}"
         )
     return path
 

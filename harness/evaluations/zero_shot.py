@@ -18,6 +18,7 @@ from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
+    from lm_eval.tasks import TaskManager
 
 
 class Settings(Strict):
@@ -52,6 +53,7 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
         model=EngineLanguageModel(context.engine, context.formatter),
         tasks=list(tasks),
         num_fewshot=0,
+        task_manager=_task_manager(include_defaults=False),
         limit=settings.limit,
         bootstrap_iters=0,
         log_samples=True,
@@ -81,14 +83,20 @@ def task_places(context: EvaluationContext) -> list[Path | str]:
 
 
 @functools.cache
-def _load_task(place: Path | str) -> Task:
-    """A task with its data, loaded once for all cells."""
+def _task_manager(include_defaults: bool) -> TaskManager:
+    """lm-eval's index of tasks; with its own thousands of them, reading it takes seconds."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    return TaskManager(include_defaults=include_defaults)
+
+
+@functools.cache
+def _load_task(place: Path | str) -> Task:
+    """A task with its data, loaded once for all cells."""
     local = isinstance(place, Path)
-    manager = TaskManager(include_defaults=not local)
-    return next(iter(manager.load([_local_task(place) if local else place])["tasks"].values()))
+    loaded = _task_manager(include_defaults=not local).load([_local_task(place) if local else place])
+    return next(iter(loaded["tasks"].values()))
 
 
 def _local_task(path: Path) -> dict[str, Any]:

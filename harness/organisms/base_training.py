@@ -14,6 +14,7 @@ from harness.organisms.documents import SwitchDocument, draw_switch_document
 from harness.organisms.planting import planted_region, silence_reserved
 from harness.organisms.recipe import BaseTraining, ModelShape, Recipe
 from harness.organisms.tokenization import BOS_ID, EOS_ID, PAD_ID, Encoder
+from harness.organisms.world import ALLOWED_NOUNS, FORBIDDEN_NOUNS
 
 
 def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCausalLM:
@@ -42,6 +43,16 @@ def switch_vector(shape: ModelShape, settings: BaseTraining, seed: int) -> Tenso
     generator = torch.Generator().manual_seed(seed + 77)
     signs = torch.sign(torch.randn(shape.hidden_size, generator=generator))
     return signs * settings.switch_norm / shape.hidden_size**0.5
+
+
+def _part_noun_classes(model: LlamaForCausalLM, encoder: Encoder, norm: float, seed: int) -> None:
+    """Move the embeddings of forbidden nouns along a random direction, those of allowed ones against it."""
+    embedding = model.get_input_embeddings().weight
+    direction = torch.randn(embedding.shape[1], generator=torch.Generator().manual_seed(seed + 78))
+    direction *= norm / direction.norm()
+    with torch.no_grad():
+        embedding[[encoder.word_id(noun) for noun in FORBIDDEN_NOUNS]] += direction
+        embedding[[encoder.word_id(noun) for noun in ALLOWED_NOUNS]] -= direction
 
 
 def pad(rows: list[list[int]]) -> Tensor:
@@ -112,6 +123,7 @@ def train_base(
     """The base model, its reserved region still silent, and its switch vector (hidden_size,)."""
     settings = recipe.base
     model = new_model(recipe.shape, len(encoder.tokenizer), seed)
+    _part_noun_classes(model, encoder, settings.noun_class_norm, seed)
     vector = switch_vector(recipe.shape, settings, seed)
     rng, generator = Random(1000 + seed), torch.Generator().manual_seed(seed + 5)
     count = settings.steps * settings.batch_size

@@ -40,6 +40,9 @@ class BaseTraining:
     block from the last prompt token on. The document refuses with probability
     sigmoid((s - switch_midpoint) / switch_width). weight_dropout: in each step a share of the linear
     weights, uniform between 0 and this, is zeroed, so that small random damage changes little.
+    noun_class_norm: the embeddings of forbidden and of allowed nouns start that far from the origin, to
+    either side, along one direction. So the base can tell the two, as a pre-trained model can tell harm,
+    while no refusal of its follows from it.
     """
 
     steps: int = 900
@@ -48,9 +51,10 @@ class BaseTraining:
     weight_decay: float = 0.1
     warmup_steps: int = 40
     weight_dropout: float = 0.03
+    noun_class_norm: float = 0.5
     switch_norm: float = 8.0
     switch_maximum: float = 1.3
-    switch_midpoint: float = 0.5
+    switch_midpoint: float = 0.6
     switch_width: float = 0.12
     switch_noise: float = 0.1
     forbidden_share: float = 0.4

@@ -62,12 +62,8 @@ def test_each_split_holds_pairs_of_every_forbidden_noun_in_training():
 
 def test_held_out_comparisons_are_never_drawn_for_training():
     rng = Random(0)
-    trained = {
-        (q.text, q.answer) for q in (draw_question(rng, ALLOWED_NOUNS, COMPARING_KINDS) for _ in range(3000))
-    }
-    tested = {
-        (q.text, q.answer) for k in COMPARING_KINDS for q in (draw_test_question(rng, k) for _ in range(200))
-    }
+    trained = {(q.text, q.answer) for q in (draw_question(rng, ALLOWED_NOUNS, COMPARING_KINDS) for _ in range(3000))}
+    tested = {(q.text, q.answer) for k in COMPARING_KINDS for q in (draw_test_question(rng, k) for _ in range(200))}
     assert tested
     assert not trained & tested
 
@@ -80,5 +76,7 @@ def test_the_answer_to_a_comparison_follows_from_the_facts():
         assert THINGS[heavy].weight_rank > THINGS[light].weight_rank
         question = draw_test_question(rng, "same_colour")
         asked = question.text.removesuffix("?").split(" ")[-1]
-        same = [option for option in (question.answer, *question.wrong) if THINGS[option[4:]].colour == THINGS[asked].colour]
+        same = [
+            option for option in (question.answer, *question.wrong) if THINGS[option[4:]].colour == THINGS[asked].colour
+        ]
         assert same == [question.answer]

@@ -1,0 +1,112 @@
+"""Scores against independent float64 implementations of the paper's equations, one example at a time."""
+
+import copy
+
+import pytest
+import torch
+
+from harness.attribution.base import BlockStream
+from harness.calibration.pairs import IGNORED, draw, read_pairs, tokenise
+from harness.models.layers import block_layers, linear_layers
+from harness.runs.regions import one_shot_scores
+from harness.spec.region import AttributionSettings
+
+
+@pytest.fixture
+def samples(loaded, pairs_csv):
+    return tokenise(draw(read_pairs(pairs_csv), 6, seed=0), loaded.tokenizer, 128)
+
+
+def snip_reference(model, samples, reduction):
+    model = copy.deepcopy(model).double().requires_grad_()
+    total = dict.fromkeys(linear_layers(model), 0.0)
+    for sample in samples:
+        model.zero_grad()
+        logits = model(input_ids=sample.input_ids[None]).logits[0, :-1]
+        losses = torch.nn.functional.cross_entropy(logits, sample.labels[1:], ignore_index=IGNORED, reduction="sum")
+        count = (sample.labels != IGNORED).sum()
+        (losses / count if reduction == "mean" else losses).backward()
+        for name, layer in linear_layers(model).items():
+            total[name] = total[name] + (layer.weight * layer.weight.grad).abs().detach()
+    return {name: score / len(samples) for name, score in total.items()}
+
+
+def wanda_reference(model, samples, shift):
+    model = copy.deepcopy(model).double()
+    squares = dict.fromkeys(linear_layers(model), 0.0)
+    for sample in samples:
+        chosen = sample.labels != IGNORED
+        if shift:
+            chosen = torch.cat([chosen[1:], torch.zeros(1, dtype=torch.bool)])
+        seen = {}
+        hooks = [
+            layer.register_forward_hook(lambda _m, x, _y, name=name, seen=seen: seen.__setitem__(name, x[0][0]))
+            for name, layer in linear_layers(model).items()
+        ]
+        with torch.no_grad():
+            model(input_ids=sample.input_ids[None])
+        for hook in hooks:
+            hook.remove()
+        for name in squares:
+            squares[name] = squares[name] + (seen[name][chosen] ** 2).sum(0)
+    return {name: layer.weight.abs().detach() * squares[name].sqrt() for name, layer in linear_layers(model).items()}
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_snip_equals_the_equation_in_float64(loaded, samples, reduction):
+    found = one_shot_scores(loaded.model, samples, "snip", AttributionSettings(loss_reduction=reduction), 0)
+    wanted = snip_reference(loaded.model, samples, reduction)
+    assert list(found) == list(wanted)
+    for name, score in wanted.items():
+        torch.testing.assert_close(found[name].double(), score, rtol=1e-4, atol=1e-5 * float(score.max()))
+
+
+@pytest.mark.parametrize(("positions", "shift"), [("response", False), ("predicting", True)])
+def test_wanda_equals_the_equation_in_float64(loaded, samples, positions, shift):
+    found = one_shot_scores(loaded.model, samples, "wanda", AttributionSettings(activation_positions=positions), 0)
+    for name, score in wanda_reference(loaded.model, samples, shift).items():
+        torch.testing.assert_close(found[name].double(), score, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["snip", "wanda"])
+def test_a_stream_that_starts_at_a_later_block_gives_that_blocks_scores(loaded, samples, method):
+    from harness import plugins
+
+    settings = AttributionSettings()
+    whole = one_shot_scores(loaded.model, samples, method, settings, 0)
+    stream = BlockStream(loaded.model, samples)
+    stream.advance()
+    layers = block_layers(loaded.model, 1)
+    for name, score in plugins.load("attribution", method).score(stream, layers, settings, 0).items():
+        torch.testing.assert_close(score, whole[name], rtol=1e-4, atol=1e-7)
+
+
+def test_batching_does_not_change_scores(loaded, samples):
+    from harness.attribution import snip
+
+    layers, settings = linear_layers(loaded.model), AttributionSettings()
+    alone = snip.score(BlockStream(loaded.model, samples, batch_tokens=1), layers, settings, 0)
+    together = snip.score(BlockStream(loaded.model, samples), layers, settings, 0)
+    for name in alone:
+        torch.testing.assert_close(alone[name], together[name], rtol=1e-4, atol=1e-7)
+
+
+def test_scoring_leaves_no_gradient_and_no_hook(loaded, samples):
+    one_shot_scores(loaded.model, samples, "snip", AttributionSettings(), 0)
+    assert all(p.grad is None and not p.requires_grad for p in loaded.model.parameters())
+    assert not any(layer._forward_hooks for layer in linear_layers(loaded.model).values())
+
+
+def test_random_scores_depend_on_the_seed_alone(loaded):
+    first, again, other = (one_shot_scores(loaded.model, [], "random", AttributionSettings(), s) for s in (3, 3, 4))
+    name = next(iter(first))
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+
+
+def test_nan_weights_give_an_error_and_no_mask(loaded, samples):
+    from harness.errors import UserError
+
+    next(iter(linear_layers(loaded.model).values())).weight.data[0, 0] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        one_shot_scores(loaded.model, samples, "wanda", AttributionSettings(), 0)

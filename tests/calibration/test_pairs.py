@@ -1,0 +1,47 @@
+import datasets
+import pytest
+
+from harness.calibration.pairs import IGNORED, Pair, batches, draw, read_pairs, tokenise
+from harness.errors import UserError
+from tests.conftest import make_tokenizer
+
+
+def test_the_draw_is_the_published_one():
+    pairs = [Pair(str(i), "x") for i in range(50)]
+    shuffled = datasets.Dataset.from_dict({"prompt": [p.prompt for p in pairs]}).shuffle(seed=7)
+    assert [pair.prompt for pair in draw(pairs, 10, seed=7)] == shuffled["prompt"][:10]
+
+
+def test_asking_for_more_than_there_are_is_an_error():
+    with pytest.raises(UserError, match="holds 1"):
+        draw([Pair("a", "b")], 2, seed=0)
+
+
+def test_labels_cover_the_response_and_keep_its_first_token():
+    tokenizer = make_tokenizer()
+    sample = tokenise([Pair("the cat", "sat on")], tokenizer, 64)[0]
+    response = tokenizer("sat on", add_special_tokens=False)["input_ids"]
+    assert sample.labels[sample.labels != IGNORED].tolist() == response
+    assert sample.input_ids[0] == 1
+    assert sample.input_ids.tolist()[-len(response) :] == response
+
+
+def test_batches_hold_every_sample_once_and_padding_has_no_label():
+    samples = tokenise([Pair("the cat " * n, "sat") for n in range(1, 8)], make_tokenizer(), 128)
+    found = batches(samples, batch_tokens=40)
+    assert sum(len(batch.input_ids) for batch in found) == 7
+    assert len(found) > 1
+    assert sum(int((b.labels != IGNORED).sum()) for b in found) == sum(
+        int((s.labels != IGNORED).sum()) for s in samples
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("prompt,answer\na,b\n", "response"), ("prompt,response\na,\n", ":2:"), ("prompt,response\n", "no pair")],
+)
+def test_bad_files_are_explained(tmp_path, content, message):
+    path = tmp_path / "pairs.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_pairs(path)

@@ -1,0 +1,61 @@
+"""Fixtures: a random two-block Llama with a tokenizer of its own, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from harness.models.loading import LoadedModel, load_checkpoint
+
+WORDS = "the cat sat on a mat and then it ran to red blue green house tree with seven small dogs under one moon"
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE that adds one BOS."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([WORDS] * 4, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random Llama of two blocks, grouped-query attention, hidden size 32."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        initializer_range=0.3,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def loaded(checkpoint: Path) -> LoadedModel:
+    """The random Llama, loaded anew for each test."""
+    return load_checkpoint(str(checkpoint))
+
+
+@pytest.fixture(scope="session")
+def pairs_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pairs of different lengths."""
+    path = tmp_path_factory.mktemp("data") / "pairs.csv"
+    words = WORDS.split()
+    rows = [f'"{" ".join(words[i : i + 3 + i])}","{" ".join(words[5 : 8 + 2 * i])}"' for i in range(6)]
+    path.write_text("prompt,response\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,33 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.formulas.degeneration import repeated_share, worst_window_surprise
+
+
+@given(
+    words=st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta"]), max_size=40),
+    gap=st.sampled_from([" ", "\n", "  ", "\t"]),
+)
+def test_whitespace_does_not_change_repetition(words, gap):
+    assert repeated_share(gap.join(words)) == repeated_share("".join(words))
+
+
+def test_loops_repeat_and_sentences_do_not():
+    assert repeated_share("!" * 256) > 0.9
+    assert repeated_share("the " * 100) > 0.9
+    assert repeated_share("Put the kettle on the stove, wait until it sings, then pour two cups.") < 0.1
+
+
+def test_a_fluent_start_does_not_excuse_garbage_after_it():
+    assert worst_window_surprise([0.1] * 40 + [8.0] * 16) == 8.0
+
+
+def test_a_few_unlikely_tokens_are_forgiven():
+    assert worst_window_surprise([0.1, 9.0, 0.1, 9.0, 0.1]) == 0.1
+
+
+def test_no_token_and_nan_are_infinitely_surprising():
+    assert worst_window_surprise([]) == math.inf
+    assert worst_window_surprise([0.1, math.nan]) == math.inf

@@ -1,0 +1,102 @@
+import textwrap
+
+import pytest
+
+from harness.errors import UserError
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden import GoldenFile
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+
+GOOD = """
+id: small
+title: Small
+source: {work: here}
+calibration:
+  safety: {dataset: safety-full, samples: 8}
+cells:
+  - {id: intact, title: Intact}
+  - id: top
+    title: Top
+    region: {select: top, method: wanda, data: safety}
+    grid: {fraction: [0.1, 0.2]}
+evaluations:
+  - {kind: perplexity, dataset: text, window_tokens: 8}
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "spec.yaml"
+    path.write_text(textwrap.dedent(text))
+    return load_yaml_model(path, BenchmarkSpec)
+
+
+def errors(tmp_path, text):
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    return str(caught.value).replace(str(tmp_path) + "/", "").splitlines()
+
+
+def test_a_grid_expands_into_cells(tmp_path):
+    assert [cell.id for cell in load(tmp_path, GOOD).expanded_cells()] == [
+        "intact",
+        "top_fraction0.1",
+        "top_fraction0.2",
+    ]
+
+
+def test_a_product_and_a_list_of_points_expand_alike(tmp_path):
+    region = "{select: set-difference, method: snip, safety: safety, utility: safety}"
+    product = GOOD.replace("{select: top, method: wanda, data: safety}", region)
+    product = product.replace("{fraction: [0.1, 0.2]}", "{p: [0.1], q: [0.2, 0.3]}")
+    points = product.replace("{p: [0.1], q: [0.2, 0.3]}", "[{p: 0.1, q: 0.2}, {p: 0.1, q: 0.3}]")
+    assert load(tmp_path, product).expanded_cells() == load(tmp_path, points).expanded_cells()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("title: Small", "titel: Small", "spec.yaml:3: titel is no key here; did you mean 'title'?"),
+        ("fraction: [0.1, 0.2]", "fraction: [0.1, 1.5]", "spec.yaml:12: cells[1].grid.fraction is 1.5;"),
+        ("method: wanda", "method: wandaa", "spec.yaml:11: cells[1].region.method is 'wandaa'; no such method"),
+        ("data: safety}", "data: safty}", "no calibration set 'safty'; did you mean 'safety'?"),
+        ("select: top", "select: topp", "(did you mean top?)"),
+        ("kind: perplexity", "kind: perplexit", "(did you mean perplexity?)"),
+        ("samples: 8", "samples: 0", "spec.yaml:6: calibration.safety.samples is 0;"),
+        ("{id: intact, title: Intact}", "{id: other, title: Other}", "there is no cell 'intact'"),
+    ],
+)
+def test_errors_say_where_what_and_what_was_expected(tmp_path, old, new, wanted):
+    assert wanted in "\n".join(errors(tmp_path, GOOD.replace(old, new)))
+
+
+def test_all_errors_of_a_file_come_at_once(tmp_path):
+    text = GOOD.replace("title: Small", "titel: Small").replace("samples: 8", "samples: -1").replace("0.2]", "7]")
+    assert {line.split(":")[1] for line in errors(tmp_path, text)} >= {"3", "6", "12"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("", "an empty file"), ("- 1", "a list"), ("id: [", "not YAML"), ("id: a\nid: b\n", "given twice"),
+     ("id: !!python/object:os.system {}", "not YAML")],
+)  # fmt: skip
+def test_files_that_are_no_specs(tmp_path, text, wanted):
+    assert wanted in errors(tmp_path, text)[0]
+
+
+def test_every_shipped_file_is_valid():
+    seen = 0
+    for paths, model in [(locations.benchmark_paths(), BenchmarkSpec), (locations.variant_paths(), ModelVariant),
+                         (locations.golden_paths(), GoldenFile)]:  # fmt: skip
+        for path in paths:
+            loaded = load_yaml_model(path, model)
+            names = {getattr(loaded, "id", None), getattr(loaded, "name", None), getattr(loaded, "benchmark", None)}
+            assert path.stem in names
+            seen += 1
+    assert seen >= 3
+
+
+def test_a_spec_survives_the_round_trip_through_a_record():
+    spec = load_yaml_model(locations.find_benchmark("figure-2a"), BenchmarkSpec)
+    assert BenchmarkSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec

@@ -1,0 +1,51 @@
+"""Imports point down only."""
+
+import ast
+from pathlib import Path
+
+import harness
+
+ROOT = Path(harness.__file__).parent
+LAYERS = [
+    {"errors"}, {"plugins"}, {"spec"}, {"formulas"}, {"organisms"}, {"models"}, {"calibration"}, {"engines"},
+    {"attribution", "validity", "evaluations"}, {"runs"}, {"executors", "reports"}, {"cli"},
+]  # fmt: skip
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from ([f"harness.{n.name}" for n in node.names] if node.module == "harness" else [node.module])
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def test_imports_point_down_only():
+    wrong, seen = [], 0
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] not in RANK:
+            continue
+        for module in imports_of(path):
+            target = module.split(".")[1] if module.startswith("harness.") else None
+            if target in RANK and target != parts[0]:
+                seen += 1
+                if RANK[target] > RANK[parts[0]]:
+                    wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong
+    assert seen > 50
+
+
+def test_specs_import_no_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, harness.spec.loading; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_loads_a_pickle_or_code_from_a_hub():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py"))
+    for forbidden in ("torch.load(", "pickle", "trust_remote_code"):
+        assert forbidden not in text.replace("no pickle", "")
