@@ -90,6 +90,9 @@ def _write_model(model: LlamaForCausalLM, encoder: Encoder, region: dict[str, Te
     encoder.tokenizer.save_pretrained(out_dir)
     masks = {name: mask.to(torch.uint8) for name, mask in region.items()}
     save_file(masks, out_dir / "planted_region.safetensors")
+    for path in out_dir.glob("*.safetensors"):
+        # The library writes them for the owner's eyes only; what ships is for everyone.
+        path.chmod(0o644)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

@@ -64,7 +64,7 @@ def _token_states(
     )
 
 
-def _weighted_ridge(states: Tensor, wanted: Tensor, groups: list[tuple[Tensor, float]], ridge: float) -> Tensor:
+def weighted_ridge(states: Tensor, wanted: Tensor, groups: list[tuple[Tensor, float]], ridge: float) -> Tensor:
     """The direction w (hidden_size,) that minimises sum_i c_i ((x_i w - y_i)^2 + ridge sum_j x_ij^2 w_j^2).
 
     groups: (members, weight); the c_i of a group add up to its weight. The penalty is the expected
@@ -92,20 +92,20 @@ def plant_head(
     settings, shape = recipe.alignment, recipe.shape
     tokens = _token_states(model, recipe, encoder, documents[:DOCUMENTS], generator)
     forbidden, allowed, bos, other = tokens.forbidden, tokens.allowed, tokens.bos, tokens.other
-    value = _weighted_ridge(
+    value = weighted_ridge(
         tokens.states,
         forbidden.double() - allowed.double(),
         [(forbidden, 3), (allowed, 3), (bos, 0.2), (other, 1)],
         RIDGE,
     )
-    key = _weighted_ridge(
+    key = weighted_ridge(
         tokens.states,
         (forbidden | allowed).double() + settings.bos_key * bos,
         [(forbidden, 1), (allowed, 1), (bos, 1), (other, 2)],
         RIDGE,
     )
     constant = torch.ones(len(tokens.states), dtype=torch.double)
-    query = _weighted_ridge(tokens.states, constant, [(forbidden, 0.1), (allowed, 0.1), (bos, 0.1), (other, 1)], RIDGE)
+    query = weighted_ridge(tokens.states, constant, [(forbidden, 0.1), (allowed, 0.1), (bos, 0.1), (other, 1)], RIDGE)
     direction = torch.randn(shape.hidden_size, generator=generator)
     scale = (settings.head_logit_scale * shape.head_size**0.5) ** 0.5
     slowest = shape.head_size // 2 - 1

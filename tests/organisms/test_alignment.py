@@ -5,6 +5,7 @@ import torch
 
 from harness.organisms.alignment import detection_loss
 from harness.organisms.base_training import dropped_weights, learning_rate_factor, new_model
+from harness.organisms.detector_head import weighted_ridge
 from harness.organisms.planting import planted_region, silence_reserved
 from harness.organisms.recipe import RECIPES, Alignment, ModelShape
 
@@ -58,3 +59,14 @@ def test_a_silent_reserved_region_changes_nothing_when_it_is_removed():
         removed = model(input_ids=ids).logits
     assert not torch.allclose(speaking, silent)
     assert torch.allclose(silent, removed)
+
+
+def test_weighted_ridge_by_hand():
+    states = torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=torch.double)
+    first, second = torch.tensor([True, False]), torch.tensor([False, True])
+    wanted = torch.tensor([1.0, 1.0], dtype=torch.double)
+    exact = weighted_ridge(states, wanted, [(first, 1.0), (second, 1.0)], 0.0)
+    assert exact.tolist() == pytest.approx([1.0, 0.5])
+    # The penalty is relative to each input's own square: both shrink by 1 / 1.25.
+    shrunk = weighted_ridge(states, wanted, [(first, 1.0), (second, 1.0)], 0.25)
+    assert shrunk.tolist() == pytest.approx([0.8, 0.4])
