@@ -37,6 +37,10 @@ class EngineLanguageModel(TemplateLM):
             return token_ids(self._formatter.tokenizer, string)
         return self._formatter.ids(string)
 
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """As lm-eval's own, without its progress bar."""
+        return super().loglikelihood(requests, disable_tqdm=True)
+
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:

@@ -47,7 +47,7 @@ def _page(path: Path) -> dict[str, object]:
         "figure": Markup(figure) if figure else None,
         "measured": {cell.id: {m.metric: m for m in cell.measurements} for cell in record.cells},
         "completions": {cell.id: _examples(path, record, cell) for cell in record.cells},
-        "again": f"harness run record.json --model {record.variant['name']}",
+        "again": record.provenance.command,
         "failed": [check for check in record.checks if check.status != "passed"],
         "passed": sum(check.status == "passed" for check in record.checks),
         "organism": record.variant.get("planted_region") is not None,

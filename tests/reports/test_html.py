@@ -1,0 +1,80 @@
+"""The report as a file: self-contained, escaped, honest about what is invalid."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.reports.html import visible, write_report
+from harness.runs.journal import Journal
+from harness.spec.result import (
+    CellResult,
+    Completion,
+    Measurement,
+    Provenance,
+    RunRecord,
+    Verdict,
+)
+
+HOSTILE = "<script>alert(1)</script>\u202eevil\u0007" + "x" * 5000
+
+
+def record(show: bool) -> RunRecord:
+    asr = Measurement(
+        metric="asr_vanilla", value=0.0, n=100, interval=(0.0, 0.04), valid=False, reason="all <b>garbage</b>"
+    )
+    accuracy = Measurement(metric="accuracy_mean", value=0.3, n=100, interval=(0.2, 0.4))
+    cell = CellResult(id="top", group="top", title="Top", parameters={}, receipt=None, measurements=(asr, accuracy),
+                      completion_classes={"vanilla": {"degenerate": 1}}, invalid_is_expected=None,
+                      completions_sha256="", seconds=1.0)  # fmt: skip
+    facts = Provenance(started="a", finished="b", command="harness run b --model v", git_commit=None, git_dirty=None,
+                       source_sha256="s", packages={"torch": "1"}, python="3", platform="p", processor="c", threads=1,
+                       accelerator=None, image_digest=None, model_sha256="m", tokenizer_sha256="t",
+                       data_sha256={"d": "0" * 64})  # fmt: skip
+    variant = {"name": "v", "title": "V", "show_completions": show}
+    return RunRecord(id="v/b/1", spec={"id": "b", "title": "B", "source": {"work": "w"}}, variant=variant,
+                     provenance=facts, validity_thresholds={"surprise": 1.0}, cells=(cell,), checks=(), claims=(),
+                     verdict=Verdict(status="invalid", exit_code=3, reasons=("top: <i>invalid</i>",)))  # fmt: skip
+
+
+def report(folder: Path, show: bool) -> str:
+    journal = Journal(folder / "v" / "b" / "1")
+    journal.write_record(record(show))
+    journal.write_completions("top", [
+        Completion(evaluation="vanilla", prompt_index=0, sample_index=0, suffix_index=None, prompt="p", text=HOSTILE,
+                   token_ids=(), finish_reason="stop", completion_class="degenerate", evidence={"surprise": 9.0})
+    ])  # fmt: skip
+    return write_report(folder, folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_hostile_outputs_are_shown_as_text(tmp_path):
+    html = report(tmp_path, show=True)
+    assert "&lt;script&gt;alert(1)" in html
+    for forbidden in ("<script", "<b>garbage", "<i>invalid", "\u202e", "\u0007", "x" * 1000):
+        assert forbidden not in html
+
+
+def test_completions_of_other_models_are_withheld(tmp_path):
+    assert "alert(1)" not in report(tmp_path, show=False)
+
+
+def test_the_report_needs_nothing_from_outside(tmp_path):
+    html = report(tmp_path, show=True)
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html)
+    assert "url(http" not in html
+
+
+def test_invalid_is_said_first_and_with_its_reason(tmp_path):
+    html = report(tmp_path, show=True)
+    assert html.index("INVALID") < html.index("Cells")
+    assert "all &lt;b&gt;garbage" in html
+
+
+def test_a_folder_without_records_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"no record\.json"):
+        write_report(tmp_path, tmp_path / "report.html")
+
+
+def test_line_breaks_stay_and_control_characters_are_spelled_out():
+    assert visible("a\nb\x00\u200f") == "a\nb⟨U+0000⟩⟨U+200F⟩"
