@@ -67,9 +67,9 @@ def _task_configuration(task: Task) -> dict:
         "dataset_kwargs": {"data_files": {"test": f"{task.name}.jsonl"}},
         "test_split": "test",
         "output_type": "multiple_choice",
-        "doc_to_text": "{{query}}",
-        "doc_to_choice": "{{choices}}",
-        "doc_to_target": "{{gold}}",
+        "doc_to_text": "query",
+        "doc_to_choice": "choices",
+        "doc_to_target": "gold",
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": VERSION, "chance": task.chance},
     }
