@@ -1,0 +1,105 @@
+"""Bind a spec to a variant and validate everything, before any weight is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import plugins
+from harness.calibration.files import dataset_path, file_sha256
+from harness.errors import UserError
+from harness.models.loading import source_directory
+from harness.models.prompts import TEMPLATES
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec, Cell
+from harness.spec.golden import GoldenFile
+from harness.spec.loading import load_yaml_model
+from harness.spec.region import ScoredRegion, calibration_sets_of
+from harness.spec.variant import ModelVariant
+
+
+@dataclass(frozen=True)
+class BoundBenchmark:
+    """A spec on a variant with every file found and every hash checked.
+
+    skipped: cells that this variant cannot have, each with the reason.
+    """
+
+    spec: BenchmarkSpec
+    variant: ModelVariant
+    variant_file: Path
+    cells: tuple[Cell, ...]
+    skipped: dict[str, str]
+    data_sha256: dict[str, str]
+    planted_path: Path | None
+    golden: GoldenFile | None
+
+    def path_of(self, dataset: str) -> Path:
+        """The file behind a dataset name."""
+        return dataset_path(self.variant, self.variant_file, dataset)
+
+
+def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> BoundBenchmark:
+    """Raises one UserError that names everything that is missing or wrong."""
+    problems: list[str] = []
+    hashes: dict[str, str] = {}
+    for name in sorted(_datasets(spec, variant)):
+        path = _tried(problems, lambda name=name: dataset_path(variant, variant_file, name))
+        if path is not None:
+            hashes[name] = file_sha256(path)
+    _tried(problems, lambda: plugins.load("engines", variant.engine))
+    if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:
+        problems.append(
+            f"{variant_file}: chat_template: no template is called {variant.chat_template!r}; "
+            + plugins.suggestion(variant.chat_template, ["tokenizer", *TEMPLATES])
+        )
+    if any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations) and not variant.zero_shot_tasks:
+        problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
+    cells, skipped = _runnable(spec, variant, problems)
+    directory = _tried(problems, lambda: source_directory(variant, variant_file))
+    planted = None
+    if variant.planted_region is not None:
+        planted = (directory or variant_file.parent) / variant.planted_region
+        if not planted.is_file():
+            problems.append(f"{planted}: no such file; {variant_file} names it as the planted region")
+    golden = _tried(problems, lambda: load_golden(variant.name, spec.id))
+    if problems:
+        raise UserError("\n".join(problems))
+    return BoundBenchmark(spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden)
+
+
+def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
+    """The golden values of a benchmark on a variant, or None if there are none yet."""
+    path = locations.golden_path(variant, benchmark)
+    return load_yaml_model(path, GoldenFile) if path.is_file() else None
+
+
+def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
+    names = {calibration.dataset for calibration in spec.calibration.values()}
+    names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
+    return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
+
+
+def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -> tuple[list[Cell], dict[str, str]]:
+    cells: list[Cell] = []
+    skipped: dict[str, str] = {}
+    for cell in spec.expanded_cells():
+        if cell.requires_planted_region and variant.planted_region is None:
+            skipped[cell.id] = f"the variant {variant.name} has no planted region"
+            continue
+        if isinstance(cell.region, ScoredRegion) and not calibration_sets_of(cell.region):
+            method = plugins.load("attribution", cell.region.method)
+            if method.USES_DATA:
+                problems.append(f"cell {cell.id}: the method {cell.region.method} needs calibration data; give `data`")
+        cells.append(cell)
+    return cells, skipped
+
+
+def _tried(problems: list[str], attempt: Callable[[], Any]) -> Any:
+    try:
+        return attempt()
+    except UserError as error:
+        problems.append(str(error))
+        return None

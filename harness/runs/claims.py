@@ -1,0 +1,105 @@
+"""Claims of the paper on measured cells: supported, contradicted, or underpowered, by intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.formulas.statistics import difference_interval
+from harness.spec.claim import Claim, ClaimStatus, Condition, Reference
+from harness.spec.result import CellResult, ClaimResult, Measurement
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Whether something holds: True, False, or None where the interval includes both. In words."""
+
+    holds: bool | None
+    words: str
+
+
+def evaluate_claim(claim: Claim, cells: Sequence[CellResult]) -> ClaimResult:
+    """The outcome of a claim, with the interval of the cell that decides it.
+
+    `any` is supported by one cell on which every condition holds, and contradicted if every cell
+    fails one; `all` the other way round. An invalid measurement neither holds nor fails.
+    """
+    chosen = [cell for cell in cells if cell.id in claim.cells or cell.group in claim.cells]
+    if claim.sparsity_below is not None:
+        chosen = [cell for cell in chosen if cell.receipt and cell.receipt.sparsity < claim.sparsity_below]
+    if not chosen:
+        return _result(claim, "not_evaluated", "no cell of this run is one that the claim speaks of")
+    findings = [_all_conditions(claim, cell, cells) for cell in chosen]
+    deciding = claim.quantifier == "any"
+    decided = [finding for finding in findings if finding.holds is deciding]
+    if decided:
+        return _result(claim, "supported" if deciding else "contradicted", decided[0].words)
+    if all(finding.holds is (not deciding) for finding in findings):
+        extra = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        return _result(claim, "contradicted" if deciding else "supported", findings[0].words + extra)
+    undecided = next(finding for finding in findings if finding.holds is None)
+    return _result(claim, "underpowered", undecided.words)
+
+
+def _all_conditions(claim: Claim, cell: CellResult, cells: Sequence[CellResult]) -> _Finding:
+    findings = [_condition(condition, cell, cells) for condition in claim.conditions]
+    failed = [finding for finding in findings if finding.holds is False]
+    unknown = [finding for finding in findings if finding.holds is None]
+    holds = False if failed else None if unknown else True
+    words = "; ".join(finding.words for finding in (failed or unknown or findings))
+    return _Finding(holds, f"{cell.id}: {words}")
+
+
+def _condition(condition: Condition, cell: CellResult, cells: Sequence[CellResult]) -> _Finding:
+    measured = cell.measurement(condition.metric)
+    problem = _unusable(condition.metric, measured)
+    if problem is not None:
+        return _Finding(None, problem)
+    bound = condition.bound
+    value, interval = measured.value, measured.interval or (measured.value, measured.value)
+    shown = f"{condition.metric} {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    relation = "at least" if condition.at_least is not None else "at most"
+    if isinstance(bound, Reference):
+        found = _threshold(condition.metric, bound, cells)
+        if isinstance(found, str):
+            return _Finding(None, found)
+        threshold, spread = found
+        margin = difference_interval(value, interval, threshold, spread)
+        shown += f", {relation} {threshold:.3f} [{spread[0]:.3f}, {spread[1]:.3f}] from {bound.cell}"
+    else:
+        margin = (interval[0] - bound, interval[1] - bound)
+        shown += f", {relation} {bound:g}"
+    low, high = margin if condition.at_least is not None else (-margin[1], -margin[0])
+    holds = True if low >= 0 else False if high < 0 else None
+    return _Finding(holds, shown + {True: " holds", False: " fails", None: " is undecided"}[holds])
+
+
+def _threshold(metric: str, reference: Reference, cells: Sequence[CellResult]) -> tuple[float, Interval] | str:
+    cell = next((c for c in cells if c.id == reference.cell), None)
+    measured = None if cell is None else cell.measurement(metric)
+    problem = _unusable(metric, measured)
+    if problem is not None:
+        return f"{reference.cell}: {problem}"
+    value, interval = measured.value, measured.interval or (measured.value, measured.value)
+    scale, offset = 1.0, reference.plus
+    if reference.share_above_chance is not None:
+        chance = cell.measurement(metric.rsplit("_", 1)[0] + "_chance")
+        if chance is None or chance.value is None:
+            return f"{reference.cell}: the accuracy of chance was not measured"
+        scale = reference.share_above_chance
+        offset += (1 - scale) * chance.value
+    return value * scale + offset, (interval[0] * scale + offset, interval[1] * scale + offset)
+
+
+def _unusable(metric: str, measured: Measurement | None) -> str | None:
+    if measured is None:
+        return f"{metric} was not measured"
+    if not measured.valid:
+        return f"{metric} is invalid: {measured.reason}"
+    return None if measured.value is not None else f"{metric} has no value"
+
+
+def _result(claim: Claim, status: ClaimStatus, evidence: str) -> ClaimResult:
+    return ClaimResult(id=claim.id, section=claim.section, says=claim.says, status=status, evidence=evidence)

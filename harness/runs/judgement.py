@@ -1,0 +1,108 @@
+"""From measurements to checks, and from checks to the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.formulas.comparison import within_tolerance
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden import GoldenFile, GoldenSource, GoldenValue
+from harness.spec.result import EXIT_CODES, CellResult, Check, ClaimResult, Measurement, Verdict, VerdictStatus
+
+
+def golden_checks(
+    spec: BenchmarkSpec, cells: Sequence[CellResult], skipped: dict[str, str], golden: GoldenFile | None
+) -> list[Check]:
+    """One check for every golden value and one for every measurement that has none."""
+    values = golden.values if golden else ()
+    by_cell = {cell.id: cell for cell in cells}
+    checks = []
+    for value in values:
+        cell = by_cell.get(value.cell)
+        measured = cell.measurement(value.metric) if cell else None
+        checks += [_missing(value, skipped)] if measured is None else _compare(value, measured)
+    if spec.golden_values == "required":
+        known = {(value.cell, value.metric) for value in values}
+        checks += [_without_golden(cell.id, measured) for cell in cells for measured in cell.measurements
+                   if (cell.id, measured.metric) not in known]  # fmt: skip
+    return checks
+
+
+def _compare(golden: GoldenValue, measured: Measurement) -> list[Check]:
+    if measured.valid != golden.valid:
+        was, now = ("valid", "invalid") if golden.valid else ("invalid", "valid")
+        reason = f": {measured.reason}" if measured.reason else ""
+        return [_check(golden, measured.value, "failed", f"{golden.metric} was {was} and is {now} now{reason}")]
+    if not measured.valid:
+        message = f"{golden.metric} is invalid, as expected; its value is compared with nothing"
+        return [_check(golden, measured.value, "skipped_invalid", message)]
+    inside = within_tolerance(measured.value, golden.value, golden.tolerance.width)
+    shown = "no number" if measured.value is None else f"{measured.value:.6g}"
+    message = (f"{golden.metric} is {shown}, expected {golden.value:.6g} ± {golden.tolerance.width:.3g} "
+               f"({golden.tolerance.basis.replace('_', ' ')})")  # fmt: skip
+    return [_check(golden, measured.value, "passed" if inside else "failed", message)]
+
+
+def _missing(golden: GoldenValue, skipped: dict[str, str]) -> Check:
+    why = f"; the cell was skipped: {skipped[golden.cell]}" if golden.cell in skipped else ""
+    message = f"{golden.metric} has a golden value but was not measured{why}"
+    return _check(golden, None, "missing_measurement", message)
+
+
+def _without_golden(cell: str, measured: Measurement) -> Check:
+    return Check(cell=cell, metric=measured.metric, measured=measured.value, golden=None, difference=None,
+                 tolerance=None, basis=None, source=None, status="missing_golden",
+                 message=f"{measured.metric} has no golden value")  # fmt: skip
+
+
+def _check(golden: GoldenValue, measured: float | None, status: str, message: str) -> Check:
+    difference = None if measured is None else measured - golden.value
+    return Check(cell=golden.cell, metric=golden.metric, measured=measured, golden=golden.value,
+                 difference=difference, tolerance=golden.tolerance.width, basis=golden.tolerance.basis,
+                 source=source_words(golden.source), status=status, message=message)  # fmt: skip
+
+
+def source_words(source: GoldenSource) -> str:
+    """A golden value's source in one line."""
+    if source.publication:
+        return source.publication
+    reason = f" ({source.reason})" if source.reason else ""
+    return f"run {source.record or 'unknown'}{reason}"
+
+
+def claim_checks(spec: BenchmarkSpec, results: Sequence[ClaimResult], golden: GoldenFile | None) -> list[Check]:
+    """Compare outcomes of claims with what the spec or the golden file expects of them."""
+    expected = {claim.id: claim.expect for claim in spec.claims if claim.expect}
+    from_golden = golden.claims if golden else {}
+    checks = []
+    for result in results:
+        want = expected.get(result.id) or from_golden.get(result.id)
+        if want is None:
+            status = "missing_golden" if spec.golden_values == "required" else None
+            message = f"the claim is {result.status}; no outcome is expected of it in the golden file"
+        elif result.status == "not_evaluated" and result.id in expected:
+            status, message = None, ""
+        else:
+            status = "passed" if result.status == want else "failed"
+            message = f"the claim is {result.status}, expected {want}: {result.evidence}"
+        if status is not None:
+            checks.append(Check(cell="claims", metric=result.id, measured=None, golden=None, difference=None,
+                                tolerance=None, basis=None, source=None, status=status, message=message))  # fmt: skip
+    return checks
+
+
+def verdict(cells: Sequence[CellResult], checks: Sequence[Check]) -> Verdict:
+    """INVALID before FAILED before MISSING GOLDEN: a number that means nothing is the worst outcome."""
+    invalid = [f"{cell.id}: {m.metric} is invalid: {m.reason}"
+               for cell in cells if cell.invalid_is_expected is None
+               for m in cell.measurements if not m.valid]  # fmt: skip
+    failed = [_words(check) for check in checks if check.status in ("failed", "missing_measurement")]
+    missing = [_words(check) for check in checks if check.status == "missing_golden"]
+    ranked: list[tuple[VerdictStatus, list[str]]] = [
+        ("invalid", invalid), ("failed", failed), ("missing_golden", missing)]  # fmt: skip
+    status = next((status for status, reasons in ranked if reasons), "passed")
+    return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing))
+
+
+def _words(check: Check) -> str:
+    return f"{check.cell}: {check.message}"

@@ -1,0 +1,42 @@
+"""Make an organism again and write the variant file that lets every benchmark run on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from harness.errors import UserError
+from harness.organisms.build import MANIFEST, build_organism
+from harness.organisms.catalogue import organism_directory
+from harness.runs.files import write_text
+from harness.spec import locations
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import DatasetFile, ModelSource, ModelVariant
+
+
+def build(name: str, out: Path, seed: int | None, report_progress: Callable[[str, float], None]) -> None:
+    """Build into an empty folder. seed: None takes the shipped organism's."""
+    shipped = json.loads((organism_directory(name) / MANIFEST).read_text(encoding="utf-8"))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: exists already and is not empty")
+    chosen = shipped["seed"] if seed is None else seed
+    build_organism(name, out, chosen, report_progress)
+    files = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+    shipped_variant = load_yaml_model(locations.find_variant(name), ModelVariant)
+    write_text(out / "variant.yaml", rebuilt_variant(shipped_variant, chosen, files))
+
+
+def rebuilt_variant(shipped: ModelVariant, seed: int, files: dict[str, str]) -> str:
+    """The shipped variant's YAML for a rebuilt folder: same datasets, their own hashes, a name of its own.
+
+    files: {path in the folder: SHA-256}.
+    """
+    datasets = {name: DatasetFile(path=file.path, sha256=files[file.path]) for name, file in shipped.datasets.items()}
+    variant = shipped.model_copy(update={
+        "name": f"{shipped.name}-seed{seed}", "title": f"{shipped.title}, rebuilt with seed {seed}",
+        "source": ModelSource(path="."), "datasets": datasets,
+    })  # fmt: skip
+    return yaml.safe_dump(variant.model_dump(mode="json", exclude_none=True), sort_keys=False, width=120)

