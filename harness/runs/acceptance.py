@@ -39,8 +39,16 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     for cell in record.cells:
         for measured in cell.measurements:
             if measured.value is not None:
-                values.append(GoldenValue(cell=cell.id, metric=measured.metric, value=measured.value,
-                                          valid=measured.valid, tolerance=_tolerance(measured), source=source))  # fmt: skip
+                values.append(
+                    GoldenValue(
+                        cell=cell.id,
+                        metric=measured.metric,
+                        value=measured.value,
+                        valid=measured.valid,
+                        tolerance=_tolerance(measured),
+                        source=source,
+                    )
+                )
     variant, benchmark = record.variant["name"], record.spec["id"]
     new = GoldenFile(variant=variant, benchmark=benchmark, values=tuple(values),
                      claims={claim.id: claim.status for claim in record.claims})  # fmt: skip

@@ -81,8 +81,12 @@ def edit_checkpoint(
         if edit.receipt is None:
             raise UserError("the edit left no receipt")
         _refuse_unsaved_edit(temporary, edit.receipt)
-        receipt = {"region": region.model_dump(mode="json"), "settings": settings.model_dump(mode="json"),
-                   "scores": [metadata for _, _, metadata in files], **edit.receipt.model_dump(mode="json")}  # fmt: skip
+        receipt = {
+            "region": region.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json"),
+            "scores": [metadata for _, _, metadata in files],
+            **edit.receipt.model_dump(mode="json"),
+        }
         (temporary / "receipt.json").write_text(json.dumps(receipt, indent=1) + "\n", encoding="utf-8")
         temporary.chmod(0o755)
         if out.is_dir():

@@ -154,7 +154,7 @@ def _thresholds(bench: _Bench) -> Thresholds:
 def _run_cell(bench: _Bench, cell: Cell, thresholds: Thresholds) -> CellResult:
     """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write."""
     began = time.monotonic()
-    masks, edit = None, None
+    masks = None
     if cell.region is not None:
         bench.progress.step(f"{cell.id}: finding the region")
         masks = bench.finder.masks(cell.region)

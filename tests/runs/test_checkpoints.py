@@ -20,7 +20,8 @@ def invoke(*arguments):
 @pytest.fixture
 def scores(checkpoint, pairs_csv, tmp_path):
     for method in ("snip", "wanda"):
-        result = invoke("score", checkpoint, "--method", method, "--data", pairs_csv, "--out", tmp_path / f"{method}.safetensors")
+        out = tmp_path / f"{method}.safetensors"
+        result = invoke("score", checkpoint, "--method", method, "--data", pairs_csv, "--out", out)
         assert result.exit_code == 0, result.output
     return tmp_path / "snip.safetensors", tmp_path / "wanda.safetensors"
 
@@ -53,7 +54,8 @@ def test_an_edited_checkpoint_lacks_exactly_the_set_difference(scores, checkpoin
 
 def test_top_removes_the_top(scores, checkpoint, tmp_path):
     out = tmp_path / "edited"
-    assert invoke("edit", checkpoint, "--select", "top", "--scores", scores[1], "--fraction", 0.1, "--out", out).exit_code == 0
+    result = invoke("edit", checkpoint, "--select", "top", "--scores", scores[1], "--fraction", 0.1, "--out", out)
+    assert result.exit_code == 0
     weights = linear_layers(AutoModelForCausalLM.from_pretrained(out))
     for name, score in load_file(scores[1]).items():
         assert (weights[name].weight[top_mask(score, 0.1, "row")] == 0).all()

@@ -19,7 +19,8 @@ def cell(value=0.5, valid=True, expected=None, metric="asr", interval=None, cell
     measured = Measurement(metric=metric, value=value, n=100, valid=valid, reason=None if valid else "garbage",
                            interval=interval)  # fmt: skip
     return CellResult(id=cell_id, group=cell_id, title="t", parameters={}, receipt=None, measurements=(measured,),
-                      completion_classes={}, invalid_is_expected=expected, completions_sha256="", seconds=0.0)  # fmt: skip
+                      completion_classes={}, invalid_is_expected=expected, completions_sha256="",
+                      seconds=0.0)  # fmt: skip
 
 
 def golden(value=0.5, valid=True, metric="asr"):
