@@ -10,8 +10,9 @@ import torch
 
 from harness.errors import MachineError
 from harness.runs.binding import BoundBenchmark
+from harness.runs.cells import Progress
 from harness.runs.files import storage_error
-from harness.runs.pipeline import Progress, run_benchmark
+from harness.runs.pipeline import run_benchmark
 from harness.spec.result import RunRecord
 
 _NEXT = (

@@ -4,61 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from harness import plugins
-from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
-from harness.engines.base import Engine
-from harness.evaluations.base import EvaluationContext
-from harness.models.editing import weights_removed
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
-from harness.models.loading import LoadedModel, load_variant
-from harness.models.prompts import PromptFormatter
-from harness.models.tensor_files import read_masks
+from harness.models.loading import load_variant
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.cells import Progress, measure_cell, prepare_bench, validity_thresholds
 from harness.runs.claims import evaluate_claim
-from harness.runs.journal import Journal, open_journal
+from harness.runs.journal import open_journal
 from harness.runs.judgement import claim_checks, golden_checks, verdict
-from harness.runs.regions import RegionFinder
-from harness.runs.store import ScoreStore
-from harness.spec.benchmark import Cell
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, Provenance, RunRecord
-from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
-from harness.validity.evidence import with_evidence
-
-#: Source folders that decide a score; a change in them makes stored scores unusable.
-_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models")
-
-
-class Progress(Protocol):
-    """What a run tells while it works."""
-
-    def begin(self, benchmark: str, cells: int) -> None:
-        """A benchmark begins, with so many cells."""
-
-    def step(self, words: str) -> None:
-        """What is being done now."""
-
-    def finished_cell(self, cell: str, resumed: bool) -> None:
-        """A cell is on disk."""
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What all cells of a run share."""
-
-    bound: BoundBenchmark
-    loaded: LoadedModel
-    engine: Engine
-    finder: RegionFinder
-    context: EvaluationContext
-    journal: Journal
-    progress: Progress
+from harness.spec.result import CellResult, Provenance, RunRecord
+from harness.validity.classification import Thresholds
 
 
 def run_benchmark(bound: BoundBenchmark, out: Path, command: str, progress: Progress) -> tuple[RunRecord, Path]:
@@ -68,25 +25,25 @@ def run_benchmark(bound: BoundBenchmark, out: Path, command: str, progress: Prog
     progress.step("loading the model")
     loaded = load_variant(bound.variant, bound.variant_file)
     model_sha256 = model_fingerprint(loaded.model)
+    machine = provenance.machine()
     with open_journal(out, bound.variant.name, bound.spec.id, _run_key(bound, model_sha256)) as journal:
-        bench = _prepare(bound, loaded, model_sha256, out, journal, progress)
-        thresholds = _thresholds(bench)
+        bench = prepare_bench(bound, loaded, model_sha256, out, journal, progress)
+        thresholds = validity_thresholds(bench)
         results: list[CellResult] = []
-        task_hashes: dict[str, str] = {}
         resumed = 0
         for cell in bound.cells:
             result = journal.finished(cell.id)
             resumed += result is not None
             if result is None:
-                result = _run_cell(bench, cell, thresholds)
-            task_hashes.update(result.task_hashes)
+                result = measure_cell(bench, cell, thresholds)
             results.append(result)
             progress.finished_cell(cell.id, resumed=resumed == len(results))
         facts = Provenance(
             started=started, finished=provenance.now(), command=command, model_sha256=model_sha256,
             tokenizer_sha256=tokenizer_fingerprint(loaded.tokenizer), data_sha256=bound.data_sha256,
-            source_sha256=provenance.source_sha256(), task_hashes=task_hashes, resumed=resumed,
-            **dict(zip(("git_commit", "git_dirty"), provenance.git_state(), strict=True)), **provenance.machine(),
+            source_sha256=provenance.source_sha256(), resumed=resumed,
+            task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
+            **dict(zip(("git_commit", "git_dirty"), provenance.git_state(), strict=True)), **machine,
         )  # fmt: skip
         record = judge(bound, journal.id, results, thresholds, facts)
         return record, journal.write_record(record)
@@ -105,110 +62,6 @@ def judge(
         validity_thresholds=thresholds.as_record(), cells=tuple(results), skipped_cells=bound.skipped,
         checks=tuple(checks), claims=tuple(claims), verdict=verdict(results, checks),
     )  # fmt: skip
-
-
-def _prepare(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, out: Path, journal: Journal,
-             progress: Progress) -> _Bench:  # fmt: skip
-    formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
-    engine = plugins.load("engines", bound.variant.engine).make(loaded)
-    finder = RegionFinder(
-        model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=ScoreStore(out / "store" / "scores"),
-        source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
-        planted=read_masks(bound.planted_path) if bound.planted_path else None,
-    )  # fmt: skip
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of)
-    return _Bench(bound, loaded, engine, finder, context, journal, progress)
-
-
-def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> dict[str, list[Sample]]:
-    samples = {}
-    for name, declared in bound.spec.calibration.items():
-        pairs = draw(read_pairs(bound.path_of(declared.dataset)), declared.samples, declared.seed)
-        samples[name] = tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
-    return samples
-
-
-def _thresholds(bench: _Bench) -> Thresholds:
-    """From the intact model's own samples, greedy and at temperature 1, to every kind of prompt that is evaluated."""
-    stored = bench.journal.thresholds()
-    if stored is not None:
-        return Thresholds(**stored)
-    bench.progress.step("calibrating what counts as an answer")
-    settings = bench.bound.spec.validity
-    completions: list[Completion] = []
-    for evaluation in bench.bound.spec.evaluations:
-        if evaluation.kind != "attack" or not evaluation.chat_template or evaluation.suffixes:
-            continue
-        count = min(evaluation.prompts, settings.calibration_prompts)
-        for temperature in (0.0, 1.0):
-            drawn = evaluation.model_copy(update={
-                "prompts": count, "samples": 1, "temperature": temperature, "seed": settings.seed})  # fmt: skip
-            completions += plugins.load("evaluations", "attack").evaluate(drawn, bench.context).completions
-    thresholds = calibrate(with_evidence(completions, bench.engine, bench.context.formatter))
-    bench.journal.write_thresholds({"surprise": thresholds.surprise, "repetition": thresholds.repetition,
-                                    "length": thresholds.length})  # fmt: skip
-    return thresholds
-
-
-def _run_cell(bench: _Bench, cell: Cell, thresholds: Thresholds) -> CellResult:
-    """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write."""
-    began = time.monotonic()
-    masks = None
-    if cell.region is not None:
-        bench.progress.step(f"{cell.id}: finding the region")
-        masks = bench.finder.masks(cell.region)
-    with nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit:
-        completions, measurements, hashes = _evaluate(bench, cell)
-    bench.progress.step(f"{cell.id}: judging the outputs")
-    judged = [completion.model_copy(update={"completion_class": classify(completion, thresholds)})
-              for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
-    measurements += _completion_measurements(bench, judged)
-    receipt = edit.receipt if edit else None
-    measurements += _truth_measurements(receipt)
-    group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
-    result = CellResult(
-        id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
-        measurements=tuple(measurements), completion_classes=class_counts(judged),
-        invalid_is_expected=cell.invalid_is_expected, seconds=round(time.monotonic() - began, 3),
-        completions_sha256=bench.journal.write_completions(cell.id, judged), task_hashes=hashes,
-    )  # fmt: skip
-    bench.journal.write_cell(result)
-    return result
-
-
-def _evaluate(bench: _Bench, cell: Cell) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
-    completions: list[Completion] = []
-    measurements: list[Measurement] = []
-    hashes: dict[str, str] = {}
-    for settings in bench.bound.spec.evaluations:
-        bench.progress.step(f"{cell.id}: {settings.name}")
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, bench.context)
-        completions += result.completions
-        measurements += result.measurements
-        hashes.update(result.task_hashes)
-    return completions, measurements, hashes
-
-
-def _completion_measurements(bench: _Bench, judged: list[Completion]) -> list[Measurement]:
-    found: list[Measurement] = []
-    for settings in bench.bound.spec.evaluations:
-        own = [completion for completion in judged if completion.evaluation == settings.name]
-        if own:
-            reason = invalid_reason(own, bench.bound.spec.validity.minimum_fit_share)
-            found += plugins.load("evaluations", settings.kind).measure(settings, own, reason)
-    return found
-
-
-def _truth_measurements(receipt: EditReceipt | None) -> list[Measurement]:
-    """Precision and recall of the region against the planted one, where a variant has one."""
-    if receipt is None or receipt.truth is None:
-        return []
-    truth = receipt.truth
-    return [Measurement(metric=metric, value=value, n=n)
-            for metric, value, n in (("planted_precision", truth.precision, truth.selected),
-                                     ("planted_recall", truth.recall, truth.planted))
-            if value is not None]  # fmt: skip
 
 
 def _run_key(bound: BoundBenchmark, model_sha256: str) -> str:
