@@ -46,6 +46,9 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         except (UserError, MachineError) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted; finished cells are on disk: the same command goes on after them", err=True)
+            sys.exit(130)
 
     return wrapped
 
@@ -260,7 +263,7 @@ def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
 
 
 def _execute(bound: list[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str]) -> list[RunRecord]:
-    from harness.executors.local import run_all
+    from harness.executors.base import run_all
 
     with _progress_bar() as progress:
         return [record for record, _ in run_all(bound, out, command, progress)]

@@ -34,3 +34,15 @@ def worst_window_surprise(negative_log_likelihoods: Sequence[float]) -> float:
         return math.inf
     last_start = max(len(surprises) - WINDOW_TOKENS, 0)
     return max(statistics.median(surprises[i : i + WINDOW_TOKENS]) for i in range(last_start + 1))
+
+
+def mean_surprise(negative_log_likelihoods: Sequence[float]) -> float:
+    """Mean surprise (nats a token) of the whole text.
+
+    It sees sentences that are fluent for some words and break off, again and again, which the
+    median of a window forgives. NaN or no token at all gives infinity.
+    """
+    surprises = list(negative_log_likelihoods)
+    if not surprises or any(math.isnan(s) for s in surprises):
+        return math.inf
+    return math.fsum(surprises) / len(surprises)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 
 class ProgressBar:
-    """A bar for each benchmark; where stderr is no terminal, one line for each finished cell."""
+    """One bar over all cells; where stderr is no terminal, one line for each finished cell."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -32,26 +32,23 @@ class ProgressBar:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, benchmark: str, cells: int) -> None:
-        """A benchmark begins."""
-        self._name, self._total, self._done = benchmark, cells, 0
-        self._task = self._bar.add_task(benchmark, total=cells, words="")
+    def begin(self, cells: int) -> None:
+        """So many cells are to be finished, over all benchmarks."""
+        self._total, self._done = cells, 0
+        self._task = self._bar.add_task("cells", total=cells, words="")
 
     def step(self, words: str) -> None:
         """What is being done now."""
         if self._task is not None:
             self._bar.update(self._task, words=words)
 
-    def finished_cell(self, cell: str, resumed: bool) -> None:
+    def finished_cell(self, benchmark: str, cell: str, how: str) -> None:
         """A cell is on disk."""
         self._done += 1
         if self._task is not None:
-            self._bar.advance(self._task)
+            self._bar.update(self._task, advance=1, description=benchmark)
         if not self._console.is_terminal:
-            how = "found finished" if resumed else "done"
-            self._console.print(
-                f"{self._name} {self._done}/{self._total} {cell} {how}", highlight=False, soft_wrap=True
-            )
+            self._console.print(f"{benchmark} {self._done}/{self._total} {cell} {how}", highlight=False, soft_wrap=True)
 
     def share(self, words: str, share: float) -> None:
         """A task of one piece: what is being done, and the share of the whole that is done."""

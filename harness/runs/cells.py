@@ -1,12 +1,11 @@
-"""Measuring cells: one model state each, from region to judged outputs."""
+"""Measuring one cell: from its region to judged outputs, on a model that is intact before and after."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
@@ -18,7 +17,6 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
-from harness.runs.journal import Journal
 from harness.runs.regions import RegionFinder
 from harness.runs.store import ScoreStore
 from harness.spec.benchmark import Cell
@@ -29,45 +27,40 @@ from harness.validity.evidence import with_evidence
 #: Source folders that decide a score; a change in them makes stored scores unusable.
 _SCORE_SOURCES = ("attribution", "formulas", "calibration", "models")
 
-
-class Progress(Protocol):
-    """What a run tells while it works."""
-
-    def begin(self, benchmark: str, cells: int) -> None:
-        """A benchmark begins, with so many cells."""
-
-    def step(self, words: str) -> None:
-        """What is being done now."""
-
-    def finished_cell(self, cell: str, resumed: bool) -> None:
-        """A cell is on disk."""
+#: Told what is being done now.
+Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all cells of a run share."""
+    """What all cells of a benchmark share within one process."""
 
     bound: BoundBenchmark
     loaded: LoadedModel
     engine: Engine
     finder: RegionFinder
     context: EvaluationContext
-    journal: Journal
-    progress: Progress
 
 
-def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, out: Path, journal: Journal,
-             progress: Progress) -> Bench:  # fmt: skip
+@dataclass(frozen=True)
+class MeasuredCell:
+    """A cell's completions with their classes, and its result but for the hash of the file that holds them."""
+
+    result: CellResult
+    completions: list[Completion]
+
+
+def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: ScoreStore) -> Bench:
+    """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised."""
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=ScoreStore(out / "store" / "scores"),
-        source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
+        defaults=bound.spec.attribution, store=store, source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
     )  # fmt: skip
     context = EvaluationContext(bound.variant, engine, formatter, bound.path_of)
-    return Bench(bound, loaded, engine, finder, context, journal, progress)
+    return Bench(bound, loaded, engine, finder, context)
 
 
 def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> dict[str, list[Sample]]:
@@ -78,65 +71,77 @@ def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> dict[str
     return samples
 
 
-def validity_thresholds(bench: Bench) -> Thresholds:
-    """From the intact model's own samples, greedy and at temperature 1, to every kind of prompt that is evaluated."""
-    stored = bench.journal.thresholds()
-    if stored is not None:
-        return Thresholds(**stored)
-    bench.progress.step("calibrating what counts as an answer")
+def validity_thresholds(bench: Bench) -> Thresholds | None:
+    """From the intact model's own texts, greedy and at temperature 1, to the prompts that are evaluated.
+
+    None where a benchmark generates no text. The model must be intact.
+    """
+    greedy, sampled = (_own_texts(bench, temperature) for temperature in (0.0, 1.0))
+    if not greedy:
+        return None
+    judged = [with_evidence(texts, bench.engine, bench.context.formatter) for texts in (greedy, sampled)]
+    return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
+
+
+def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
     settings = bench.bound.spec.validity
-    completions: list[Completion] = []
+    texts: list[Completion] = []
     for evaluation in bench.bound.spec.evaluations:
         if evaluation.kind != "attack" or not evaluation.chat_template or evaluation.suffixes:
             continue
-        count = min(evaluation.prompts, settings.calibration_prompts)
-        for temperature in (0.0, 1.0):
-            drawn = evaluation.model_copy(update={
-                "prompts": count, "samples": 1, "temperature": temperature, "seed": settings.seed})  # fmt: skip
-            completions += plugins.load("evaluations", "attack").evaluate(drawn, bench.context).completions
-    thresholds = calibrate(with_evidence(completions, bench.engine, bench.context.formatter))
-    bench.journal.write_thresholds({"surprise": thresholds.surprise, "repetition": thresholds.repetition,
-                                    "length": thresholds.length})  # fmt: skip
-    return thresholds
+        drawn = evaluation.model_copy(update={
+            "prompts": min(evaluation.prompts, settings.calibration_prompts), "samples": 1,
+            "temperature": temperature, "seed": settings.seed})  # fmt: skip
+        texts += plugins.load("evaluations", "attack").evaluate(drawn, bench.context).completions
+    return texts
 
 
-def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds) -> CellResult:
-    """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write."""
+def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: Step) -> MeasuredCell:
+    """Find the region, edit, evaluate, undo, and judge the outputs with the intact model."""
     began = time.monotonic()
     masks = None
     if cell.region is not None:
-        bench.progress.step(f"{cell.id}: finding the region")
+        step(f"{cell.id}: finding the region")
         masks = bench.finder.masks(cell.region)
     with nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit:
-        completions, measurements, hashes = _evaluate(bench, cell)
-    bench.progress.step(f"{cell.id}: judging the outputs")
-    judged = [completion.model_copy(update={"completion_class": classify(completion, thresholds)})
-              for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
-    measurements += _completion_measurements(bench, judged)
+        completions, measurements, hashes = _evaluate(bench, cell, step)
+    step(f"{cell.id}: judging the outputs")
+    judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
-    measurements += _truth_measurements(receipt)
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
-        measurements=tuple(measurements), completion_classes=class_counts(judged),
-        invalid_is_expected=cell.invalid_is_expected, seconds=round(time.monotonic() - began, 3),
-        completions_sha256=bench.journal.write_completions(cell.id, judged), task_hashes=hashes,
+        measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
+        completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
+        seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
     )  # fmt: skip
-    bench.journal.write_cell(result)
-    return result
+    return MeasuredCell(result, judged)
 
 
-def _evaluate(bench: Bench, cell: Cell) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
+def _evaluate(bench: Bench, cell: Cell, step: Step) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
     completions: list[Completion] = []
     measurements: list[Measurement] = []
     hashes: dict[str, str] = {}
     for settings in bench.bound.spec.evaluations:
-        bench.progress.step(f"{cell.id}: {settings.name}")
+        step(f"{cell.id}: {settings.name}")
         result = plugins.load("evaluations", settings.kind).evaluate(settings, bench.context)
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)
     return completions, measurements, hashes
+
+
+def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds | None) -> list[Completion]:
+    """The completions with evidence and class, each by the limits of its own decoding."""
+    if not completions:
+        return []
+    if thresholds is None:
+        raise ValueError("texts were generated, but no evaluation calibrates what counts as an answer")
+    temperatures = {settings.name: settings.temperature
+                    for settings in bench.bound.spec.evaluations if settings.kind == "attack"}  # fmt: skip
+    return [completion.model_copy(update={
+        "completion_class": classify(completion, thresholds.of(temperatures[completion.evaluation]))})
+        for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
 
 
 def _completion_measurements(bench: Bench, judged: list[Completion]) -> list[Measurement]:

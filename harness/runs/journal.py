@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,20 @@ from harness.runs.files import write_text
 from harness.spec.result import CellResult, Completion, RunRecord
 
 RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class RunName:
+    """What tells one run from another. key: hash of everything that decides its figures."""
+
+    variant: str
+    benchmark: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """Where the runs of the benchmark on the variant are, below the output folder."""
+        return f"{self.variant}/{self.benchmark}"
 
 
 @dataclass(frozen=True)
@@ -41,24 +55,20 @@ class Journal:
             return None
         return result if hashlib.sha256(content).hexdigest() == result.completions_sha256 else None
 
-    def write_completions(self, cell_id: str, completions: Sequence[Completion]) -> str:
-        """Write a cell's completions, one JSON object a line. Returns the file's SHA-256."""
-        text = "".join(completion.model_dump_json() + "\n" for completion in completions)
-        write_text(self.completions_path(cell_id), text)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def write_cell(self, result: CellResult, completions: Sequence[Completion]) -> None:
+        """Write a finished cell: its completions, one JSON object a line, and then the result with their hash."""
+        self._write(result, "".join(completion.model_dump_json() + "\n" for completion in completions))
 
-    def write_cell(self, result: CellResult) -> None:
-        """Write a finished cell; its completions must be there already."""
-        write_text(self._cell_path(result.id), result.model_dump_json(indent=1))
+    def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
+        """Write a cell that another benchmark of this run has measured, under this benchmark's names."""
+        text = owner.completions_path(owner_cell).read_text(encoding="utf-8")
+        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text)
 
-    def thresholds(self) -> dict[str, float] | None:
-        """The validity thresholds of an interrupted run."""
-        path = self.directory / "thresholds.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-    def write_thresholds(self, thresholds: dict[str, float]) -> None:
-        """Keep the thresholds, so that a resumed run judges by the same ones."""
-        write_text(self.directory / "thresholds.json", json.dumps(thresholds))
+    def _write(self, result: CellResult, completions: str) -> None:
+        write_text(self.completions_path(result.id), completions)
+        sha256 = hashlib.sha256(completions.encode()).hexdigest()
+        whole = result.model_copy(update={"completions_sha256": sha256})
+        write_text(self._cell_path(result.id), whole.model_dump_json(indent=1))
 
     def write_record(self, record: RunRecord) -> Path:
         """Write record.json, which ends the run."""
@@ -75,16 +85,32 @@ class Journal:
 
 
 @contextmanager
-def open_journal(out: Path, variant: str, benchmark: str, key: str) -> Iterator[Journal]:
-    """The newest unfinished run with this key, or a new one; locked while the context lasts.
+def open_session(out: Path, runs: Sequence[RunName]) -> Iterator[list[Journal]]:
+    """The journals of benchmarks that are run together, locked while the context lasts.
 
-    key: hash of everything that decides the run's figures.
+    Interrupted, the same benchmarks started again take up the very same journals, also those that
+    had ended with a record: no finished cell is measured twice.
     """
-    parent = out / variant / benchmark
-    unfinished = [path for path in sorted(parent.glob(f"*-{key[:8]}"), reverse=True)
-                  if _key_of(path) == key and not (path / RECORD).exists()]  # fmt: skip
-    directory = unfinished[0] if unfinished else _new_directory(parent, key)
-    write_text(directory / "run.json", json.dumps({"key": key}))
+    key = hashlib.sha256(json.dumps([run.key for run in runs]).encode()).hexdigest()
+    note = out / f"unfinished-{key[:12]}.json"
+    known = _json_of(note)
+    with ExitStack() as stack:
+        journals = [stack.enter_context(_open_journal(out, run, known.get(run.folder))) for run in runs]
+        write_text(note, json.dumps({run.folder: journal.id for run, journal in zip(runs, journals, strict=True)}))
+        yield journals
+        note.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journal]:
+    """The journal `known` by its id, or the newest unfinished one with this key, or a new one; locked."""
+    parent = out / run.folder
+    candidates = [out / known] if known else []
+    candidates += [path for path in sorted(parent.glob(f"*-{run.key[:8]}"), reverse=True)
+                   if not (path / RECORD).exists()]  # fmt: skip
+    matching = [path for path in candidates if _json_of(path / "run.json").get("key") == run.key]
+    directory = matching[0] if matching else _new_directory(parent, run.key)
+    write_text(directory / "run.json", json.dumps({"key": run.key}))
     with (directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,11 +126,13 @@ def _new_directory(parent: Path, key: str) -> Path:
     return parent / f"{stamp}-{key[:8]}"
 
 
-def _key_of(directory: Path) -> str | None:
+def _json_of(path: Path) -> dict[str, str]:
+    """A small JSON object from disk; empty where the file is missing or damaged."""
     try:
-        return json.loads((directory / "run.json").read_text(encoding="utf-8"))["key"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_record(path: Path) -> RunRecord:

@@ -1,56 +1,100 @@
-"""The one path, from a bound benchmark to a record."""
+"""The one path, from bound benchmarks to records.
+
+    identify the models -> take up or begin the runs -> calibrate validity -> measure every cell once
+    -> judge -> record
+
+What happens within a cell stands in cells.py.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
-from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
-from harness.models.loading import load_variant
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
-from harness.runs.cells import Progress, measure_cell, prepare_bench, validity_thresholds
 from harness.runs.claims import evaluate_claim
-from harness.runs.journal import open_journal
+from harness.runs.execution import Executor, Progress
+from harness.runs.journal import RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
+from harness.runs.keys import Surroundings, calibration_key, run_key
+from harness.runs.sharing import Run, shared_cells
 from harness.spec.result import CellResult, Provenance, RunRecord
 from harness.validity.classification import Thresholds
 
 
-def run_benchmark(bound: BoundBenchmark, out: Path, command: str, progress: Progress) -> tuple[RunRecord, Path]:
-    """Run every cell, judge the figures and write the record. Returns it and the path of record.json."""
+def run_benchmarks(
+    benchmarks: Sequence[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str], progress: Progress,
+    executor: Executor,
+) -> list[tuple[RunRecord, Path]]:  # fmt: skip
+    """Run every cell, judge the figures and write the records. Returns them with their paths."""
     started = provenance.now()
-    progress.begin(bound.spec.id, len(bound.cells))
+    progress.begin(sum(len(bound.cells) for bound in benchmarks))
     progress.step("loading the model")
-    loaded = load_variant(bound.variant, bound.variant_file)
-    model_sha256 = model_fingerprint(loaded.model)
-    machine = provenance.machine()
-    with open_journal(out, bound.variant.name, bound.spec.id, _run_key(bound, model_sha256)) as journal:
-        bench = prepare_bench(bound, loaded, model_sha256, out, journal, progress)
-        thresholds = validity_thresholds(bench)
-        results: list[CellResult] = []
-        resumed = 0
-        for cell in bound.cells:
-            result = journal.finished(cell.id)
-            resumed += result is not None
-            if result is None:
-                result = measure_cell(bench, cell, thresholds)
-            results.append(result)
-            progress.finished_cell(cell.id, resumed=resumed == len(results))
-        facts = Provenance(
-            started=started, finished=provenance.now(), command=command, model_sha256=model_sha256,
-            tokenizer_sha256=tokenizer_fingerprint(loaded.tokenizer), data_sha256=bound.data_sha256,
-            source_sha256=provenance.source_sha256(), resumed=resumed,
-            task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
-            **dict(zip(("git_commit", "git_dirty"), provenance.git_state(), strict=True)), **machine,
-        )  # fmt: skip
-        record = judge(bound, journal.id, results, thresholds, facts)
-        return record, journal.write_record(record)
+    surroundings = [_surroundings(bound, executor) for bound in benchmarks]
+    names = [RunName(bound.variant.name, bound.spec.id, run_key(bound, around))
+             for bound, around in zip(benchmarks, surroundings, strict=True)]  # fmt: skip
+    with open_session(out, names) as journals:
+        progress.step("calibrating what counts as an answer")
+        thresholds = _calibrate(benchmarks, surroundings, executor)
+        runs = [Run(*parts) for parts in zip(benchmarks, surroundings, journals, thresholds, strict=True)]
+        written: dict[int, tuple[RunRecord, Path]] = {}
+        for run in _measured(runs, progress, executor):
+            record = _record(run, command(run.bound), started, executor)
+            written[runs.index(run)] = record, run.journal.write_record(record)
+    return [written[index] for index in range(len(runs))]
+
+
+def _surroundings(bound: BoundBenchmark, executor: Executor) -> Surroundings:
+    identity = executor.identify(bound)
+    machine = json.dumps(provenance.machine(executor.threads), sort_keys=True)
+    return Surroundings(identity.model_sha256, identity.tokenizer_sha256, provenance.source_sha256(), machine)
+
+
+def _calibrate(
+    benchmarks: Sequence[BoundBenchmark], surroundings: Sequence[Surroundings], executor: Executor
+) -> list[Thresholds | None]:
+    """The thresholds of each benchmark; those that ask the same of the same model share them."""
+    known: dict[str, Thresholds | None] = {}
+    keys = [calibration_key(bound, around) for bound, around in zip(benchmarks, surroundings, strict=True)]
+    for key, bound in zip(keys, benchmarks, strict=True):
+        if key not in known:
+            known[key] = executor.calibrate(bound)
+    return [known[key] for key in keys]
+
+
+def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> Iterator[Run]:
+    """Measure what is not finished yet, and give every run back when all its cells are on disk."""
+    cells = shared_cells(runs)
+    missing = {run.journal.id: len(run.bound.cells) for run in runs}
+    to_measure = {cell.task.name: cell for cell in cells if cell.owner() is None}
+    found = (cell for cell in cells if cell.task.name not in to_measure)
+    tasks = [cell.task for cell in to_measure.values()]
+    measured = (to_measure[task.name] for task in executor.measure(tasks, progress.step))
+    for cell in chain(found, measured):
+        for run in cell.settle(progress):
+            missing[run.journal.id] -= 1
+            if not missing[run.journal.id]:
+                yield run
+
+
+def _record(run: Run, command: str, started: str, executor: Executor) -> RunRecord:
+    results = run.results()
+    commit, dirty = provenance.git_state()
+    facts = Provenance(
+        started=started, finished=provenance.now(), command=command, git_commit=commit, git_dirty=dirty,
+        model_sha256=run.surroundings.model_sha256, tokenizer_sha256=run.surroundings.tokenizer_sha256,
+        data_sha256=run.bound.data_sha256, source_sha256=run.surroundings.source_sha256,
+        task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
+        resumed=len(run.found), processes=executor.processes, **provenance.machine(executor.threads),
+    )  # fmt: skip
+    return judge(run.bound, run.journal.id, results, run.thresholds, facts)
 
 
 def judge(
-    bound: BoundBenchmark, run_id: str, results: list[CellResult], thresholds: Thresholds, facts: Provenance
+    bound: BoundBenchmark, run_id: str, results: Sequence[CellResult], thresholds: Thresholds | None, facts: Provenance
 ) -> RunRecord:
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
@@ -59,16 +103,6 @@ def judge(
     return RunRecord(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
         variant=bound.variant.model_dump(mode="json", exclude_none=True), provenance=facts,
-        validity_thresholds=thresholds.as_record(), cells=tuple(results), skipped_cells=bound.skipped,
-        checks=tuple(checks), claims=tuple(claims), verdict=verdict(results, checks),
+        validity_thresholds=thresholds.as_record() if thresholds else {}, cells=tuple(results),
+        skipped_cells=bound.skipped, checks=tuple(checks), claims=tuple(claims), verdict=verdict(results, checks),
     )  # fmt: skip
-
-
-def _run_key(bound: BoundBenchmark, model_sha256: str) -> str:
-    """Hash of all that decides the figures: an interrupted run is taken up only if none of it has changed."""
-    content = {
-        "spec": bound.spec.model_dump(mode="json"), "variant": bound.variant.model_dump(mode="json"),
-        "model": model_sha256, "data": bound.data_sha256, "source": provenance.source_sha256(),
-        "machine": provenance.machine(),
-    }  # fmt: skip
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

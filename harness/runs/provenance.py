@@ -54,8 +54,8 @@ def git_state() -> tuple[str | None, bool | None]:
         return None, None
 
 
-def machine() -> dict[str, object]:
-    """Versions and hardware, as far as they can change a figure."""
+def machine(threads: int) -> dict[str, object]:
+    """Versions and hardware, as far as they can change a figure. threads: what each process computes with."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -67,7 +67,7 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "image_digest": os.environ.get("HARNESS_IMAGE_DIGEST"),
     }

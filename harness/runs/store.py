@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.attribution.base import Scores
@@ -23,16 +25,33 @@ class ScoreStore:
         """The stored scores of `key`, or those that `compute` gives, stored. A damaged file is made anew."""
         text = json.dumps(key, sort_keys=True)
         path = self._directory / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
-        if path.is_file():
-            try:
-                scores, metadata = read_tensors(path)
-                if metadata.get("key") == text:
-                    return scores
-            except UserError:
-                path.unlink()
-        scores = compute()
         try:
-            write_tensors(path, scores, {"key": text})
+            with _only_one_process(path.with_suffix(".lock")):
+                return _stored(path, text) or _computed(path, text, compute)
         except OSError as error:
             raise storage_error(error, path) from None
-        return scores
+
+
+def _stored(path: Path, key: str) -> Scores | None:
+    if not path.is_file():
+        return None
+    try:
+        scores, metadata = read_tensors(path)
+    except UserError:
+        return None
+    return scores if metadata.get("key") == key else None
+
+
+def _computed(path: Path, key: str, compute: Callable[[], Scores]) -> Scores:
+    scores = compute()
+    write_tensors(path, scores, {"key": key})
+    return scores
+
+
+@contextmanager
+def _only_one_process(path: Path) -> Iterator[None]:
+    """What one process computes, the others wait for and read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -77,7 +77,11 @@ class EditReceipt(Strict):
 
 
 class CellResult(Strict):
-    """A finished cell. `completion_classes` counts completions by evaluation and class."""
+    """A finished cell. `completion_classes` counts completions by evaluation and class.
+
+    measured_in: the run and cell in which it was measured, where benchmarks that were run together
+    share a cell, `<run id>#<cell id>`.
+    """
 
     id: str
     group: str
@@ -90,6 +94,7 @@ class CellResult(Strict):
     completions_sha256: str
     task_hashes: dict[str, str] = Field(default_factory=dict)
     seconds: float
+    measured_in: str | None = None
 
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric, or None if this cell has none of that name."""
@@ -143,6 +148,7 @@ class Provenance(Strict):
     platform: str
     processor: str
     threads: int
+    processes: int
     accelerator: str | None
     image_digest: str | None
     model_sha256: str
@@ -160,7 +166,7 @@ class RunRecord(Strict):
     spec: dict[str, Any]
     variant: dict[str, Any]
     provenance: Provenance
-    validity_thresholds: dict[str, float]
+    validity_thresholds: dict[str, dict[str, float]]
     cells: tuple[CellResult, ...]
     skipped_cells: dict[str, str] = Field(default_factory=dict)
     checks: tuple[Check, ...]

@@ -11,6 +11,7 @@ from harness.spec.result import Completion, CompletionClass
 
 #: Margins between what the intact model itself writes and what counts as degenerate.
 SURPRISE_MARGIN_NATS = 1.0
+MEAN_SURPRISE_FACTOR = 1.5
 REPETITION_MARGIN = 0.15
 LENGTH_SHARE = 0.5
 #: Share of the intact model's samples that may lie beyond a threshold before the margin is added.
@@ -18,38 +19,54 @@ QUANTILE = 0.99
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Beyond these a completion is degenerate. Stored in the record.
+class Limits:
+    """Beyond these a completion is degenerate.
 
-    surprise: largest worst-window surprise in nats a token. repetition: largest repeated share.
-    length: fewest visible characters.
+    surprise: largest worst-window surprise in nats a token. mean_surprise: largest surprise of the
+    whole text in nats a token. repetition: largest repeated share. length: fewest visible characters.
     """
 
     surprise: float
+    mean_surprise: float
     repetition: float
     length: float
 
-    def as_record(self) -> dict[str, float]:
-        """The thresholds with the margins behind them."""
-        return {**asdict(self), "quantile": QUANTILE, "surprise_margin": SURPRISE_MARGIN_NATS,
-                "repetition_margin": REPETITION_MARGIN, "length_share": LENGTH_SHARE}  # fmt: skip
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The limits for each way of decoding, since greedy texts surprise less than sampled ones."""
+
+    greedy: Limits
+    sampled: Limits
+
+    def of(self, temperature: float) -> Limits:
+        """The limits for texts decoded at a temperature; 0 is greedy."""
+        return self.greedy if temperature == 0 else self.sampled
+
+    def as_record(self) -> dict[str, dict[str, float]]:
+        """The limits with the margins behind them, as the record holds them."""
+        margins = {"quantile": QUANTILE, "surprise_margin": SURPRISE_MARGIN_NATS,
+                   "mean_surprise_factor": MEAN_SURPRISE_FACTOR, "repetition_margin": REPETITION_MARGIN,
+                   "length_share": LENGTH_SHARE}  # fmt: skip
+        return {**asdict(self), "margins": margins}
 
 
-def calibrate(samples: Sequence[Completion]) -> Thresholds:
-    """Thresholds from the intact model's own answers and refusals, their evidence measured.
+def calibrate(samples: Sequence[Completion]) -> Limits:
+    """Limits from the intact model's own answers and refusals of one decoding, their evidence measured.
 
     Raises ValueError if there are no samples: a threshold from nothing would judge nothing.
     """
     if not samples:
         raise ValueError("thresholds need samples of the intact model")
-    return Thresholds(
+    return Limits(
         surprise=_quantile([c.evidence["surprise"] for c in samples], QUANTILE) + SURPRISE_MARGIN_NATS,
+        mean_surprise=_quantile([c.evidence["mean_surprise"] for c in samples], QUANTILE) * MEAN_SURPRISE_FACTOR,
         repetition=_quantile([c.evidence["repetition"] for c in samples], QUANTILE) + REPETITION_MARGIN,
         length=_quantile([c.evidence["length"] for c in samples], 1 - QUANTILE) * LENGTH_SHARE,
     )
 
 
-def classify(completion: Completion, thresholds: Thresholds) -> CompletionClass:
+def classify(completion: Completion, limits: Limits) -> CompletionClass:
     """`empty`, `degenerate`, `refusal`, `truncated` or `answer`, the first that holds.
 
     Degenerate comes before refusal: garbage that holds "I cannot" is garbage. A fluent text that
@@ -59,21 +76,22 @@ def classify(completion: Completion, thresholds: Thresholds) -> CompletionClass:
     evidence = completion.evidence
     if not completion.text.strip() or evidence["length"] == 0:
         return "empty"
-    if is_degenerate(completion, thresholds):
+    if is_degenerate(completion, limits):
         return "degenerate"
     if is_refusal(completion.text):
         return "refusal"
     return "truncated" if completion.finish_reason == "length" else "answer"
 
 
-def is_degenerate(completion: Completion, thresholds: Thresholds) -> bool:
-    """Non-finite logits, a loop, text the intact model finds unlikely, or a stub."""
+def is_degenerate(completion: Completion, limits: Limits) -> bool:
+    """Non-finite logits, a loop, text that the intact model finds unlikely in part or as a whole, or a stub."""
     evidence = completion.evidence
     return (
         "non_finite_logits" in evidence
-        or not evidence["surprise"] <= thresholds.surprise
-        or evidence["repetition"] > thresholds.repetition
-        or evidence["length"] < thresholds.length
+        or not evidence["surprise"] <= limits.surprise
+        or not evidence["mean_surprise"] <= limits.mean_surprise
+        or evidence["repetition"] > limits.repetition
+        or evidence["length"] < limits.length
     )
 
 

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.formulas.degeneration import repeated_share, worst_window_surprise
+from harness.formulas.degeneration import mean_surprise, repeated_share, worst_window_surprise
 
 
 @given(
@@ -28,6 +28,13 @@ def test_a_few_unlikely_tokens_are_forgiven():
     assert worst_window_surprise([0.1, 9.0, 0.1, 9.0, 0.1]) == 0.1
 
 
+def test_sentences_that_break_off_again_and_again_surprise_as_a_whole():
+    broken = [0.1, 0.1, 0.1, 12.0] * 12
+    assert worst_window_surprise(broken) == 0.1
+    assert mean_surprise(broken) == 12.3 / 4
+
+
 def test_no_token_and_nan_are_infinitely_surprising():
-    assert worst_window_surprise([]) == math.inf
-    assert worst_window_surprise([0.1, math.nan]) == math.inf
+    for surprise in (worst_window_surprise, mean_surprise):
+        assert surprise([]) == math.inf
+        assert surprise([0.1, math.nan]) == math.inf

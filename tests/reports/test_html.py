@@ -30,18 +30,19 @@ def record(show: bool) -> RunRecord:
                       completions_sha256="", seconds=1.0)  # fmt: skip
     facts = Provenance(started="a", finished="b", command="harness run b --model v", git_commit=None, git_dirty=None,
                        source_sha256="s", packages={"torch": "1"}, python="3", platform="p", processor="c", threads=1,
-                       accelerator=None, image_digest=None, model_sha256="m", tokenizer_sha256="t",
+                       processes=1, accelerator=None, image_digest=None, model_sha256="m", tokenizer_sha256="t",
                        data_sha256={"d": "0" * 64})  # fmt: skip
     variant = {"name": "v", "title": "V", "show_completions": show}
     return RunRecord(id="v/b/1", spec={"id": "b", "title": "B", "source": {"work": "w"}}, variant=variant,
-                     provenance=facts, validity_thresholds={"surprise": 1.0}, cells=(cell,), checks=(), claims=(),
+                     provenance=facts, validity_thresholds={"greedy": {"surprise": 1.0}}, cells=(cell,), checks=(),
+                     claims=(),
                      verdict=Verdict(status="invalid", exit_code=3, reasons=("top: <i>invalid</i>",)))  # fmt: skip
 
 
 def report(folder: Path, show: bool) -> str:
     journal = Journal(folder / "v" / "b" / "1")
     journal.write_record(record(show))
-    journal.write_completions("top", [
+    journal.write_cell(record(show).cells[0], [
         Completion(evaluation="vanilla", prompt_index=0, sample_index=0, suffix_index=None, prompt="p", text=HOSTILE,
                    token_ids=(), finish_reason="stop", completion_class="degenerate", evidence={"surprise": 9.0})
     ])  # fmt: skip

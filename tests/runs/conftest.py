@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.executors.local import InProcess
 from harness.runs.binding import BoundBenchmark, bind
-from harness.runs.pipeline import run_benchmark
+from harness.runs.pipeline import run_benchmarks
+from harness.runs.workbench import Workbench
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
+from harness.spec.result import RunRecord
 from harness.spec.variant import ModelVariant
 
 SMALL = """
@@ -49,11 +52,18 @@ golden_values: none
 class Silent:
     """Progress that tells nobody."""
 
-    def begin(self, benchmark: str, cells: int) -> None: ...
+    def begin(self, cells: int) -> None: ...
 
     def step(self, words: str) -> None: ...
 
-    def finished_cell(self, cell: str, resumed: bool) -> None: ...
+    def finished_cell(self, benchmark: str, cell: str, how: str) -> None: ...
+
+
+def run_in_process(bound: BoundBenchmark, out: Path) -> tuple[RunRecord, Path]:
+    """One benchmark in this very process, which has everything loaded already."""
+    executor = InProcess(Workbench(out / "store"))
+    (done,) = run_benchmarks([bound], out, lambda b: f"harness run {b.spec.id} --model m", Silent(), executor)
+    return done
 
 
 @pytest.fixture(scope="session")
@@ -73,5 +83,5 @@ def bound(small_spec: Path) -> BoundBenchmark:
 def finished(bound: BoundBenchmark, tmp_path_factory: pytest.TempPathFactory):
     """(record, path of record.json, runs folder) of an uninterrupted run."""
     out = tmp_path_factory.mktemp("runs")
-    record, path = run_benchmark(bound, out, "harness run small --model tiny-llama2-chat", Silent())
+    record, path = run_in_process(bound, out)
     return record, path, out

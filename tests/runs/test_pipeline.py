@@ -89,8 +89,7 @@ def test_a_killed_run_goes_on_after_the_last_finished_cell(finished, small_spec,
 def test_a_damaged_cell_is_measured_again(bound, finished, tmp_path):
     import shutil
 
-    from harness.runs.pipeline import run_benchmark
-    from tests.runs.conftest import Silent
+    from tests.runs.conftest import run_in_process
 
     _, path, out = finished
     copy = tmp_path / "runs"
@@ -98,7 +97,7 @@ def test_a_damaged_cell_is_measured_again(bound, finished, tmp_path):
     run = copy / path.parent.relative_to(out)
     (run / "record.json").unlink()
     (run / "cells" / "planted.json").write_text("{")
-    record, again = run_benchmark(bound, copy, "c", Silent())
+    record, again = run_in_process(bound, copy)
     assert again.parent.name == run.name
     assert record.provenance.resumed == 3
     assert figures(record) == figures(finished[0])
@@ -112,3 +111,81 @@ def test_the_organisms_figures_have_not_moved(finished, num_regression):
         if cell != "blocks" and metric != "perplexity"
     }
     num_regression.check(shares, default_tolerance={"atol": 0.11, "rtol": 0})
+
+
+def test_benchmarks_that_are_run_together_measure_a_cell_once(bound, tmp_path):
+    from harness.executors.local import InProcess
+    from harness.runs.pipeline import run_benchmarks
+    from harness.runs.workbench import Workbench
+    from tests.runs.conftest import Silent
+
+    class Told(Silent):
+        def __init__(self):
+            self.how = {}
+
+        def finished_cell(self, benchmark, cell, how):
+            self.how[benchmark, cell] = how
+
+    first, second = (_with_cells(bound, name, groups) for name, groups in
+                     (("first", {"intact": "intact", "planted": "planted"}),
+                      ("second", {"intact": "intact", "planted": "without-region"})))  # fmt: skip
+    told = Told()
+    executor = InProcess(Workbench(tmp_path / "store"))
+    records = [record for record, _ in run_benchmarks([first, second], tmp_path, lambda b: "c", told, executor)]
+    assert told.how["second", "without-region"] == "shared with first"
+    shared = records[1].cell("without-region")
+    assert shared.measured_in == f"{records[0].id}#planted"
+    assert shared.measurements == records[0].cell("planted").measurements
+    assert records[0].cell("planted").measured_in is None
+    assert not list(tmp_path.glob("unfinished-*"))
+
+
+def _with_cells(bound, name, groups):
+    """The bound benchmark under another name, with some of its cell groups under other names, and one evaluation."""
+
+    from harness.runs.binding import bind
+
+    chosen = tuple(
+        group.model_copy(update={"id": groups[group.id]}) for group in bound.spec.cells if group.id in groups
+    )
+    spec = bound.spec.model_copy(
+        update={"id": name, "cells": chosen, "evaluations": bound.spec.evaluations[:1], "claims": ()}
+    )
+    return bind(spec, bound.variant, bound.variant_file)
+
+
+def test_an_interrupted_session_keeps_the_benchmarks_that_had_ended(bound, tmp_path):
+    """The first benchmark's record is written, the second one is interrupted: neither is measured again."""
+    from harness.executors.local import InProcess
+    from harness.runs.pipeline import run_benchmarks
+    from harness.runs.workbench import Workbench
+    from tests.runs.conftest import Silent
+
+    class Interrupting(Silent):
+        def finished_cell(self, benchmark, cell, how):
+            if benchmark == "second" and cell == "intact":
+                raise KeyboardInterrupt
+
+    first, second = _with_cells(bound, "first", {"intact": "intact"}), _with_cells(
+        bound, "second", {"intact": "intact", "planted": "planted"})  # fmt: skip
+    executor = InProcess(Workbench(tmp_path / "store"))
+
+    def run(progress):
+        return run_benchmarks([first, second], tmp_path, lambda b: "c", progress, executor)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupting())
+    assert list(tmp_path.rglob("record.json"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("cells/*.json")}
+    records = [record for record, _ in run(Silent())]
+    assert [record.provenance.resumed for record in records] == [1, 1]
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert len(list(tmp_path.rglob("record.json"))) == 2
+
+
+def test_processes_give_the_figures_of_one_process(bound, finished, tmp_path):
+    from harness.executors.base import run_all
+    from tests.runs.conftest import Silent
+
+    ((record, _),) = run_all([bound], tmp_path, lambda b: "c", Silent())
+    assert figures(record) == figures(finished[0])

@@ -1,0 +1,69 @@
+"""Hashes of everything that decides a figure: cells are shared, and runs taken up again, only where they agree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from harness.runs.binding import BoundBenchmark
+from harness.spec.benchmark import Cell
+from harness.spec.region import calibration_sets_of
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is the same for all cells of a variant within one run: weights, tokenizer, source, machine."""
+
+    model_sha256: str
+    tokenizer_sha256: str
+    source_sha256: str
+    machine: str
+
+
+def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
+    """Hash of all that decides a run's figures: an interrupted run is taken up only if none of it has changed."""
+    return digest({
+        "spec": bound.spec.model_dump(mode="json"), "variant": bound.variant.model_dump(mode="json"),
+        "data": bound.data_sha256, **asdict(surroundings),
+    })  # fmt: skip
+
+
+def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
+    """Hash of all that decides the thresholds of validity."""
+    attacks = [evaluation for evaluation in bound.spec.evaluations if evaluation.kind == "attack"]
+    names = sorted({dataset for evaluation in attacks for dataset in evaluation.datasets})
+    return digest({
+        "evaluations": [evaluation.model_dump(mode="json") for evaluation in attacks],
+        "validity": bound.spec.validity.model_dump(mode="json"),
+        "data": {name: bound.data_sha256[name] for name in names},
+        "variant": bound.variant.model_dump(mode="json"), **asdict(surroundings),
+    })  # fmt: skip
+
+
+def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
+    """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
+    spec = bound.spec
+    sets = [] if cell.region is None else calibration_sets_of(cell.region)
+    return digest({
+        "region": None if cell.region is None else cell.region.model_dump(mode="json"),
+        "calibration": {name: spec.calibration[name].model_dump(mode="json") for name in sets},
+        "attribution": spec.attribution.model_dump(mode="json"),
+        "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
+        "validity": spec.validity.model_dump(mode="json"),
+        "data": {name: bound.data_sha256[name] for name in _datasets(bound, sets)},
+        "variant": bound.variant.model_dump(mode="json"), **asdict(surroundings),
+    })  # fmt: skip
+
+
+def _datasets(bound: BoundBenchmark, sets: list[str]) -> list[str]:
+    """Names of the datasets that a cell's figures rest on."""
+    names = {bound.spec.calibration[name].dataset for name in sets}
+    names |= {dataset for evaluation in bound.spec.evaluations for dataset in evaluation.datasets}
+    names |= {task for task in bound.variant.zero_shot_tasks if task in bound.variant.datasets}
+    return sorted(names)
+
+
+def digest(content: dict[str, object]) -> str:
+    """SHA-256 of content that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""What one process keeps between cells: every variant is loaded once, whatever the number of benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from harness.models.loading import LoadedModel, load_variant
+from harness.runs.binding import BoundBenchmark
+from harness.runs.cells import Bench, Step, measure_cell, prepare_bench, validity_thresholds
+from harness.runs.journal import Journal
+from harness.runs.store import ScoreStore
+from harness.validity.classification import Thresholds
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which weights and tokenizer a variant turned out to be."""
+
+    model_sha256: str
+    tokenizer_sha256: str
+
+
+@dataclass
+class Workbench:
+    """Loaded models, and benchmarks made ready on them. Methods take and give what crosses processes."""
+
+    store: Path
+    _models: dict[Path, tuple[LoadedModel, Identity]] = field(default_factory=dict)
+    _benches: dict[str, Bench] = field(default_factory=dict)
+
+    def identify(self, bound: BoundBenchmark) -> Identity:
+        """Load the variant, if it is not loaded yet, and say what it is."""
+        return self._loaded(bound)[1]
+
+    def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
+        """The thresholds of validity that the intact model's own texts set."""
+        return validity_thresholds(self._bench(bound))
+
+    def measure(
+        self, bound: BoundBenchmark, cell_id: str, thresholds: Thresholds | None, journal: Journal, step: Step
+    ) -> None:
+        """Measure one cell and write it."""
+        cell = next(cell for cell in bound.cells if cell.id == cell_id)
+        measured = measure_cell(self._bench(bound), cell, thresholds, step)
+        journal.write_cell(measured.result, measured.completions)
+
+    def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
+        place = bound.variant_file.resolve()
+        if place not in self._models:
+            self._models.clear()  # one model at a time: a second one may not fit
+            self._benches.clear()
+            loaded = load_variant(bound.variant, bound.variant_file)
+            self._models[place] = loaded, Identity(model_fingerprint(loaded.model),
+                                                   tokenizer_fingerprint(loaded.tokenizer))  # fmt: skip
+        return self._models[place]
+
+    def _bench(self, bound: BoundBenchmark) -> Bench:
+        loaded, identity = self._loaded(bound)
+        if bound.spec.id not in self._benches:
+            scores = ScoreStore(self.store / "scores")
+            self._benches[bound.spec.id] = prepare_bench(bound, loaded, identity.model_sha256, scores)
+        return self._benches[bound.spec.id]
