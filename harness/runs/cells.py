@@ -66,7 +66,7 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
         source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
     )  # fmt: skip
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of)
+    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model)
     return Bench(bound, loaded, engine, finder, context, journal, progress)
 
 
@@ -78,8 +78,14 @@ def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> dict[str
     return samples
 
 
-def validity_thresholds(bench: Bench) -> Thresholds:
-    """From the intact model's own samples, greedy and at temperature 1, to every kind of prompt that is evaluated."""
+def validity_thresholds(bench: Bench) -> Thresholds | None:
+    """From the intact model's own samples, greedy and at temperature 1, to every kind of prompt that is evaluated.
+
+    None where no evaluation generates texts: there is nothing to judge then.
+    """
+    kinds = {evaluation.kind for evaluation in bench.bound.spec.evaluations}
+    if not any(hasattr(plugins.load("evaluations", kind), "measure") for kind in kinds):
+        return None
     stored = bench.journal.thresholds()
     if stored is not None:
         return Thresholds(**stored)
@@ -100,8 +106,11 @@ def validity_thresholds(bench: Bench) -> Thresholds:
     return thresholds
 
 
-def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds) -> CellResult:
-    """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write."""
+def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None) -> CellResult:
+    """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write.
+
+    thresholds: None only where no evaluation generates texts.
+    """
     began = time.monotonic()
     masks = None
     if cell.region is not None:
@@ -109,9 +118,7 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds) -> CellResult
         masks = bench.finder.masks(cell.region)
     with nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit:
         completions, measurements, hashes = _evaluate(bench, cell)
-    bench.progress.step(f"{cell.id}: judging the outputs")
-    judged = [completion.model_copy(update={"completion_class": classify(completion, thresholds)})
-              for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
+    judged = [] if thresholds is None else _judged(bench, cell, completions, thresholds)
     measurements += _completion_measurements(bench, judged)
     receipt = edit.receipt if edit else None
     measurements += _truth_measurements(receipt)
@@ -137,6 +144,12 @@ def _evaluate(bench: Bench, cell: Cell) -> tuple[list[Completion], list[Measurem
         measurements += result.measurements
         hashes.update(result.task_hashes)
     return completions, measurements, hashes
+
+
+def _judged(bench: Bench, cell: Cell, completions: list[Completion], thresholds: Thresholds) -> list[Completion]:
+    bench.progress.step(f"{cell.id}: judging the outputs")
+    return [completion.model_copy(update={"completion_class": classify(completion, thresholds)})
+            for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
 
 
 def _completion_measurements(bench: Bench, judged: list[Completion]) -> list[Measurement]:

@@ -50,7 +50,7 @@ def run_benchmark(bound: BoundBenchmark, out: Path, command: str, progress: Prog
 
 
 def judge(
-    bound: BoundBenchmark, run_id: str, results: list[CellResult], thresholds: Thresholds, facts: Provenance
+    bound: BoundBenchmark, run_id: str, results: list[CellResult], thresholds: Thresholds | None, facts: Provenance
 ) -> RunRecord:
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
@@ -59,7 +59,8 @@ def judge(
     return RunRecord(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
         variant=bound.variant.model_dump(mode="json", exclude_none=True), provenance=facts,
-        validity_thresholds=thresholds.as_record(), cells=tuple(results), skipped_cells=bound.skipped,
+        validity_thresholds={} if thresholds is None else thresholds.as_record(),
+        cells=tuple(results), skipped_cells=bound.skipped,
         checks=tuple(checks), claims=tuple(claims), verdict=verdict(results, checks),
     )  # fmt: skip
 
