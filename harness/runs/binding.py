@@ -16,7 +16,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import ScoredRegion, calibration_sets_of
+from harness.spec.region import HeadsRegion, ScoredRegion, calibration_sets_of
 from harness.spec.variant import ModelVariant
 
 
@@ -79,6 +79,8 @@ def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
 def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
     names = {calibration.dataset for calibration in spec.calibration.values()}
     names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
+    regions = [cell.region for cell in spec.expanded_cells() if isinstance(cell.region, HeadsRegion)]
+    names |= {dataset for region in regions for dataset in region.datasets}
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
 
 

@@ -18,6 +18,7 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.head_regions import HeadFinder
 from harness.runs.journal import Journal
 from harness.runs.regions import RegionFinder
 from harness.runs.store import ScoreStore
@@ -27,7 +28,7 @@ from harness.validity.classification import Thresholds, calibrate, class_counts,
 from harness.validity.evidence import with_evidence
 
 #: Source folders that decide a score; a change in them makes stored scores unusable.
-_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models")
+_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models", "probing")
 
 
 class Progress(Protocol):
@@ -60,11 +61,12 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
              progress: Progress) -> Bench:  # fmt: skip
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
+    store, source_sha256 = ScoreStore(out / "store" / "scores"), provenance.source_sha256(*_SCORE_SOURCES)
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=ScoreStore(out / "store" / "scores"),
-        source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
+        defaults=bound.spec.attribution, store=store, source_sha256=source_sha256,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
+        heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, source_sha256),
     )  # fmt: skip
     context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model)
     return Bench(bound, loaded, engine, finder, context, journal, progress)
