@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from harness.spec.result import Completion, Measurement
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from harness.engines.base import Engine
     from harness.models.prompts import PromptFormatter
     from harness.spec.variant import ModelVariant
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """Everything an evaluation may use. `path_of` gives the checked file behind a dataset name."""
+    """Everything an evaluation may use. `path_of` gives the checked file behind a dataset name.
+
+    model: the weights behind the engine, as they are now, for evaluations that look inside them;
+    None where only the engine is at hand.
+    """
 
     variant: ModelVariant
     engine: Engine
     formatter: PromptFormatter
     path_of: Callable[[str], Path]
+    model: PreTrainedModel | None = None
 
 
 @dataclass(frozen=True)

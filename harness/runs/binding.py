@@ -16,8 +16,12 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import ScoredRegion, calibration_sets_of
+from harness.spec.region import HeadsRegion, ScoredRegion, calibration_sets_of
 from harness.spec.variant import ModelVariant
+
+
+#: The planted region's name among the hashes of a run's data.
+PLANTED = "planted-region"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     planted = None
     if variant.planted_region is not None:
         planted = (directory or variant_file.parent) / variant.planted_region
-        if not planted.is_file():
+        if planted.is_file():
+            hashes[PLANTED] = file_sha256(planted)
+        else:
             problems.append(f"{planted}: no such file; {variant_file} names it as the planted region")
     golden = _tried(problems, lambda: load_golden(variant.name, spec.id))
     if problems:
@@ -79,6 +85,8 @@ def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
 def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
     names = {calibration.dataset for calibration in spec.calibration.values()}
     names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
+    regions = [cell.region for cell in spec.expanded_cells() if isinstance(cell.region, HeadsRegion)]
+    names |= {dataset for region in regions for dataset in region.datasets}
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
 
 

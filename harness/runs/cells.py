@@ -17,6 +17,7 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.head_regions import HeadFinder
 from harness.runs.regions import RegionFinder
 from harness.runs.store import ScoreStore
 from harness.spec.benchmark import Cell
@@ -25,7 +26,7 @@ from harness.validity.classification import Thresholds, calibrate, class_counts,
 from harness.validity.evidence import with_evidence
 
 #: Source folders that decide a score; a change in them makes stored scores unusable.
-_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models")
+_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models", "probing")
 
 #: Told what is being done now.
 Step = Callable[[str], None]
@@ -54,12 +55,14 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
     """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised."""
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
+    source_sha256 = provenance.source_sha256(*_SCORE_SOURCES)
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=store, source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
+        defaults=bound.spec.attribution, store=store, source_sha256=source_sha256,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
+        heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, source_sha256),
     )  # fmt: skip
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of)
+    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model)
     return Bench(bound, loaded, engine, finder, context)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from harness.runs.binding import BoundBenchmark
+from harness.runs.binding import PLANTED, BoundBenchmark
 from harness.spec.benchmark import Cell
 from harness.spec.region import calibration_sets_of
 
@@ -51,14 +51,15 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
         "attribution": spec.attribution.model_dump(mode="json"),
         "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
         "validity": spec.validity.model_dump(mode="json"),
-        "data": {name: bound.data_sha256[name] for name in _datasets(bound, sets)},
+        "data": {name: bound.data_sha256.get(name) for name in _datasets(bound, cell, sets)},
         "variant": bound.variant.model_dump(mode="json"), **asdict(surroundings),
     })  # fmt: skip
 
 
-def _datasets(bound: BoundBenchmark, sets: list[str]) -> list[str]:
-    """Names of the datasets that a cell's figures rest on."""
-    names = {bound.spec.calibration[name].dataset for name in sets}
+def _datasets(bound: BoundBenchmark, cell: Cell, sets: list[str]) -> list[str]:
+    """Names of the files that a cell's figures rest on."""
+    names = {PLANTED, *getattr(cell.region, "datasets", [])}
+    names |= {bound.spec.calibration[name].dataset for name in sets}
     names |= {dataset for evaluation in bound.spec.evaluations for dataset in evaluation.datasets}
     names |= {task for task in bound.variant.zero_shot_tasks if task in bound.variant.datasets}
     return sorted(names)

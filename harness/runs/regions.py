@@ -16,10 +16,12 @@ from harness.errors import UserError
 from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
 from harness.models.editing import restore_weights, zero_weights
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
+from harness.runs.head_regions import HeadFinder
 from harness.runs.store import ScoreStore
 from harness.spec.region import (
     AttributionSettings,
     BottomRegion,
+    HeadsRegion,
     PlantedRegion,
     Region,
     ScoredRegion,
@@ -46,6 +48,7 @@ class RegionFinder:
     store: ScoreStore
     source_sha256: str
     planted: Masks | None
+    heads: HeadFinder
 
     def masks(self, region: Region) -> Masks:
         """The masks of a region, on the CPU. The model is intact before and after."""
@@ -53,6 +56,8 @@ class RegionFinder:
             if self.planted is None:
                 raise UserError("this variant has no planted region")
             return self.planted
+        if isinstance(region, HeadsRegion):
+            return self.heads.masks(region)
         settings = self._settings(region)
         if settings.schedule == "one_shot":
             scores = [self._stored_scores(region, name, settings) for name in _data_of(region)]

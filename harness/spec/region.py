@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from harness import plugins
 from harness.spec.common import Share, Strict
+from harness.spec.probing import ProbeSettings
 
 ComparisonGroup = Literal["row", "matrix"]
 Schedule = Literal["one_shot", "block_by_block"]
@@ -81,7 +82,19 @@ class PlantedRegion(Strict):
     select: Literal["planted"]
 
 
-Region = Annotated[TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion, Field(discriminator="select")]
+class HeadsRegion(ProbeSettings):
+    """The attention heads whose probes tell harmful from harmless prompts best, all their weights.
+
+    fraction: of all heads of the model; max(1, round(fraction * heads)) are removed.
+    """
+
+    select: Literal["attention-heads"]
+    fraction: Share
+
+
+Region = Annotated[
+    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
+]
 
 
 def calibration_sets_of(region: Region) -> list[str]:

@@ -1,0 +1,69 @@
+"""Probing accuracy of every attention head (figure 9): how well its output tells harmful from harmless prompts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.errors import UserError
+from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.formulas.statistics import Estimate, clustered_proportion, proportion
+from harness.spec.common import Name
+from harness.spec.probing import ProbeSettings
+from harness.spec.result import Measurement
+
+#: The accuracy that "around half" of the heads of Llama-2-7B-chat exceed (appendix C.4).
+HIGH_ACCURACY = 0.95
+
+
+class Settings(ProbeSettings):
+    """Datasets, split and prompts as for the removal of heads; here the model is measured and left as it is."""
+
+    kind: Literal["probing"]
+    name: Name = "probing"
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that every model gives; one for each head comes on top."""
+        return [f"{self.name}_minimum_accuracy", f"{self.name}_mean_accuracy",
+                f"{self.name}_share_of_heads_above_{HIGH_ACCURACY}"]  # fmt: skip
+
+
+def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
+    """`<name>_accuracy/model.layers.3.self_attn/head.5` for each head, and minimum, mean and share of high ones.
+
+    A head's n is the number of validation prompts, and so is that of minimum and mean: all heads
+    are tried on the same prompts, so that the mean's standard error is that of a mean over prompts
+    with one outcome for each head. The minimum has the standard error of the lowest head, but no
+    interval: it is one of many, picked for being low. The n of the share is the number of heads.
+    """
+    from harness.probing.probe import probe_heads, read_prompts
+
+    if context.model is None:
+        raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
+    prompts = read_prompts(settings, context.formatter, context.path_of)
+    hits = probe_heads(context.model, prompts, settings.seed).hits  # (validation prompts, blocks, heads)
+    by_head = {
+        f"{settings.name}_accuracy/model.layers.{block}.self_attn/head.{head}": proportion(count, len(hits))
+        for block, row in enumerate(hits.sum(dim=0).tolist())
+        for head, count in enumerate(row)
+    }
+    accuracies = [estimate.value for estimate in by_head.values()]
+    lowest = min(by_head.values(), key=lambda estimate: estimate.value)
+    high = sum(accuracy > HIGH_ACCURACY for accuracy in accuracies)
+    minimum, mean, share = settings.metrics
+    return EvaluationResult(measurements=(
+        Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
+        _measurement(mean, clustered_proportion(hits.flatten(1).tolist())),
+        _measurement(share, proportion(high, len(accuracies))),
+        *(_measurement(metric, estimate) for metric, estimate in by_head.items()),
+    ))  # fmt: skip
+
+
+def _measurement(metric: str, estimate: Estimate) -> Measurement:
+    return Measurement(
+        metric=metric,
+        value=estimate.value,
+        n=estimate.n,
+        standard_error=estimate.standard_error,
+        interval=estimate.interval,
+    )

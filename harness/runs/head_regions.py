@@ -1,0 +1,48 @@
+"""From a region of attention heads to masks: the probe of the intact model, once for all fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from harness.models.prompts import PromptFormatter
+from harness.probing.heads import HeadProbe, head_masks, top_heads
+from harness.probing.probe import probe_heads, read_prompts
+from harness.runs.store import ScoreStore
+from harness.spec.probing import ProbeSettings
+from harness.spec.region import HeadsRegion
+
+
+@dataclass(frozen=True)
+class HeadFinder:
+    """Finds the attention heads of one intact model, whose fingerprint is model_sha256.
+
+    path_of gives the checked file behind a dataset name.
+    """
+
+    model: PreTrainedModel
+    model_sha256: str
+    formatter: PromptFormatter
+    path_of: Callable[[str], Path]
+    store: ScoreStore
+    source_sha256: str
+
+    def masks(self, region: HeadsRegion) -> dict[str, Tensor]:
+        """The weights of the best heads, on the CPU."""
+        accuracy = self.probe(region).accuracy
+        count = max(1, round(region.fraction * accuracy.numel()))
+        return head_masks(self.model, top_heads(accuracy, count))
+
+    def probe(self, settings: ProbeSettings) -> HeadProbe:
+        """The probe of the intact model, stored by what it was fitted to."""
+        prompts = read_prompts(settings, self.formatter, self.path_of)
+        key: dict[str, object] = {
+            "model": self.model_sha256, "prompts": prompts.sha256, "seed": settings.seed, "source": self.source_sha256,
+            "method": "probing",
+        }  # fmt: skip
+        hits = self.store.get(key, lambda: {"hits": probe_heads(self.model, prompts, settings.seed).hits})
+        return HeadProbe(hits["hits"])
