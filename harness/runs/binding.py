@@ -19,7 +19,6 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.region import HeadsRegion, ScoredRegion, calibration_sets_of
 from harness.spec.variant import ModelVariant
 
-
 #: The planted region's name among the hashes of a run's data.
 PLANTED = "planted-region"
 
