@@ -16,7 +16,7 @@ from harness.formulas.eigenproblem import CYCLE_BLOCKS, OVERSAMPLING, leading_ei
 
 #: ||A u - σ² u|| <= TOLERANCE * σ_1² for A = W G Wᵀ and every direction of the block method.
 TOLERANCE = 1e-11
-#: From this R on the block method is the faster one, where its basis fills at most a quarter of R.
+#: From this R on the block method is the faster one, where its basis fills at most an eighth of R (measured).
 BLOCK_METHOD_FROM = 512
 
 
@@ -45,7 +45,7 @@ def leading_directions(weight: Tensor, gram: Tensor, rank: int) -> tuple[Tensor,
     """
     _refuse_rank(weight, rank)
     limit = direction_count(weight)
-    if rank and limit >= BLOCK_METHOD_FROM and 4 * (rank + OVERSAMPLING) * CYCLE_BLOCKS <= limit:
+    if rank and limit >= BLOCK_METHOD_FROM and 8 * (rank + OVERSAMPLING) * CYCLE_BLOCKS <= limit:
         found = leading_directions_by_blocks(weight, gram, rank)
         if found is not None:
             return found

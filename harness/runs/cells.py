@@ -27,7 +27,7 @@ from harness.validity.classification import Thresholds, calibrate, class_counts,
 from harness.validity.evidence import with_evidence
 
 #: Source folders that decide a score; a change in them makes stored scores unusable.
-_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models")
+_SCORE_SOURCES = ("attribution", "subspaces", "formulas", "calibration", "models")
 
 
 class Progress(Protocol):
