@@ -12,7 +12,7 @@ from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.evaluations.base import EvaluationContext
-from harness.models.editing import weights_removed
+from harness.models.editing import region_removed
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
@@ -20,13 +20,13 @@ from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.journal import Journal
 from harness.runs.regions import RegionFinder
-from harness.runs.store import ScoreStore
+from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
-#: Source folders that decide a score; a change in them makes stored scores unusable.
+#: Source folders that decide scores and Grams; a change in them makes stored ones unusable.
 _SCORE_SOURCES = ("attribution", "subspaces", "formulas", "calibration", "models")
 
 
@@ -62,7 +62,7 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=ScoreStore(out / "store" / "scores"),
+        defaults=bound.spec.attribution, store=TensorStore(out / "store"),
         source_sha256=provenance.source_sha256(*_SCORE_SOURCES),
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
     )  # fmt: skip
@@ -103,11 +103,11 @@ def validity_thresholds(bench: Bench) -> Thresholds:
 def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds) -> CellResult:
     """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write."""
     began = time.monotonic()
-    masks = None
+    found = None
     if cell.region is not None:
         bench.progress.step(f"{cell.id}: finding the region")
-        masks = bench.finder.masks(cell.region)
-    with nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit:
+        found = bench.finder.find(cell.region)
+    with nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit:
         completions, measurements, hashes = _evaluate(bench, cell)
     bench.progress.step(f"{cell.id}: judging the outputs")
     judged = [completion.model_copy(update={"completion_class": classify(completion, thresholds)})
