@@ -22,7 +22,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import AttributionSettings, BottomRegion, SetDifferenceRegion, TopRegion
+from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
                    help="Folder for records, scores and reports.")  # fmt: skip
+FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 DEFAULT_VARIANTS = ("tiny-llama2-chat",)
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
@@ -187,44 +188,45 @@ def score(model_dir: Path, method: str, data: Path | None, samples: int | None, 
 
 @main.command()
 @click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--select", "selection", type=click.Choice(["top", "bottom", "set-difference"]), required=True)
-@click.option("--scores", type=click.Path(path_type=Path), help="Scores, for top and bottom.")
+@click.option("--data", type=FILE, required=True, help="CSV with the columns prompt and response.")
+@click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
+@click.option("--out", type=FILE, required=True, help="Where to write the Gram matrices.")
+@_with_exit_codes
+def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: Path) -> None:
+    """Gram matrices of the inputs of a checkpoint's linear layers, as safetensors: what ranks are found from."""
+    from harness.runs.checkpoints import gram_checkpoint
+
+    used = gram_checkpoint(model_dir, data, samples, seed, AttributionSettings(), out)
+    click.echo(f"{out}: Gram matrices from {used} samples")
+
+
+@main.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.option("--select", "selection", required=True,
+              type=click.Choice(["top", "bottom", "set-difference", "act-svd", "orthogonal-projection"]))  # fmt: skip
+@click.option("--scores", type=FILE, help="Scores, for top and bottom.")
 @click.option("--fraction", type=float, help="Share of the weights, for top and bottom.")
-@click.option("--safety", type=click.Path(path_type=Path), help="Scores on safety data, for set-difference.")
-@click.option("--utility", type=click.Path(path_type=Path), help="Scores on utility data, for set-difference.")
-@click.option("-p", "p", type=float, help="Share of utility weights that are spared.")
+@click.option("--safety", type=FILE, help="Scores (set-difference) or Grams (orthogonal-projection) on safety data.")
+@click.option("--utility", type=FILE, help="Scores (set-difference) or Grams (orthogonal-projection) on utility data.")
+@click.option("-p", "p", type=float, help="Share of utility weights that are spared, for set-difference.")
 @click.option("-q", "q", type=float, help="Share of safety weights that are removed unless spared.")
-@click.option("--group", type=click.Choice(["row", "matrix"]), default="row", show_default=True,
-              help="Weights compete within their row (paper) or the matrix (published code).")  # fmt: skip
+@click.option("--group", type=click.Choice(["row", "matrix"]),
+              help="Weights compete within their row (paper; the default) or the matrix (published code).")  # fmt: skip
+@click.option("--gram", type=FILE, help="Grams, for act-svd.")
+@click.option("--rank", type=int, help="Number of directions to remove, for act-svd.")
+@click.option("--end", type=click.Choice(["top", "bottom"]), help="Which directions, for act-svd; default top.")
+@click.option("--utility-rank-removed", type=int, help="r_u, for orthogonal-projection.")
+@click.option("--safety-rank-removed", type=int, help="r_s, for orthogonal-projection.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
 @_with_exit_codes
-def edit(model_dir: Path, selection: str, group: str, out: Path, **given: Any) -> None:
-    """Write a copy of a checkpoint without the selected weights, with receipt.json."""
-    from pydantic import ValidationError
+def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:
+    """Write a copy of a checkpoint without the selected weights or ranks, with receipt.json."""
+    from harness.runs.checkpoint_edits import edit_checkpoint, region_of_options, what_was_removed
 
-    from harness.runs.checkpoints import edit_checkpoint
-
-    wanted = ("safety", "utility", "p", "q") if selection == "set-difference" else ("scores", "fraction")
-    for name, value in given.items():
-        if (value is not None) != (name in wanted):
-            flag = f"-{name}" if len(name) == 1 else f"--{name}"
-            raise UserError(f"{flag} {'is needed' if name in wanted else 'has no meaning'} with --select {selection}")
-    settings = AttributionSettings(comparison_group=group)  # type: ignore[arg-type]
-    kinds = {"top": TopRegion, "bottom": BottomRegion, "set-difference": SetDifferenceRegion}
-    fields = {name: str(given[name]) if isinstance(given[name], Path) else given[name] for name in wanted}
-    if "scores" in fields:
-        fields["data"] = Path(fields.pop("scores")).name
-    for name in ("safety", "utility"):
-        if name in fields:
-            fields[name] = Path(fields[name]).name
-    try:
-        region = kinds[selection].model_validate({"select": selection, "method": "magnitude", **fields})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{first['loc'][-1]} is {first['input']}; {first['msg'].lower()}") from None
-    files = [given[name] for name in ("scores", "safety", "utility") if given[name] is not None]
+    region, settings, files = region_of_options(selection, given)
     receipt = edit_checkpoint(model_dir, region, settings, files, out)
-    click.echo(f"{out}: {receipt.weights_selected} of {receipt.weights_total} weights removed ({receipt.sparsity:.3%})")
+    click.echo(f"{out}: {what_was_removed(receipt)}")
 
 
 @main.group()

@@ -11,11 +11,29 @@ import torch
 from torch import Tensor, nn
 
 from harness.formulas.overlap import Overlap, overlap
+from harness.formulas.subspace import LowRankFactors, direction_count, rank_above_rounding
 from harness.models.fingerprint import mask_fingerprint, weights_fingerprint
 from harness.models.layers import layer_type, linear_layers
 from harness.spec.result import EditReceipt, TruthComparison
 
 Masks = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class SelectedWeights:
+    """A region of single weights: masks (d_out, d_in) bool by layer."""
+
+    masks: Masks
+
+
+@dataclass(frozen=True)
+class SelectedRanks:
+    """A region of ranks: the factors of ΔW by layer."""
+
+    factors: Mapping[str, LowRankFactors]
+
+
+FoundRegion = SelectedWeights | SelectedRanks
 
 
 class WeightsNotRestored(RuntimeError):
@@ -28,6 +46,24 @@ class EditInProgress:
 
     fingerprint_edited: str
     receipt: EditReceipt | None = None
+
+
+def remove_region(model: nn.Module, region: FoundRegion) -> dict[str, Tensor]:
+    """Take a region out of the weights. Returns what `restore_region` needs to put it back."""
+    if isinstance(region, SelectedWeights):
+        return zero_weights(model, region.masks)
+    return subtract_low_rank(model, region.factors)
+
+
+@torch.no_grad()
+def restore_region(model: nn.Module, region: FoundRegion, removed: Mapping[str, Tensor]) -> None:
+    """Undo `remove_region` bitwise."""
+    if isinstance(region, SelectedWeights):
+        restore_weights(model, region.masks, removed)
+        return
+    layers = linear_layers(model)
+    for name, original in removed.items():
+        layers[name].weight.copy_(original)
 
 
 @torch.no_grad()
@@ -52,47 +88,81 @@ def restore_weights(model: nn.Module, masks: Masks, removed: Mapping[str, Tensor
         weight[mask.to(weight.device)] = removed[name]
 
 
+@torch.no_grad()
+def subtract_low_rank(model: nn.Module, factors: Mapping[str, LowRankFactors]) -> dict[str, Tensor]:
+    """W ← W − left (right W), rounded once to the dtype of W. Returns the former weights, on the CPU.
+
+    ΔW is computed in float64 for float32 weights and in float32 for 16-bit ones.
+    """
+    originals: dict[str, Tensor] = {}
+    layers = linear_layers(model)
+    for name, low_rank in factors.items():
+        weight = layers[name].weight
+        compute = torch.float64 if weight.dtype in (torch.float32, torch.float64) else torch.float32
+        left, right = (factor.to(weight.device, compute) for factor in (low_rank.left, low_rank.right))
+        exact = weight.to(compute)
+        edited = exact - left @ (right @ exact)  # (d_out, k) x ((k, d_out) x (d_out, d_in))
+        originals[name] = weight.detach().to("cpu", copy=True)
+        weight.copy_(edited)
+    return originals
+
+
 @contextmanager
-def weights_removed(model: nn.Module, masks: Masks, planted: Masks | None = None) -> Iterator[EditInProgress]:
+def region_removed(model: nn.Module, region: FoundRegion, planted: Masks | None = None) -> Iterator[EditInProgress]:
     """Remove a region for the length of the context; afterwards the receipt is there.
 
-    planted: the true region of an organism, with which the receipt compares the masks.
+    planted: the true region of an organism, with which the receipt compares masks.
     Raises WeightsNotRestored if the weights differ in one bit afterwards.
     """
     before = weights_fingerprint(model)
-    removed = zero_weights(model, masks)
-    edit = EditInProgress(weights_fingerprint(model))
+    removed = remove_region(model, region)
     try:
+        edit = EditInProgress(weights_fingerprint(model))
+        facts = _facts_of_masks(model, region.masks, planted) if isinstance(region, SelectedWeights) else (
+            _facts_of_ranks(model, removed))  # fmt: skip
         yield edit
     finally:
-        restore_weights(model, masks, removed)
+        restore_region(model, region, removed)
     after = weights_fingerprint(model)
     if after != before:
         raise WeightsNotRestored("the weights differ from those before the edit")
-    edit.receipt = _receipt(model, masks, before, edit.fingerprint_edited, after, planted)
+    edit.receipt = EditReceipt(
+        weights_total=sum(layer.weight.numel() for layer in linear_layers(model).values()),
+        fingerprint_before=before,
+        fingerprint_edited=edit.fingerprint_edited,
+        fingerprint_restored=after,
+        **facts,
+    )
 
 
-def _receipt(
-    model: nn.Module, masks: Masks, before: str, edited: str, after: str, planted: Masks | None
-) -> EditReceipt:
+def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> dict[str, object]:
     selected: dict[str, int] = defaultdict(int)
     total: dict[str, int] = defaultdict(int)
     for name, layer in linear_layers(model).items():
         total[layer_type(name)] += layer.weight.numel()
         selected[layer_type(name)] += int(masks[name].sum()) if name in masks else 0
     truth, truth_by_layer = (None, {}) if planted is None else compare_with_truth(masks, planted)
-    return EditReceipt(
-        weights_selected=sum(selected.values()),
-        weights_total=sum(total.values()),
-        sparsity=sum(selected.values()) / sum(total.values()),
-        sparsity_by_layer_type={kind: selected[kind] / total[kind] for kind in total},
-        mask_sha256=mask_fingerprint(masks),
-        fingerprint_before=before,
-        fingerprint_edited=edited,
-        fingerprint_restored=after,
-        truth=truth,
-        truth_by_layer=truth_by_layer,
-    )
+    return {
+        "weights_selected": sum(selected.values()),
+        "sparsity": sum(selected.values()) / sum(total.values()),
+        "sparsity_by_layer_type": {kind: selected[kind] / total[kind] for kind in total},
+        "mask_sha256": mask_fingerprint(masks),
+        "truth": truth,
+        "truth_by_layer": truth_by_layer,
+    }
+
+
+@torch.no_grad()
+def _facts_of_ranks(model: nn.Module, originals: Mapping[str, Tensor]) -> dict[str, object]:
+    """rank(ΔW) of the edit that is in force, from the weights before and after."""
+    layers = linear_layers(model)
+    ranks: dict[str, int] = {}
+    shares = [0.0]
+    for name, original in originals.items():
+        after = layers[name].weight
+        ranks[name] = rank_above_rounding(original.to(after.device).double() - after.double(), after)
+        shares.append(ranks[name] / direction_count(after))
+    return {"rank_by_layer": ranks, "rank_share": max(shares)}
 
 
 def compare_with_truth(masks: Masks, planted: Masks) -> tuple[TruthComparison, dict[str, TruthComparison]]:

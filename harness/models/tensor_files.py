@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -14,14 +15,25 @@ from torch import Tensor
 
 from harness.errors import UserError
 
+#: Metadata key: JSON {name: name under which the same tensor is stored}.
+SHARED = "shared"
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write atomically: a killed process leaves the old file or none."""
+    """Write atomically: a killed process leaves the old file or none.
+
+    A tensor that stands under several names is stored once, under the first; the others are listed
+    in the metadata under SHARED and come back as the very same tensor.
+    """
+    first_names: dict[int, str] = {}
+    shared = {name: first_names.setdefault(id(tensor), name) for name, tensor in tensors.items()}
+    distinct = {name: tensors[name].contiguous().cpu() for name, first in shared.items() if name == first}
+    others = {name: first for name, first in shared.items() if name != first}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)
     try:
-        save_file({name: t.contiguous().cpu() for name, t in tensors.items()}, temporary, dict(metadata))
+        save_file(distinct, temporary, {**metadata, **({SHARED: json.dumps(others)} if others else {})})
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:
@@ -34,9 +46,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except SafetensorError as error:
         raise UserError(f"{path}: not a readable safetensors file: {error}") from None
+    try:
+        tensors.update({name: tensors[first] for name, first in json.loads(metadata.get(SHARED, "{}")).items()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: its list of shared tensors is damaged; make the file again") from None
+    return tensors, metadata
 
 
 def read_masks(path: Path) -> dict[str, Tensor]:

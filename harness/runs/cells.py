@@ -11,7 +11,7 @@ from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.evaluations.base import EvaluationContext
-from harness.models.editing import weights_removed
+from harness.models.editing import region_removed
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
@@ -19,14 +19,14 @@ from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.head_regions import HeadFinder
 from harness.runs.regions import RegionFinder
-from harness.runs.store import ScoreStore
+from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
-#: Source folders that decide a score; a change in them makes stored scores unusable.
-_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models", "probing")
+#: Source folders that decide scores, Grams and probes; a change in them makes stored ones unusable.
+_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models", "probing", "subspaces")
 
 #: Told what is being done now.
 Step = Callable[[str], None]
@@ -51,7 +51,7 @@ class MeasuredCell:
     completions: list[Completion]
 
 
-def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: ScoreStore) -> Bench:
+def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: TensorStore) -> Bench:
     """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised."""
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
@@ -102,11 +102,11 @@ def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
 def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: Step) -> MeasuredCell:
     """Find the region, edit, evaluate, undo, and judge the outputs with the intact model."""
     began = time.monotonic()
-    masks = None
+    found = None
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
-        masks = bench.finder.masks(cell.region)
-    with nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit:
+        found = bench.finder.find(cell.region)
+    with nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit:
         completions, measurements, hashes = _evaluate(bench, cell, step)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)

@@ -26,9 +26,7 @@ def evaluate_claim(claim: Claim, cells: Sequence[CellResult]) -> ClaimResult:
     `any` is supported by one cell on which every condition holds, and contradicted if every cell
     fails one; `all` the other way round. An invalid measurement neither holds nor fails.
     """
-    chosen = [cell for cell in cells if cell.id in claim.cells or cell.group in claim.cells]
-    if claim.sparsity_below is not None:
-        chosen = [cell for cell in chosen if cell.receipt and cell.receipt.sparsity < claim.sparsity_below]
+    chosen = [cell for cell in cells if {cell.id, cell.group} & set(claim.cells) and _is_small_enough(claim, cell)]
     if not chosen:
         return _result(claim, "not_evaluated", "no cell of this run is one that the claim speaks of")
     findings = [_all_conditions(claim, cell, cells) for cell in chosen]
@@ -41,6 +39,16 @@ def evaluate_claim(claim: Claim, cells: Sequence[CellResult]) -> ClaimResult:
         return _result(claim, "contradicted" if deciding else "supported", findings[0].words + extra)
     undecided = next(finding for finding in findings if finding.holds is None)
     return _result(claim, "underpowered", undecided.words)
+
+
+def _is_small_enough(claim: Claim, cell: CellResult) -> bool:
+    """Whether the cell's edit is under every bound that the claim sets; one without the figure is not."""
+    receipt = cell.receipt
+    bounds = (
+        (claim.sparsity_below, receipt and receipt.sparsity),
+        (claim.rank_share_below, receipt and receipt.rank_share),
+    )
+    return all(bound is None or (size is not None and size < bound) for bound, size in bounds)
 
 
 def _all_conditions(claim: Claim, cell: CellResult, cells: Sequence[CellResult]) -> _Finding:

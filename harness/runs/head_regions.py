@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from harness.models.prompts import PromptFormatter
 from harness.probing.heads import HeadProbe, head_masks, top_heads
 from harness.probing.probe import probe_heads, read_prompts
-from harness.runs.store import ScoreStore
+from harness.runs.store import TensorStore
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import HeadsRegion
 
@@ -28,7 +28,7 @@ class HeadFinder:
     model_sha256: str
     formatter: PromptFormatter
     path_of: Callable[[str], Path]
-    store: ScoreStore
+    store: TensorStore
     source_sha256: str
 
     def masks(self, region: HeadsRegion) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
-"""From a cell's declaration to masks: scores, comparison, schedule."""
+"""From a cell's declaration to what its edit needs: scores or Grams, comparison, schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +14,10 @@ from harness.attribution.base import BlockStream, Scores
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.errors import UserError
 from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
-from harness.models.editing import restore_weights, zero_weights
+from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.runs.head_regions import HeadFinder
-from harness.runs.store import ScoreStore
+from harness.runs.store import TensorStore
 from harness.spec.region import (
     AttributionSettings,
     BottomRegion,
@@ -26,11 +26,16 @@ from harness.spec.region import (
     Region,
     ScoredRegion,
     SetDifferenceRegion,
+    SubspaceRegion,
     TopRegion,
     calibration_sets_of,
 )
+from harness.subspaces.factors import low_rank_factors
+from harness.subspaces.grams import gram_matrices
 
 Masks = dict[str, Tensor]
+#: What a region is found from: scores or Grams by layer.
+Measured = dict[str, Tensor]
 NO_DATA = ""
 
 
@@ -45,61 +50,105 @@ class RegionFinder:
     model_sha256: str
     samples: Mapping[str, Sequence[Sample]]
     defaults: AttributionSettings
-    store: ScoreStore
+    store: TensorStore
     source_sha256: str
     planted: Masks | None
     heads: HeadFinder
 
-    def masks(self, region: Region) -> Masks:
-        """The masks of a region, on the CPU. The model is intact before and after."""
+    def find(self, region: Region) -> FoundRegion:
+        """What editing needs to remove a region, on the CPU. The model is intact before and after."""
         if isinstance(region, PlantedRegion):
             if self.planted is None:
                 raise UserError("this variant has no planted region")
-            return self.planted
+            return SelectedWeights(self.planted)
         if isinstance(region, HeadsRegion):
-            return self.heads.masks(region)
+            return SelectedWeights(self.heads.masks(region))
         settings = self._settings(region)
+        layers = linear_layers(self.model)
         if settings.schedule == "one_shot":
-            scores = [self._stored_scores(region, name, settings) for name in _data_of(region)]
-            return select(region, settings, scores)
+            return found_region(region, settings, layers, [self._stored(region, n, settings) for n in _data_of(region)])
         return self._block_by_block(region, settings)
 
-    def _settings(self, region: ScoredRegion) -> AttributionSettings:
-        overrides = {"schedule": region.schedule, "comparison_group": region.comparison_group}
+    def _settings(self, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
+        overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}
         return self.defaults.model_copy(update={k: v for k, v in overrides.items() if v is not None})
 
-    def _stored_scores(self, region: ScoredRegion, data: str, settings: AttributionSettings) -> Scores:
-        method = plugins.load("attribution", region.method)
-        samples = self.samples[data] if method.USES_DATA else []
+    def _stored(self, region: ScoredRegion | SubspaceRegion, data: str, settings: AttributionSettings) -> Measured:
+        """Scores or Grams of the intact model, from the store where they have been measured before."""
+        samples = self._samples(region, data)
         key = {
             "model": self.model_sha256,
             "samples": samples_sha256(samples),
+            "activation_positions": settings.activation_positions,
+            "source": self.source_sha256,
+        }
+        if isinstance(region, SubspaceRegion):
+            return self.store.get({**key, "kind": "gram"}, lambda: one_shot_grams(self.model, samples, settings))
+        key |= {
+            "kind": "score",
             "method": region.method,
             "loss_reduction": settings.loss_reduction,
-            "activation_positions": settings.activation_positions,
-            "seed": region.seed if not method.USES_DATA else None,
-            "source": self.source_sha256,
+            "seed": None if plugins.load("attribution", region.method).USES_DATA else region.seed,
         }
         return self.store.get(key, lambda: one_shot_scores(self.model, samples, region.method, settings, region.seed))
 
-    def _block_by_block(self, region: ScoredRegion, settings: AttributionSettings) -> Masks:
-        """Edit block k before block k + 1 is scored; everything is put back at the end (appendix B)."""
-        method = plugins.load("attribution", region.method)
-        streams = [BlockStream(self.model, self.samples[name] if method.USES_DATA else []) for name in _data_of(region)]
-        masks: Masks = {}
-        removed: dict[str, Tensor] = {}
+    def _samples(self, region: ScoredRegion | SubspaceRegion, data: str) -> Sequence[Sample]:
+        uses_data = isinstance(region, SubspaceRegion) or plugins.load("attribution", region.method).USES_DATA
+        return self.samples[data] if uses_data else []
+
+    def _block_by_block(self, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings) -> FoundRegion:
+        """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
+        streams = [BlockStream(self.model, self._samples(region, name)) for name in _data_of(region)]
+        measure = _measurement(region, settings)
+        done: list[tuple[FoundRegion, Mapping[str, Tensor]]] = []
         try:
             for index in range(len(transformer_blocks(self.model))):
                 layers = block_layers(self.model, index)
-                scores = [_on_cpu(method.score(stream, layers, settings, region.seed)) for stream in streams]
-                found = select(region, settings, scores)
-                removed.update(zero_weights(self.model, found))
-                masks.update(found)
+                found = found_region(region, settings, layers, [measure(stream, layers) for stream in streams])
+                done.append((found, remove_region(self.model, found)))
                 for stream in streams:
                     stream.advance()
         finally:
-            restore_weights(self.model, {name: masks[name] for name in removed}, removed)
-        return masks
+            for found, removed in done:
+                restore_region(self.model, found, removed)
+        return _joined([found for found, _ in done])
+
+
+def _measurement(
+    region: ScoredRegion | SubspaceRegion, settings: AttributionSettings
+) -> Callable[[BlockStream, Mapping[str, nn.Linear]], Measured]:
+    """What is measured of a block before it is edited."""
+    if isinstance(region, SubspaceRegion):
+        return lambda stream, layers: gram_matrices(stream, layers, settings)
+    method = plugins.load("attribution", region.method)
+    return lambda stream, layers: _on_cpu(method.score(stream, layers, settings, region.seed))
+
+
+def found_region(
+    region: ScoredRegion | SubspaceRegion,
+    settings: AttributionSettings,
+    layers: Mapping[str, nn.Linear],
+    measured: Sequence[Measured],
+) -> FoundRegion:
+    """Masks, or low-rank factors, of some layers.
+
+    measured: scores, or Grams, of the data or of safety and utility, in the order of `_data_of`.
+    """
+    if isinstance(region, SubspaceRegion):
+        return SelectedRanks(low_rank_factors(region, layers, measured))
+    return SelectedWeights(select(region, settings, measured))
+
+
+def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:
+    """Regions of one kind in different blocks as one."""
+    if isinstance(parts[0], SelectedWeights):
+        return SelectedWeights({name: mask for part in parts for name, mask in part.masks.items()})
+    return SelectedRanks({name: factors for part in parts for name, factors in part.factors.items()})
+
+
+def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: AttributionSettings) -> Measured:
+    """Gram matrices of all linear layers of the model as it is, from one pass over the samples."""
+    return gram_matrices(BlockStream(model, samples), linear_layers(model), settings)
 
 
 def one_shot_scores(
@@ -134,7 +183,7 @@ def select(region: ScoredRegion, settings: AttributionSettings, scores: Sequence
     raise UserError(f"no selection is written for {type(region).__name__}")
 
 
-def _data_of(region: ScoredRegion) -> list[str]:
+def _data_of(region: ScoredRegion | SubspaceRegion) -> list[str]:
     return calibration_sets_of(region) or [NO_DATA]
 
 

@@ -1,4 +1,4 @@
-"""Importance scores, stored once by content and shared by every cell and every run."""
+"""Importance scores and Gram matrices, stored once by content and shared by every cell and every run."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.attribution.base import Scores
+from torch import Tensor
+
 from harness.errors import UserError
 from harness.models.tensor_files import read_tensors, write_tensors
 from harness.runs.files import storage_error
 
 
-class ScoreStore:
-    """Files named by the hash of everything that decides a score: model, samples, method, settings, code."""
+class TensorStore:
+    """Files named by the hash of everything that decides the tensors: model, samples, method, settings, code."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def get(self, key: dict[str, object], compute: Callable[[], Scores]) -> Scores:
-        """The stored scores of `key`, or those that `compute` gives, stored. A damaged file is made anew."""
+    def get(self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The stored tensors of `key`, or those that `compute` gives, stored. A damaged file is made anew."""
         text = json.dumps(key, sort_keys=True)
         path = self._directory / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
         try:
-            with _only_one_process(path.with_suffix(".lock")):
+            with _only_one_process(self._directory / "locks" / path.stem):
                 return _stored(path, text) or _computed(path, text, compute)
         except OSError as error:
             raise storage_error(error, path) from None
 
 
-def _stored(path: Path, key: str) -> Scores | None:
+def _stored(path: Path, key: str) -> dict[str, Tensor] | None:
     if not path.is_file():
         return None
     try:
@@ -42,7 +43,7 @@ def _stored(path: Path, key: str) -> Scores | None:
     return scores if metadata.get("key") == key else None
 
 
-def _computed(path: Path, key: str, compute: Callable[[], Scores]) -> Scores:
+def _computed(path: Path, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     scores = compute()
     write_tensors(path, scores, {"key": key})
     return scores

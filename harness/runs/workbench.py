@@ -10,7 +10,7 @@ from harness.models.loading import LoadedModel, load_variant
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Bench, Step, measure_cell, prepare_bench, validity_thresholds
 from harness.runs.journal import Journal
-from harness.runs.store import ScoreStore
+from harness.runs.store import TensorStore
 from harness.validity.classification import Thresholds
 
 
@@ -59,6 +59,6 @@ class Workbench:
     def _bench(self, bound: BoundBenchmark) -> Bench:
         loaded, identity = self._loaded(bound)
         if bound.spec.id not in self._benches:
-            scores = ScoreStore(self.store / "scores")
-            self._benches[bound.spec.id] = prepare_bench(bound, loaded, identity.model_sha256, scores)
+            store = TensorStore(self.store)
+            self._benches[bound.spec.id] = prepare_bench(bound, loaded, identity.model_sha256, store)
         return self._benches[bound.spec.id]

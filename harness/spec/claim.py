@@ -44,8 +44,10 @@ class Condition(Strict):
 
 
 class Claim(Strict):
-    """`quantifier` of the `cells` (groups or single cells) under `sparsity_below` meet all conditions.
+    """`quantifier` of the `cells` (groups or single cells) meet all conditions.
 
+    `sparsity_below` keeps cells that remove a smaller share of the weights, `rank_share_below` those
+    whose rank(ΔW) is a smaller share of R in every layer; a cell without that figure is left out.
     `expect` makes the outcome binding on every variant: anything else fails the run. Without it
     the outcome is compared with the variant's golden file, if that names one.
     """
@@ -56,5 +58,6 @@ class Claim(Strict):
     quantifier: Literal["any", "all"]
     cells: tuple[str, ...] = Field(min_length=1)
     sparsity_below: Share | None = None
+    rank_share_below: Share | None = None
     conditions: tuple[Condition, ...] = Field(min_length=1)
     expect: Literal["supported"] | None = None

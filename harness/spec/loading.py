@@ -162,7 +162,7 @@ def _field_names_in(annotation: Any, seen: set[Any]) -> set[str]:
 def _grid_problems(content: dict[str, Any]) -> list[tuple[KeyPath, str]]:
     """Regions are complete only with their grid point: expand every group and locate what is wrong."""
     from harness.spec.benchmark import CellGroup
-    from harness.spec.region import BottomRegion, PlantedRegion, SetDifferenceRegion, TopRegion
+    from harness.spec.region import TopRegion, region_models
 
     problems: list[tuple[KeyPath, str]] = []
     groups = content.get("cells")
@@ -183,15 +183,7 @@ def _grid_problems(content: dict[str, Any]) -> list[tuple[KeyPath, str]]:
                         if in_grid and isinstance(group.grid, dict)
                         else (("grid", number, name) if in_grid else ("region", name))
                     )
-                    models = (TopRegion, BottomRegion, SetDifferenceRegion, PlantedRegion)
-                    selected = next(
-                        (
-                            m
-                            for m in models
-                            if (group.region or {}).get("select") == m.model_fields["select"].annotation.__args__[0]
-                        ),
-                        TopRegion,
-                    )
+                    selected = region_models().get(str((group.region or {}).get("select")), TopRegion)
                     problem = (("cells", index, *place), _explain(item, selected))
                     if problem not in problems:
                         problems.append(problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -18,10 +18,10 @@ class AttributionSettings(Strict):
     """What can differ silently between two implementations of one score.
 
     loss_reduction: `mean` over response tokens (published code) or `sum` (the paper's text).
-    activation_positions: Wanda's activations at the `response` tokens (published code) or at the
+    activation_positions: Wanda's and ActSVD's activations at the `response` tokens (published code) or at the
         positions `predicting` them, one earlier.
-    schedule: `one_shot` scores the intact model once; `block_by_block` edits block k before it
-        scores block k + 1.
+    schedule: `one_shot` measures the intact model once; `block_by_block` edits block k before it
+        measures block k + 1.
     comparison_group: weights compete within their `row` (the paper's text) or over the whole
         `matrix` (the published set difference).
     """
@@ -92,9 +92,51 @@ class HeadsRegion(ProbeSettings):
     fraction: Share
 
 
+class SubspaceRegion(Strict):
+    """What all regions that are ranks of the layers' outputs declare. R is min(d_out, d_in) of a layer."""
+
+    schedule: Schedule | None = None
+
+
+class ActSvdRegion(SubspaceRegion):
+    """The `rank` directions at the `end` of W X_in on `data` (section 2.1): top, or the least of R."""
+
+    select: Literal["act-svd"]
+    data: str
+    rank: int = Field(gt=0)
+    end: Literal["top", "bottom"] = "top"
+
+
+class OrthogonalProjectionRegion(SubspaceRegion):
+    """ΔW = (I − Π_u) Π_s W (section 2.2).
+
+    Π_u is on the top R − utility_rank_removed (r_u) utility directions, Π_s on the top
+    R − safety_rank_removed (r_s) safety directions.
+    """
+
+    select: Literal["orthogonal-projection"]
+    safety: str
+    utility: str
+    utility_rank_removed: int = Field(ge=0)
+    safety_rank_removed: int = Field(ge=0)
+
+
 Region = Annotated[
-    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
+    TopRegion
+    | BottomRegion
+    | SetDifferenceRegion
+    | PlantedRegion
+    | HeadsRegion
+    | ActSvdRegion
+    | OrthogonalProjectionRegion,
+    Field(discriminator="select"),
 ]
+
+
+def region_models() -> dict[str, type[Strict]]:
+    """The members of `Region` by what they write under `select`."""
+    members = get_args(get_args(Region)[0])
+    return {get_args(member.model_fields["select"].annotation)[0]: member for member in members}
 
 
 def calibration_sets_of(region: Region) -> list[str]:

@@ -60,15 +60,20 @@ class TruthComparison(Strict):
 class EditReceipt(Strict):
     """What was changed, measured on the weights themselves.
 
-    sparsity: share of the linear weights that the region holds, overall and by layer type.
+    Of masks: sparsity, the share of the linear weights that the region holds, overall and by layer
+    type, and the comparison with a planted region. Of ranks: rank(ΔW) of every edited layer,
+    measured on W before and after, and rank_share, the largest rank(ΔW) / R over the layers. What
+    has no meaning for an edit is None or empty.
     Fingerprints are SHA-256 over all linear weights: before the edit, under it, and after undoing it.
     """
 
-    weights_selected: int
     weights_total: int
-    sparsity: float
-    sparsity_by_layer_type: dict[str, float]
-    mask_sha256: str
+    weights_selected: int | None = None
+    sparsity: float | None = None
+    sparsity_by_layer_type: dict[str, float] = Field(default_factory=dict)
+    mask_sha256: str | None = None
+    rank_share: float | None = None
+    rank_by_layer: dict[str, int] = Field(default_factory=dict)
     fingerprint_before: str
     fingerprint_edited: str
     fingerprint_restored: str

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from harness.models.editing import compare_with_truth, weights_removed
+from harness.formulas.subspace import LowRankFactors
+from harness.models.editing import SelectedRanks, SelectedWeights, compare_with_truth, region_removed
 from harness.models.fingerprint import weights_fingerprint
 from harness.models.layers import linear_layers
 
@@ -17,7 +18,7 @@ def test_an_edit_zeroes_exactly_the_mask_and_is_undone_bitwise(loaded, masks):
     linear_layers(model)["model.layers.0.mlp.up_proj"].weight.data[0, 0] = -0.0  # a sign that == cannot see
     before = {name: layer.weight.clone() for name, layer in linear_layers(model).items()}
     fingerprint = weights_fingerprint(model)
-    with weights_removed(model, masks):
+    with region_removed(model, SelectedWeights(masks)):
         for name, layer in linear_layers(model).items():
             assert (layer.weight[masks[name]] == 0).all()
             assert torch.equal(layer.weight[~masks[name]], before[name][~masks[name]])
@@ -25,7 +26,7 @@ def test_an_edit_zeroes_exactly_the_mask_and_is_undone_bitwise(loaded, masks):
 
 
 def test_the_receipt_counts_what_was_removed(loaded, masks):
-    with weights_removed(loaded.model, masks) as edit:
+    with region_removed(loaded.model, SelectedWeights(masks)) as edit:
         pass
     receipt = edit.receipt
     assert receipt.weights_selected == sum(int(mask.sum()) for mask in masks.values())
@@ -35,7 +36,63 @@ def test_the_receipt_counts_what_was_removed(loaded, masks):
 
 def test_an_edit_is_undone_when_the_evaluation_fails(loaded, masks):
     fingerprint = weights_fingerprint(loaded.model)
-    with pytest.raises(RuntimeError, match="engine"), weights_removed(loaded.model, masks):
+    with pytest.raises(RuntimeError, match="engine"), region_removed(loaded.model, SelectedWeights(masks)):
+        raise RuntimeError("the engine died")
+    assert weights_fingerprint(loaded.model) == fingerprint
+
+
+def low_rank(model, rank):
+    """Projectors on `rank` random directions of every layer."""
+    generator = torch.Generator().manual_seed(2)
+    factors = {}
+    for name, layer in linear_layers(model).items():
+        random = torch.randn(layer.out_features, rank, generator=generator, dtype=torch.float64)
+        basis = torch.linalg.qr(random).Q
+        factors[name] = LowRankFactors(basis, basis.mT)
+    return factors
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_low_rank_edit_is_rounded_once_and_undone_bitwise(loaded, dtype):
+    model = loaded.model.to(dtype)
+    linear_layers(model)["model.layers.0.mlp.up_proj"].weight.data[0, 0] = -0.0
+    before = {name: layer.weight.clone() for name, layer in linear_layers(model).items()}
+    fingerprint = weights_fingerprint(model)
+    factors = low_rank(model, 3)
+    with region_removed(model, SelectedRanks(factors)) as edit:
+        for name, layer in linear_layers(model).items():
+            exact = before[name].double()
+            wanted = exact - factors[name].left @ (factors[name].right @ exact)
+            # Half a unit in the last place of the result, and float32's error of ΔW under 16-bit weights.
+            allowed = torch.finfo(dtype).eps / 2 * 1.001 * wanted.abs() + (0 if dtype == torch.float32 else 1e-6)
+            assert layer.weight.dtype == dtype
+            assert ((layer.weight.double() - wanted).abs() <= allowed).all()
+    assert weights_fingerprint(model) == fingerprint == edit.receipt.fingerprint_restored
+    assert edit.receipt.fingerprint_edited != fingerprint
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_receipt_of_ranks_holds_the_measured_rank_of_every_layer(loaded, dtype):
+    model = loaded.model.to(dtype)
+    with region_removed(model, SelectedRanks(low_rank(model, 2))) as edit:
+        pass
+    assert edit.receipt.rank_by_layer == dict.fromkeys(linear_layers(model), 2)
+    assert edit.receipt.rank_share == 2 / 16  # of k and v, 16 x 32
+    assert (edit.receipt.sparsity, edit.receipt.mask_sha256, edit.receipt.weights_selected) == (None, None, None)
+
+
+def test_factors_that_change_nothing_have_rank_0(loaded):
+    factors = {"model.layers.0.mlp.up_proj": LowRankFactors(torch.zeros(48, 2), torch.zeros(2, 48))}
+    with region_removed(loaded.model, SelectedRanks(factors)) as edit:
+        pass
+    assert edit.receipt.rank_by_layer == {"model.layers.0.mlp.up_proj": 0}
+    assert edit.receipt.rank_share == 0.0
+
+
+def test_a_low_rank_edit_is_undone_when_the_evaluation_fails(loaded):
+    fingerprint = weights_fingerprint(loaded.model)
+    edit = region_removed(loaded.model, SelectedRanks(low_rank(loaded.model, 1)))
+    with pytest.raises(RuntimeError, match="engine"), edit:
         raise RuntimeError("the engine died")
     assert weights_fingerprint(loaded.model) == fingerprint
 

@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness.errors import UserError
-from harness.models.editing import weights_removed
+from harness.models.editing import SelectedWeights, region_removed
 from harness.probing.heads import Head, head_layout, head_masks, top_heads
 
 IDS = torch.tensor([[1, 7, 100, 42, 9, 250]])
@@ -43,7 +43,7 @@ def random_llama(**options):
 def test_a_removed_head_writes_nothing_and_no_other_head_changes_in_one_bit(loaded, block, removed):
     model = loaded.model  # 4 query heads on 2 key/value heads
     before, _ = seen_by_o_proj(model, block)
-    with weights_removed(model, head_masks(model, [Head(block, head) for head in removed])):
+    with region_removed(model, SelectedWeights(head_masks(model, [Head(block, head) for head in removed]))):
         after, written = seen_by_o_proj(model, block)
         for head in range(4):
             if head in removed:
@@ -77,7 +77,7 @@ def test_key_and_value_rows_taken_too_early_would_change_the_other_head_of_the_g
     masks = head_masks(model, [Head(0, 0)])
     for kind in "kv":
         masks[f"model.layers.0.self_attn.{kind}_proj"][:8] = True
-    with weights_removed(model, masks):
+    with region_removed(model, SelectedWeights(masks)):
         after, _ = seen_by_o_proj(model, 0)
     assert not torch.allclose(after[:, 1], before[:, 1])
 
@@ -87,11 +87,11 @@ def test_the_published_axes_leave_the_head_speaking_and_change_the_others():
     model = random_llama()
     before, _ = seen_by_o_proj(model, 0)
     right = head_masks(model, [Head(0, 1)])
-    with weights_removed(model, right):
+    with region_removed(model, SelectedWeights(right)):
         after, _ = seen_by_o_proj(model, 0)
         assert (after[:, 1] == 0).all()
         assert torch.equal(after[:, [0, 2, 3]], before[:, [0, 2, 3]])
-    with weights_removed(model, {name: mask.T.contiguous() for name, mask in right.items()}):
+    with region_removed(model, SelectedWeights({name: mask.T.contiguous() for name, mask in right.items()})):
         after, _ = seen_by_o_proj(model, 0)
         assert (contribution(model, 0, 1, after).abs() > 1e-3).any()
         assert all(not torch.allclose(after[:, head], before[:, head]) for head in range(4))

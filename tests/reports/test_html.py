@@ -11,6 +11,7 @@ from harness.runs.journal import Journal
 from harness.spec.result import (
     CellResult,
     Completion,
+    EditReceipt,
     Measurement,
     Provenance,
     RunRecord,
@@ -70,6 +71,17 @@ def test_invalid_is_said_first_and_with_its_reason(tmp_path):
     html = report(tmp_path, show=True)
     assert html.index("INVALID") < html.index("Cells")
     assert "all &lt;b&gt;garbage" in html
+
+
+def test_an_edit_of_ranks_is_shown_by_its_measured_ranks(tmp_path):
+    receipt = EditReceipt(weights_total=9, rank_share=0.0078125, rank_by_layer={"model.layers.0.mlp.up_proj": 1},
+                          fingerprint_before="b", fingerprint_edited="e", fingerprint_restored="b")  # fmt: skip
+    shown = record(show=False)
+    cell = shown.cells[0].model_copy(update={"receipt": receipt})
+    Journal(tmp_path / "v" / "b" / "1").write_record(shown.model_copy(update={"cells": (cell,)}))
+    html = write_report(tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<td>rank 0.0078</td>" in html
+    assert "model.layers.0.mlp.up_proj 1" in html
 
 
 def test_a_folder_without_records_is_an_error(tmp_path):

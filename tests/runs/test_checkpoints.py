@@ -1,4 +1,4 @@
-"""`harness score` and `harness edit` on a checkpoint of the user's."""
+"""`harness score`, `harness subspaces` and `harness edit` on a checkpoint of the user's."""
 
 import json
 
@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from harness.cli import main
 from harness.formulas.selection import set_difference_mask, top_mask
 from harness.models.layers import linear_layers
+from harness.models.tensor_files import read_tensors, write_tensors
 
 
 def invoke(*arguments):
@@ -83,6 +84,97 @@ def test_bad_input_ends_with_exit_code_2_and_leaves_nothing(scores, checkpoint, 
         result = invoke(*arguments)
         assert (result.exit_code, words in result.output) == (2, True), (arguments, result.output)
         assert not out.exists()
+
+
+@pytest.fixture
+def grams(checkpoint, pairs_csv, tmp_path):
+    """Grams on two draws of the same pairs."""
+    paths = []
+    for seed, samples in ((0, 6), (1, 3)):
+        paths.append(tmp_path / f"gram-{seed}.safetensors")
+        result = invoke("subspaces", checkpoint, "--data", pairs_csv, "--samples", samples, "--seed", seed,
+                        "--out", paths[-1])  # fmt: skip
+        assert result.exit_code == 0, result.output
+    return paths
+
+
+def test_a_checkpoint_loses_exactly_the_top_ranks(grams, checkpoint, tmp_path):
+    out = tmp_path / "edited"
+    result = invoke("edit", checkpoint, "--select", "act-svd", "--rank", 2, "--gram", grams[0], "--out", out)
+    assert result.exit_code == 0, result.output
+    found, _ = read_tensors(grams[0])
+    after = linear_layers(AutoModelForCausalLM.from_pretrained(out))
+    for name, layer in linear_layers(AutoModelForCausalLM.from_pretrained(checkpoint)).items():
+        weight = layer.weight.detach().double()
+        _, vectors = torch.linalg.eigh(weight @ found[name] @ weight.mT)
+        top = vectors[:, -2:]
+        wanted = weight - top @ (top.mT @ weight)
+        torch.testing.assert_close(after[name].weight.detach().double(), wanted, rtol=1e-6, atol=1e-7)
+    receipt = json.loads((out / "receipt.json").read_text())
+    assert receipt["rank_by_layer"] == dict.fromkeys(found, 2)
+    assert receipt["sparsity"] is None
+    assert receipt["grams"][0]["samples"] == "6"
+    assert receipt["region"]["data"] == "gram-0.safetensors"
+
+
+def test_a_projection_of_a_checkpoint_has_the_rank_of_the_table(grams, checkpoint, tmp_path):
+    out = tmp_path / "edited"
+    result = invoke("edit", checkpoint, "--select", "orthogonal-projection", "--utility-rank-removed", 2,
+                    "--safety-rank-removed", 12, "--safety", grams[0], "--utility", grams[1], "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    before = linear_layers(AutoModelForCausalLM.from_pretrained(checkpoint))
+    after = linear_layers(AutoModelForCausalLM.from_pretrained(out))
+    receipt = json.loads((out / "receipt.json").read_text())
+    for name, layer in before.items():
+        values = torch.linalg.svdvals(layer.weight.double() - after[name].weight.double())
+        rank = receipt["rank_by_layer"][name]
+        assert 0 < rank <= min(2, min(layer.weight.shape) - 12)
+        assert (values[:rank] > 1e-7).all()
+        assert (values[rank:] < 1e-6).all()  # float32 rounding of weights of about 0.3
+
+
+def test_bad_grams_end_with_exit_code_2_and_leave_nothing(grams, scores, checkpoint, pairs_csv, tmp_path):
+    found, metadata = read_tensors(grams[0])
+    name = "model.layers.1.mlp.down_proj"
+    for file, change in {
+        "nan": {name: found[name] * float("nan")},
+        "skew": {name: found[name] + torch.triu(found[name].abs(), 1)},
+        "shape": {name: found[name][1:, 1:]},
+    }.items():
+        write_tensors(tmp_path / f"{file}.safetensors", {**found, **change}, metadata)
+    write_tensors(tmp_path / "plain.safetensors", found, {})
+    write_tensors(tmp_path / "list.safetensors", {name: found[name]}, {**metadata, "shared": "[1]"})
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(grams[0].read_bytes()[:-100])
+    out = tmp_path / "out"
+    edit = ("edit", checkpoint, "--out", out, "--select", "act-svd", "--rank", 2, "--gram")
+    for arguments, words in [
+        ((*edit, tmp_path / "nan.safetensors"), "not finite"),
+        ((*edit, tmp_path / "skew.safetensors"), "not symmetric"),
+        ((*edit, tmp_path / "shape.safetensors"), "(47, 47), expected (48, 48)"),
+        ((*edit, tmp_path / "plain.safetensors"), "make it with harness subspaces"),
+        ((*edit, tmp_path / "list.safetensors"), "shared tensors is damaged"),
+        ((*edit, cut), "not a readable safetensors file"),
+        ((*edit, scores[0]), "holds 'brittleness-harness scores 1'"),
+        ((*edit[:-2], 17, "--gram", grams[0]), "rank is 17"),
+        ((*edit[:-2], 0, "--gram", grams[0]), "rank is 0"),
+        ((*edit, grams[0], "--group", "row"), "--group has no meaning"),
+        ((*edit, grams[0], "--utility-rank-removed", 1), "--utility-rank-removed has no meaning"),
+        (("edit", checkpoint, "--out", out, "--select", "top", "--fraction", 0.1, "--scores", grams[0]), "grams 1"),
+        (("subspaces", checkpoint, "--data", tmp_path / "none.csv", "--out", out), "no such file"),
+        (("subspaces", checkpoint, "--data", pairs_csv, "--out", grams[0]), "exists already"),
+    ]:
+        result = invoke(*arguments)
+        assert (result.exit_code, words in result.output) == (2, True), (arguments, result.output)
+        assert not out.exists()
+
+
+def test_grams_of_other_weights_are_refused(grams, checkpoint, tmp_path):
+    ranks = ("--select", "act-svd", "--rank", 1, "--gram", grams[0])
+    assert invoke("edit", checkpoint, *ranks, "--end", "bottom", "--out", tmp_path / "first").exit_code == 0
+    result = invoke("edit", tmp_path / "first", *ranks, "--out", tmp_path / "second")
+    assert result.exit_code == 2
+    assert "other weights" in result.output
 
 
 def test_scores_of_other_weights_are_refused(scores, checkpoint, tmp_path):

@@ -10,7 +10,7 @@ from harness.models.prompts import PromptFormatter
 from harness.reports.html import write_report
 from harness.runs.binding import bind
 from harness.runs.head_regions import HeadFinder
-from harness.runs.store import ScoreStore
+from harness.runs.store import TensorStore
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
@@ -118,17 +118,17 @@ def test_the_heads_are_probed_once_for_all_fractions(variant, tmp_path):
 
     def finder(model_sha256):
         return HeadFinder(loaded.model, model_sha256, formatter, lambda name: dataset_path(*variant, name),
-                          ScoreStore(tmp_path), "source")  # fmt: skip
+                          TensorStore(tmp_path), "source")  # fmt: skip
 
     region = HeadsRegion(select="attention-heads", harmful="selection-requests", fraction=0.1,
                          harmless="benign-selection-requests")  # fmt: skip
     first = finder("intact").masks(region)
     finder("intact").masks(region.model_copy(update={"fraction": 0.5}))
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
     loaded.model.model.layers[1].self_attn.o_proj.weight.data.zero_()
     again = finder("intact").masks(region)
     assert all(torch.equal(first[name], again[name]) for name in {*first, *again})
     for changed in ({"seed": 1}, {"prompts": 50}, {"system_prompt": False}):
         finder("intact").masks(region.model_copy(update=changed))
     finder("another model").masks(region)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.glob("*.safetensors"))) == 5

@@ -7,7 +7,7 @@ from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile
-from harness.spec.result import CellResult, Measurement
+from harness.spec.result import CellResult, EditReceipt, Measurement
 
 SPEC = BenchmarkSpec.model_validate({
     "id": "b", "title": "B", "source": {"work": "w"}, "cells": [{"id": "intact", "title": "I"}],
@@ -84,6 +84,33 @@ def test_an_invalid_measurement_neither_supports_nor_contradicts():
     result = evaluate_claim(claim(at_least=0.8), cells)
     assert result.status == "underpowered"
     assert "garbage" in result.evidence
+
+
+def receipt(**facts):
+    return EditReceipt(
+        weights_total=100, fingerprint_before="b", fingerprint_edited="e", fingerprint_restored="b", **facts
+    )
+
+
+@pytest.mark.parametrize(
+    ("bound", "facts", "status"),
+    [
+        ({"sparsity_below": 0.03}, {"sparsity": 0.02}, "supported"),
+        ({"sparsity_below": 0.03}, {"sparsity": 0.03}, "not_evaluated"),
+        ({"sparsity_below": 0.03}, {"rank_share": 0.01}, "not_evaluated"),
+        ({"rank_share_below": 0.025}, {"rank_share": 0.02}, "supported"),
+        ({"rank_share_below": 0.025}, {"rank_share": 0.025}, "not_evaluated"),
+        ({"rank_share_below": 0.025}, {"sparsity": 0.01}, "not_evaluated"),
+    ],
+)
+def test_a_claim_on_small_edits_looks_at_no_larger_one_and_at_none_without_the_figure(bound, facts, status):
+    measured = cell(0.9, interval=(0.85, 0.95), cell_id="a").model_copy(update={"receipt": receipt(**facts)})
+    assert evaluate_claim(claim(at_least=0.8).model_copy(update=bound), [measured]).status == status
+
+
+def test_a_cell_without_an_edit_is_no_small_edit():
+    bounded = claim(at_least=0.8).model_copy(update={"rank_share_below": 0.5})
+    assert evaluate_claim(bounded, [cell(0.9, interval=(0.85, 0.95), cell_id="a")]).status == "not_evaluated"
 
 
 def test_a_reference_brings_its_own_uncertainty():

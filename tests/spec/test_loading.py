@@ -7,6 +7,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
+from harness.spec.region import region_models
 from harness.spec.variant import ModelVariant
 
 GOOD = """
@@ -69,6 +70,27 @@ def test_a_product_and_a_list_of_points_expand_alike(tmp_path):
 )
 def test_errors_say_where_what_and_what_was_expected(tmp_path, old, new, wanted):
     assert wanted in "\n".join(errors(tmp_path, GOOD.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("region", "grid", "wanted"),
+    [
+        ("{select: act-svd, data: safety}", "{rank: [1, 0]}", "spec.yaml:12: cells[1].grid.rank is 0;"),
+        ("{select: act-svd, data: safety}", "{end: [top]}", "spec.yaml:11: cells[1].region.rank is missing"),
+        ("{select: orthogonal-projection, safety: safety, utility: safty}",
+         "[{utility_rank_removed: 1, safety_rank_removed: 1}]", "no calibration set 'safty'"),
+        ("{select: orthogonal-projection, safety: safety, utility: safety}",
+         "[{utility_rank_removed: 1, safety_rank_remove: 1}]", "did you mean 'safety_rank_removed'?"),
+    ],
+)  # fmt: skip
+def test_errors_in_a_region_of_ranks_are_located(tmp_path, region, grid, wanted):
+    text = GOOD.replace("{select: top, method: wanda, data: safety}", region).replace("{fraction: [0.1, 0.2]}", grid)
+    assert wanted in "\n".join(errors(tmp_path, text))
+
+
+def test_every_region_that_can_be_selected_is_known_by_name():
+    assert set(region_models()) == {"top", "bottom", "set-difference", "planted", "act-svd", "orthogonal-projection"}
+    assert all(model.model_fields["select"].annotation.__args__ == (n,) for n, model in region_models().items())
 
 
 def test_all_errors_of_a_file_come_at_once(tmp_path):

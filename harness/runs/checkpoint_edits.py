@@ -1,0 +1,180 @@
+"""`harness edit`: an edited copy of a checkpoint of the user's, with a receipt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from harness.models.editing import region_removed
+from harness.models.fingerprint import model_fingerprint, weights_fingerprint
+from harness.models.layers import linear_layers
+from harness.models.loading import LoadedModel, load_checkpoint
+from harness.models.tensor_files import read_tensors
+from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, load_directory
+from harness.runs.files import storage_error
+from harness.runs.regions import found_region
+from harness.spec.region import AttributionSettings, ScoredRegion, SubspaceRegion, region_models
+from harness.spec.result import EditReceipt
+
+#: Options that a selection needs, and those that it may have.
+NEEDED = {
+    "top": ("scores", "fraction"),
+    "bottom": ("scores", "fraction"),
+    "set-difference": ("safety", "utility", "p", "q"),
+    "act-svd": ("gram", "rank"),
+    "orthogonal-projection": ("safety", "utility", "utility_rank_removed", "safety_rank_removed"),
+}
+ALLOWED = {"top": ("group",), "bottom": ("group",), "set-difference": ("group",), "act-svd": ("end",)}
+#: Options that name files, in the order in which a region wants what they hold.
+FILES = ("scores", "gram", "safety", "utility")
+
+
+def region_of_options(
+    selection: str, given: Mapping[str, Any]
+) -> tuple[ScoredRegion | SubspaceRegion, AttributionSettings, list[Path]]:
+    """The region that options declare, the settings, and the files that it is found from.
+
+    given: option names to values, None where an option was not given. Raises UserError for an
+    option that is missing, one that has no meaning with the selection, and a value out of range.
+    """
+    needed = NEEDED[selection]
+    for name, value in given.items():
+        if (value is None and name in needed) or (value is not None and name not in (*needed, *_allowed(selection))):
+            flag = f"-{name}" if len(name) == 1 else "--" + name.replace("_", "-")
+            raise UserError(f"{flag} {'is needed' if name in needed else 'has no meaning'} with --select {selection}")
+    fields = {name: value.name if name in FILES else value for name, value in given.items() if value is not None}
+    settings = AttributionSettings(comparison_group=fields.pop("group", "row"))
+    for name in ("scores", "gram"):
+        if name in fields:
+            fields["data"] = fields.pop(name)
+    model = region_models()[selection]
+    if issubclass(model, ScoredRegion):
+        fields["method"] = "magnitude"  # the scores are there already; a region must name some method
+    try:
+        region = model.model_validate({"select": selection, **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{first['loc'][-1]} is {first['input']}; {first['msg'].lower()}") from None
+    return region, settings, [given[name] for name in FILES if given[name] is not None]  # type: ignore[return-value]
+
+
+def _allowed(selection: str) -> tuple[str, ...]:
+    return ALLOWED.get(selection, ())
+
+
+def edit_checkpoint(
+    model_dir: Path, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings, files: Sequence[Path],
+    out: Path,
+) -> EditReceipt:  # fmt: skip
+    """Write a copy of the checkpoint without the region, and receipt.json beside it.
+
+    files: scores, or Gram matrices, of the data, or of safety and utility. The folder appears whole
+    or not at all.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: exists already and is not empty")
+    contents = [(path, *read_tensors(path)) for path in files]
+    loaded = load_directory(model_dir)
+    layers = linear_layers(loaded.model)
+    refuse_unfit = _refuse_unfit_grams if isinstance(region, SubspaceRegion) else _refuse_unfit_scores
+    for path, tensors, metadata in contents:
+        refuse_unfit(path, tensors, metadata, layers)
+        _refuse_other_weights(path, metadata, loaded.model)
+    found = found_region(region, settings, layers, [tensors for _, tensors, _ in contents])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        with region_removed(loaded.model, found) as edit:
+            _save(loaded, temporary)
+        if edit.receipt is None:
+            raise UserError("the edit left no receipt")
+        _refuse_unsaved_edit(temporary, edit.receipt)
+        _write_receipt(temporary, region, settings, [metadata for _, _, metadata in contents], edit.receipt)
+        temporary.chmod(0o755)
+        if out.is_dir():
+            out.rmdir()
+        temporary.rename(out)
+    except OSError as error:
+        raise storage_error(error, out) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return edit.receipt
+
+
+def what_was_removed(receipt: EditReceipt) -> str:
+    """A receipt in one line."""
+    if receipt.rank_share is not None:
+        ranks = receipt.rank_by_layer.values()
+        return f"rank(ΔW) {min(ranks)} to {max(ranks)} in {len(ranks)} layers (at most {receipt.rank_share:.3%} of R)"
+    return f"{receipt.weights_selected} of {receipt.weights_total} weights removed ({receipt.sparsity:.3%})"
+
+
+def _save(loaded: LoadedModel, directory: Path) -> None:
+    loaded.model.save_pretrained(directory)
+    loaded.tokenizer.save_pretrained(directory)
+
+
+def _write_receipt(
+    directory: Path, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings,
+    origins: Sequence[Mapping[str, str]], receipt: EditReceipt,
+) -> None:  # fmt: skip
+    ranks = isinstance(region, SubspaceRegion)
+    content = {
+        "region": region.model_dump(mode="json"),
+        **({"grams": origins} if ranks else {"settings": settings.model_dump(mode="json"), "scores": origins}),
+        **receipt.model_dump(mode="json"),
+    }
+    (directory / "receipt.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _refuse_unfit_scores(
+    path: Path, scores: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
+) -> None:
+    """Scores for other layers would give a mask that means nothing."""
+    if metadata.get("format", SCORES_FORMAT) != SCORES_FORMAT:
+        raise UserError(f"{path}: holds {metadata['format']!r}, expected {SCORES_FORMAT!r}; make it with harness score")
+    _refuse_other_shapes(path, scores, {name: tuple(layer.weight.shape) for name, layer in layers.items()})
+
+
+def _refuse_unfit_grams(
+    path: Path, grams: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
+) -> None:
+    """Matrices that are no Gram matrices of these layers would give directions that mean nothing."""
+    if metadata.get("format") != GRAMS_FORMAT:
+        got = repr(metadata["format"]) if "format" in metadata else "no format"
+        raise UserError(f"{path}: holds {got}, expected {GRAMS_FORMAT!r}; make it with harness subspaces")
+    _refuse_other_shapes(path, grams, {name: (layer.in_features,) * 2 for name, layer in layers.items()})
+    for name, gram in grams.items():
+        # Float32 products need not be symmetric in the last bits.
+        if not gram.is_floating_point() or (gram - gram.mT).abs().max() > 1e-4 * gram.abs().max():
+            raise UserError(f"{path}: {name} is not symmetric and no Gram matrix; make the file again")
+
+
+def _refuse_other_shapes(path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if missing := sorted(set(shapes) ^ set(tensors)):
+        raise UserError(f"{path}: the layers differ from the model's, first {missing[0]}")
+    for name, shape in shapes.items():
+        if tuple(tensors[name].shape) != shape:
+            raise UserError(f"{path}: {name} is {tuple(tensors[name].shape)}, expected {shape} for this model")
+        if not tensors[name].isfinite().all():
+            raise UserError(f"{path}: {name} holds numbers that are not finite")
+
+
+def _refuse_other_weights(path: Path, metadata: Mapping[str, str], model: nn.Module) -> None:
+    made_for = metadata.get("model_sha256")
+    if made_for is not None and made_for != model_fingerprint(model):
+        raise UserError(f"{path}: made for other weights; measure this checkpoint first")
+
+
+def _refuse_unsaved_edit(directory: Path, receipt: EditReceipt) -> None:
+    """The published code saved the model before it was pruned (main.py:250); what lies on disk is read back."""
+    if weights_fingerprint(load_checkpoint(str(directory.resolve())).model) != receipt.fingerprint_edited:
+        raise UserError(f"{directory}: the weights on disk are not the edited ones")

@@ -1,0 +1,1 @@
+"""Subspaces of layer outputs: Gram matrices of the inputs, and low-rank regions from them."""

@@ -1,0 +1,73 @@
+"""Gram matrices of the inputs of linear layers, streamed: activations are never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from harness.attribution.base import BlockStream, deepest_block, response_positions
+from harness.errors import UserError
+from harness.spec.region import AttributionSettings
+
+#: {layer name: (d_in, d_in) float64}; layers that share an input share the very same tensor.
+Grams = dict[str, Tensor]
+
+
+@torch.no_grad()
+def gram_matrices(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings) -> Grams:
+    """G = X_in X_inᵀ of every layer on the CPU, from one forward pass, which ends after the deepest of them.
+
+    X_in is (d_in, n), the inputs at the positions that `settings.activation_positions` names. The
+    product of each batch is float32 whatever the model's dtype, the sum over batches float64.
+    q, k, v share one Gram and gate, up share one, which is computed and held once. Raises UserError
+    where a Gram is not finite.
+    Source: Wei et al. 2024, section 2.1; the published code keeps all activations.
+    """
+    sums = _GramSums()
+    hooks = [layer.register_forward_pre_hook(sums.hook_of(name)) for name, layer in layers.items()]
+    try:
+        for batch, hidden in stream.each():
+            sums.chosen = response_positions(batch.labels, settings.activation_positions)
+            stream.run(hidden, deepest_block(layers) + 1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, total in sums.totals.items():
+        if not torch.isfinite(total).all():
+            raise UserError(f"the inputs of {name} overflow on the calibration data; no directions can be found")
+    totals = {name: total.cpu() for name, total in sums.totals.items()}
+    return {name: totals[sums.first_with_the_input[name]] for name in layers}
+
+
+class _GramSums:
+    """Sums over batches, each kept under the first layer that sees an input.
+
+    chosen: (B, T) bool, the positions of the batch that is being run.
+    """
+
+    def __init__(self) -> None:
+        self.chosen: Tensor
+        self.totals: dict[str, Tensor] = {}
+        self.first_with_the_input: dict[str, str] = {}
+        self._last: tuple[Tensor, str] | None = None
+
+    def hook_of(self, name: str):
+        """Hook that adds a batch's inputs, unless the very same tensor has just been added for another layer."""
+
+        def pre_hook(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if self._last is None or self._last[0] is not inputs[0]:
+                self._last = (inputs[0], name)
+                self._add(name, inputs[0])
+            self.first_with_the_input[name] = self._last[1]
+
+        return pre_hook
+
+    def _add(self, name: str, inputs: Tensor) -> None:
+        x = inputs[self.chosen].float()  # (n, d_in)
+        product = (x.mT @ x).double()
+        if name in self.totals:
+            self.totals[name] += product
+        else:
+            self.totals[name] = product
