@@ -19,7 +19,7 @@ def finder(loaded, pairs_csv, tmp_path):
     pairs = draw(read_pairs(pairs_csv), 6, seed=0)
     samples = {name: tokenise(part, loaded.tokenizer, 128) for name, part in (("s", pairs[:4]), ("u", pairs[2:]))}
     return RegionFinder(loaded.model, model_fingerprint(loaded.model), samples, AttributionSettings(),
-                        TensorStore(tmp_path / "store"), "source", None)  # fmt: skip
+                        TensorStore(tmp_path / "store"), "source", None, None)  # fmt: skip
 
 
 def act_svd(**fields):
