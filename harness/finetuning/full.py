@@ -37,9 +37,7 @@ class FullTraining:
             parameter.requires_grad_(True)
         self._masters = {name: _float32(parameter) for name, parameter in self._parameters.items()}
         self._frozen_values = {
-            name: self._masters[name].detach()[mask].clone()
-            for name, mask in self.trained.items()
-            if mask is not None
+            name: self._masters[name].detach()[mask].clone() for name, mask in self.trained.items() if mask is not None
         }
         self.leaves = list(self._masters.values())
 
