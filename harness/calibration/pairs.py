@@ -79,7 +79,7 @@ def draw(pairs: Sequence[Pair], samples: int, seed: int) -> list[Pair]:
     more than there are is an error: the spec would not say what was measured.
     """
     if samples > len(pairs):
-        raise UserError(f"{samples} calibration samples were asked for, but the file holds {len(pairs)} pairs")
+        raise UserError(f"{samples} samples were asked for, but the file holds {len(pairs)} pairs")
     order = np.random.default_rng(seed).permutation(len(pairs))
     return [pairs[index] for index in order[:samples]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,11 +18,12 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.fine_tuned import fine_tuned
 from harness.runs.journal import Journal
 from harness.runs.regions import RegionFinder
 from harness.runs.store import ScoreStore
 from harness.spec.benchmark import Cell
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, FineTuningReceipt, Measurement
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
@@ -101,13 +102,16 @@ def validity_thresholds(bench: Bench) -> Thresholds:
 
 
 def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds) -> CellResult:
-    """Find the region, edit, evaluate, undo, judge the outputs with the intact model, write."""
+    """Find the region, edit or fine-tune, evaluate, undo, judge the outputs with the intact model, write."""
     began = time.monotonic()
     masks = None
     if cell.region is not None:
         bench.progress.step(f"{cell.id}: finding the region")
         masks = bench.finder.masks(cell.region)
-    with nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit:
+    with (
+        _fine_tuned(bench, cell) as tuning,
+        nullcontext() if masks is None else weights_removed(bench.loaded.model, masks, bench.finder.planted) as edit,
+    ):
         completions, measurements, hashes = _evaluate(bench, cell)
     bench.progress.step(f"{cell.id}: judging the outputs")
     judged = [completion.model_copy(update={"completion_class": classify(completion, thresholds)})
@@ -118,12 +122,21 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds) -> CellResult
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
+        fine_tuning=tuning,
         measurements=tuple(measurements), completion_classes=class_counts(judged),
         invalid_is_expected=cell.invalid_is_expected, seconds=round(time.monotonic() - began, 3),
         completions_sha256=bench.journal.write_completions(cell.id, judged), task_hashes=hashes,
     )  # fmt: skip
     bench.journal.write_cell(result)
     return result
+
+
+def _fine_tuned(bench: Bench, cell: Cell) -> AbstractContextManager[FineTuningReceipt | None]:
+    """The cell's fine-tuning for the length of the context, or nothing where it has none."""
+    if cell.fine_tuning is None:
+        return nullcontext()
+    return fine_tuned(bench.bound, bench.loaded, bench.finder, cell.fine_tuning,
+                      lambda words: bench.progress.step(f"{cell.id}: {words}"))  # fmt: skip
 
 
 def _evaluate(bench: Bench, cell: Cell) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
