@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness.calibration.pairs import read_pairs, tokenise
+from harness.calibration.pairs import pad, read_pairs, tokenise
 from harness.errors import UserError
 from harness.finetuning.fine_tuning import fine_tune
+from harness.finetuning.full import FullTraining
 from harness.finetuning.lora import LoraTraining, MaskedLoraLinear
+from harness.finetuning.training import response_loss
 from harness.models.editing import all_weights_restored
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import linear_layers
@@ -262,3 +264,30 @@ def test_bad_input_is_refused_before_a_weight_is_touched(loaded, samples, change
 def test_a_loss_that_diverges_is_a_setting_to_change(loaded, samples):
     with pytest.raises(UserError, match="lower learning_rate"):
         tuned(loaded.model, samples, settings(learning_rate=1e30))
+
+
+def test_gradients_add_up_in_float32_and_are_zero_where_frozen(loaded, samples, masks):
+    """Of a bfloat16 model too; a frozen entry takes no part in the norm that clips all gradients."""
+    model = loaded.model.to(torch.bfloat16)
+    training = FullTraining(model, settings(), masks)
+    expected = {name: torch.zeros(mask.shape) for name, mask in masks.items()}
+    for sample in samples[:3]:
+        response_loss(model, pad([sample]))[0].backward()
+        for name in expected:
+            expected[name] += linear_layers(model)[name].weight.grad.float() * ~masks[name]
+        training.collect_gradients()
+    for name, leaf in zip(training.trained, training.leaves, strict=True):
+        if name.removesuffix(".weight") in masks:
+            assert leaf.dtype == torch.float32
+            assert torch.equal(leaf.grad, expected[name.removesuffix(".weight")])
+    training.close()
+
+
+@pytest.mark.parametrize("method", [FULL, LORA])
+def test_the_losses_of_a_receipt_are_means_over_response_tokens(loaded, samples, method):
+    total = sum(float(response_loss(loaded.model, pad([sample]))[0]) for sample in samples)
+    tokens = sum(int((sample.labels != -100).sum()) for sample in samples)
+    receipt = tuned(loaded.model, samples, settings(**method, epochs=3, batch_size=2, gradient_accumulation=3))
+    assert receipt.loss_first == pytest.approx(total / tokens, rel=1e-5)
+    assert receipt.loss_last < receipt.loss_first
+    assert receipt.steps == 3
