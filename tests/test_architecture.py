@@ -8,7 +8,8 @@ import harness
 ROOT = Path(harness.__file__).parent
 LAYERS = [
     {"errors"}, {"plugins"}, {"spec"}, {"formulas"}, {"organisms"}, {"models"}, {"calibration"}, {"engines"},
-    {"attribution", "probing", "subspaces", "validity", "evaluations"}, {"runs"}, {"executors", "reports"}, {"cli"},
+    {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning"}, {"runs"},
+    {"executors", "reports"}, {"cli"},
 ]  # fmt: skip
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

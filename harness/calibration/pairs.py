@@ -79,7 +79,7 @@ def draw(pairs: Sequence[Pair], samples: int, seed: int) -> list[Pair]:
     more than there are is an error: the spec would not say what was measured.
     """
     if samples > len(pairs):
-        raise UserError(f"{samples} calibration samples were asked for, but the file holds {len(pairs)} pairs")
+        raise UserError(f"{samples} samples were asked for, but the file holds {len(pairs)} pairs")
     order = np.random.default_rng(seed).permutation(len(pairs))
     return [pairs[index] for index in order[:samples]]
 
@@ -113,10 +113,11 @@ def batches(samples: Sequence[Sample], batch_tokens: int, padding_id: int = 0) -
             groups[-1].append(sample)
         else:
             groups.append([sample])
-    return [_pad(group, padding_id) for group in groups]
+    return [pad(group, padding_id) for group in groups]
 
 
-def _pad(group: Sequence[Sample], padding_id: int) -> Batch:
+def pad(group: Sequence[Sample], padding_id: int = 0) -> Batch:
+    """One batch, padded on the right to the longest sample (B, T)."""
     length = max(len(sample.input_ids) for sample in group)
     ids = torch.full((len(group), length), padding_id)
     labels = torch.full((len(group), length), IGNORED)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harness.formulas.overlap import Overlap, overlap
 from harness.formulas.subspace import LowRankFactors, direction_count, rank_above_rounding
-from harness.models.fingerprint import mask_fingerprint, weights_fingerprint
+from harness.models.fingerprint import mask_fingerprint, model_fingerprint, weights_fingerprint
 from harness.models.layers import layer_type, linear_layers
 from harness.spec.result import EditReceipt, TruthComparison
 
@@ -133,6 +133,28 @@ def region_removed(model: nn.Module, region: FoundRegion, planted: Masks | None 
         fingerprint_restored=after,
         **facts,
     )
+
+
+@contextmanager
+def all_weights_restored(model: nn.Module) -> Iterator[None]:
+    """Whatever happens to the parameters within the context, afterwards they are as they were, in every bit.
+
+    The copy lies in the CPU's memory and is as large as the model.
+    Raises WeightsNotRestored if a parameter is gone or if the fingerprint of all of them differs.
+    """
+    before = model_fingerprint(model)
+    saved = {name: parameter.detach().to("cpu", copy=True) for name, parameter in model.named_parameters()}
+    try:
+        yield
+    finally:
+        parameters = dict(model.named_parameters())
+        if parameters.keys() != saved.keys():
+            raise WeightsNotRestored("the model has other parameters than before")
+        with torch.no_grad():
+            for name, values in saved.items():
+                parameters[name].copy_(values)
+    if model_fingerprint(model) != before:
+        raise WeightsNotRestored("the parameters differ from those before")
 
 
 def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> dict[str, object]:

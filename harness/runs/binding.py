@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import plugins
 from harness.calibration.files import dataset_path, file_sha256
+from harness.calibration.pairs import draw, read_pairs
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.models.prompts import TEMPLATES
@@ -61,6 +62,10 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     if any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations) and not variant.zero_shot_tasks:
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
     cells, skipped = _runnable(spec, variant, problems)
+    for name, examples in _most_examples(cells).items():
+        if name in hashes:
+            path = dataset_path(variant, variant_file, name)
+            _tried(problems, lambda path=path, examples=examples: draw(read_pairs(path), examples, seed=0))
     directory = _tried(problems, lambda: source_directory(variant, variant_file))
     planted = None
     if variant.planted_region is not None:
@@ -83,10 +88,20 @@ def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
 
 def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
     names = {calibration.dataset for calibration in spec.calibration.values()}
+    names |= {cell.fine_tuning.dataset for cell in spec.expanded_cells() if cell.fine_tuning}
     names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
     regions = [cell.region for cell in spec.expanded_cells() if isinstance(cell.region, HeadsRegion)]
     names |= {dataset for region in regions for dataset in region.datasets}
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
+
+
+def _most_examples(cells: list[Cell]) -> dict[str, int]:
+    """For each dataset that cells are fine-tuned on, the largest number of pairs that one of them takes."""
+    most: dict[str, int] = {}
+    for settings in (cell.fine_tuning for cell in cells):
+        if settings is not None:
+            most[settings.dataset] = max(settings.examples, most.get(settings.dataset, 0))
+    return most
 
 
 def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -> tuple[list[Cell], dict[str, str]]:
@@ -96,10 +111,11 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
         if cell.requires_planted_region and variant.planted_region is None:
             skipped[cell.id] = f"the variant {variant.name} has no planted region"
             continue
-        if isinstance(cell.region, ScoredRegion) and not calibration_sets_of(cell.region):
-            method = plugins.load("attribution", cell.region.method)
-            if method.USES_DATA:
-                problems.append(f"cell {cell.id}: the method {cell.region.method} needs calibration data; give `data`")
+        for region in cell.regions:
+            if isinstance(region, ScoredRegion) and not calibration_sets_of(region):
+                method = plugins.load("attribution", region.method)
+                if method.USES_DATA:
+                    problems.append(f"cell {cell.id}: the method {region.method} needs calibration data; give `data`")
         cells.append(cell)
     return cells, skipped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from harness import plugins
@@ -17,11 +17,12 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.fine_tuned import fine_tuned
 from harness.runs.head_regions import HeadFinder
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, FineTuningReceipt, Measurement
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
@@ -100,13 +101,16 @@ def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
 
 
 def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: Step) -> MeasuredCell:
-    """Find the region, edit, evaluate, undo, and judge the outputs with the intact model."""
+    """Find the region, edit or fine-tune, evaluate, undo, and judge the outputs with the intact model."""
     began = time.monotonic()
     found = None
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         found = bench.finder.find(cell.region)
-    with nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit:
+    with (
+        _fine_tuned(bench, cell, step) as tuning,
+        nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
+    ):
         completions, measurements, hashes = _evaluate(bench, cell, step)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
@@ -114,11 +118,21 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: 
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
+        fine_tuning=tuning,
         measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
     )  # fmt: skip
     return MeasuredCell(result, judged)
+
+
+def _fine_tuned(bench: Bench, cell: Cell, step: Step) -> AbstractContextManager[FineTuningReceipt | None]:
+    """The cell's fine-tuning for the length of the context, or nothing where it has none."""
+    if cell.fine_tuning is None:
+        return nullcontext()
+    return fine_tuned(
+        bench.bound, bench.loaded, bench.finder, cell.fine_tuning, lambda words: step(f"{cell.id}: {words}")
+    )
 
 
 def _evaluate(bench: Bench, cell: Cell, step: Step) -> tuple[list[Completion], list[Measurement], dict[str, str]]:

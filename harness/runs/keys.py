@@ -44,9 +44,10 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
 def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
     """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
     spec = bound.spec
-    sets = [] if cell.region is None else calibration_sets_of(cell.region)
+    sets = sorted({name for region in cell.regions for name in calibration_sets_of(region)})
     return digest({
         "region": None if cell.region is None else cell.region.model_dump(mode="json"),
+        "fine_tuning": None if cell.fine_tuning is None else cell.fine_tuning.model_dump(mode="json"),
         "calibration": {name: spec.calibration[name].model_dump(mode="json") for name in sets},
         "attribution": spec.attribution.model_dump(mode="json"),
         "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
@@ -58,7 +59,8 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
 
 def _datasets(bound: BoundBenchmark, cell: Cell, sets: list[str]) -> list[str]:
     """Names of the files that a cell's figures rest on."""
-    names = {PLANTED, *getattr(cell.region, "datasets", [])}
+    names = {PLANTED, *(dataset for region in cell.regions for dataset in getattr(region, "datasets", []))}
+    names |= {cell.fine_tuning.dataset} if cell.fine_tuning else set()
     names |= {bound.spec.calibration[name].dataset for name in sets}
     names |= {dataset for evaluation in bound.spec.evaluations for dataset in evaluation.datasets}
     names |= {task for task in bound.variant.zero_shot_tasks if task in bound.variant.datasets}

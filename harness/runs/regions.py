@@ -55,6 +55,13 @@ class RegionFinder:
     planted: Masks | None
     heads: HeadFinder
 
+    def masks(self, region: Region) -> Masks:
+        """The masks of a region that is made of weights. Raises UserError for one that is made of ranks."""
+        found = self.find(region)
+        if not isinstance(found, SelectedWeights):
+            raise UserError(f"{region.select} selects ranks; expected a region of weights, such as set-difference")
+        return dict(found.masks)
+
     def find(self, region: Region) -> FoundRegion:
         """What editing needs to remove a region, on the CPU. The model is intact before and after."""
         if isinstance(region, PlantedRegion):

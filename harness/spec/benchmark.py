@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import operator
 from functools import reduce
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from harness import plugins
 from harness.spec.claim import Claim, Reference
 from harness.spec.common import Name, Share, Strict
+from harness.spec.finetuning import FineTuningSettings
 from harness.spec.region import AttributionSettings, Region, calibration_sets_of
 
-_REGION: TypeAdapter[Region] = TypeAdapter(Region)
 #: The name of the cell that every other cell is compared with.
 INTACT = "intact"
 
@@ -61,25 +62,44 @@ class ValiditySettings(Strict):
 
 
 class Cell(Strict):
-    """One point of a benchmark: one model state, evaluated once."""
+    """One point of a benchmark: one model state, evaluated once.
+
+    The state is the intact model without `region`, or after `fine_tuning`, or the intact model itself.
+    """
 
     id: str
     group: str
     parameters: dict[str, float | int | str] = Field(default_factory=dict)
     region: Region | None = None
+    fine_tuning: FineTuningSettings | None = None
     invalid_is_expected: str | None = None
     requires_planted_region: bool = False
+
+    @property
+    def regions(self) -> list[Region]:
+        """Every region that has to be found for this cell: removed, or frozen during fine-tuning."""
+        frozen = self.fine_tuning.frozen if self.fine_tuning else None
+        return [region for region in (self.region, frozen) if region is not None]
+
+    @model_validator(mode="after")
+    def one_change(self) -> Cell:
+        """Which comes first, and on which model the region is found, would not be said."""
+        if self.region is not None and self.fine_tuning is not None:
+            raise ValueError("a cell has a region to remove or a fine_tuning, not both")
+        return self
 
 
 class CellGroup(Strict):
     """Cells that differ only in the values of `grid`.
 
-    grid: a mapping of lists (their product) or a list of mappings (those points).
+    grid: a mapping of lists (their product) or a list of mappings (those points). A plain key sets a key
+    of `region`, `fine_tuning.frozen.fraction` one inside `fine_tuning`. Ids take a key's last part.
     """
 
     id: Name
     title: str
     region: dict[str, Any] | None = None
+    fine_tuning: dict[str, Any] | None = None
     grid: dict[str, list[float | int | str]] | list[dict[str, float | int | str]] | None = None
     invalid_is_expected: str | None = None
 
@@ -92,21 +112,46 @@ class CellGroup(Strict):
         return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
 
     def cells(self) -> list[Cell]:
-        """Expand the grid. Raises pydantic.ValidationError where a point makes no region."""
-        return [self._cell(point) for point in self.points()]
+        """Expand the grid. Raises pydantic.ValidationError where a point makes no cell."""
+        return [Cell.model_validate(self.declaration(point)) for point in self.points()]
 
-    def _cell(self, point: dict[str, float | int | str]) -> Cell:
-        region = None if self.region is None else _REGION.validate_python({**self.region, **point})
-        suffix = "".join(f"_{key}{value}" for key, value in point.items())
-        planted = getattr(region, "select", None) == "planted"
-        return Cell(
-            id=self.id + suffix,
-            group=self.id,
-            parameters=point,
-            region=region,
-            invalid_is_expected=self.invalid_is_expected,
-            requires_planted_region=planted,
-        )
+    def declaration(self, point: dict[str, float | int | str]) -> dict[str, Any]:
+        """The fields of the cell at a grid point, not validated yet."""
+        sections = {"region": copy.deepcopy(self.region), "fine_tuning": copy.deepcopy(self.fine_tuning)}
+        for key, value in point.items():
+            *path, last = key_path(key)
+            _section(sections, path)[last] = value
+        suffix = "".join(f"_{key_path(key)[-1]}{value}" for key, value in point.items())
+        frozen = (sections["fine_tuning"] or {}).get("frozen")
+        selections = [region.get("select") for region in (sections["region"], frozen) if isinstance(region, dict)]
+        return {
+            **{name: section for name, section in sections.items() if section is not None},
+            "id": self.id + suffix, "group": self.id, "parameters": point,
+            "invalid_is_expected": self.invalid_is_expected, "requires_planted_region": "planted" in selections,
+        }  # fmt: skip
+
+    @model_validator(mode="after")
+    def grid_keys_lead_somewhere(self) -> CellGroup:
+        """A grid over a section that the group does not have would make cells that are all the same."""
+        for key in sorted({key for point in self.points() for key in point}):
+            section = key_path(key)[0]
+            if section not in ("region", "fine_tuning") or getattr(self, section) is None:
+                raise ValueError(f"the grid key {key!r} sets a key of {section}, which this cell does not have")
+        return self
+
+
+def key_path(grid_key: str) -> list[str]:
+    """Where in a cell a grid key points: `fraction` to region.fraction, a key with a dot to itself."""
+    return grid_key.split(".") if "." in grid_key else ["region", grid_key]
+
+
+def _section(sections: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """The mapping at a path, made where the file leaves it out."""
+    for part in path:
+        if not isinstance(sections.get(part), dict):
+            sections[part] = {}
+        sections = sections[part]
+    return sections
 
 
 class BenchmarkSpec(Strict):
@@ -146,7 +191,7 @@ class BenchmarkSpec(Strict):
         if INTACT not in {cell.id for cell in cells}:
             yield f"there is no cell {INTACT!r} (a cell without region), which the others are compared with"
         for cell in cells:
-            for name in [] if cell.region is None else calibration_sets_of(cell.region):
+            for name in (name for region in cell.regions for name in calibration_sets_of(region)):
                 if name not in self.calibration:
                     yield f"cell {cell.id}: no calibration set {name!r}; {plugins.suggestion(name, self.calibration)}"
         known = {cell.id for cell in cells} | {cell.group for cell in cells}

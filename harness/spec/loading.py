@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
-from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.benchmark import BenchmarkSpec, Cell, CellGroup, key_path
 
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
@@ -160,10 +160,7 @@ def _field_names_in(annotation: Any, seen: set[Any]) -> set[str]:
 
 
 def _grid_problems(content: dict[str, Any]) -> list[tuple[KeyPath, str]]:
-    """Regions are complete only with their grid point: expand every group and locate what is wrong."""
-    from harness.spec.benchmark import CellGroup
-    from harness.spec.region import TopRegion, region_models
-
+    """Cells are complete only with their grid point: expand every group and locate what is wrong."""
     problems: list[tuple[KeyPath, str]] = []
     groups = content.get("cells")
     for index, raw in enumerate(groups if isinstance(groups, list) else []):
@@ -172,22 +169,32 @@ def _grid_problems(content: dict[str, Any]) -> list[tuple[KeyPath, str]]:
         except ValidationError:
             continue  # reported with the whole spec
         for number, point in enumerate(group.points()):
+            declared = group.declaration(point)
             try:
-                group._cell(point)
+                Cell.model_validate(declared)
             except ValidationError as error:
                 for item in error.errors():
-                    name = item["loc"][-1] if item["loc"] else "select"
-                    in_grid = name in point
-                    place: KeyPath = (
-                        ("grid", name)
-                        if in_grid and isinstance(group.grid, dict)
-                        else (("grid", number, name) if in_grid else ("region", name))
-                    )
-                    selected = region_models().get(str((group.region or {}).get("select")), TopRegion)
-                    problem = (("cells", index, *place), _explain(item, selected))
+                    place = _grid_place(group, number, point, _key_in_cell(item, declared))
+                    problem = (("cells", index, *place), _explain(item, Cell))
                     if problem not in problems:
                         problems.append(problem)
     return problems
+
+
+def _key_in_cell(item: Any, declared: dict[str, Any]) -> KeyPath:
+    """Where in the cell an error is; an unknown kind of region lies in the key that names the kind."""
+    path = _without_tags(item["loc"], declared)
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return (*path, item["ctx"]["discriminator"].strip("'"))
+    return path
+
+
+def _grid_place(group: CellGroup, number: int, point: dict[str, Any], path: KeyPath) -> KeyPath:
+    """The key of the grid that set a value, or else the value's own place in the group."""
+    for key in point:
+        if tuple(key_path(key)) == path:
+            return ("grid", key) if isinstance(group.grid, dict) else ("grid", number, key)
+    return path
 
 
 def _dotted(key: KeyPath) -> str:

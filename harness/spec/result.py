@@ -81,6 +81,39 @@ class EditReceipt(Strict):
     truth_by_layer: dict[str, TruthComparison] = Field(default_factory=dict)
 
 
+class FineTuningReceipt(Strict):
+    """What a fine-tuning did, measured on the weights themselves.
+
+    settings: as they ran, the variant's overrides applied. Losses are nats per response token of the
+    first and the last step, each before its update; None where no step was taken.
+    frozen_share_of_linear, frozen_share_of_all: frozen weights as a share of the linear layers' weights
+        and of all parameters. The percentages of the paper's table 3 (9.61, 19.22, ..., 67.27) are 10,
+        20, 30, 50 and 70% of the linear layers' weights as a share of all parameters: Llama-2-7B has
+        6,476,005,376 linear weights of 6,738,415,616, a share of 0.9611.
+    frozen_checked, frozen_changed: frozen entries compared bit by bit with those before, and how many
+        differ; the second is 0, or there would be no receipt.
+    moved_share: of the weights that could move, those that differ in a bit. swallowed_share: those
+        whose float32 update is not 0 but was rounded away when it was stored in the model's dtype.
+    Fingerprints are SHA-256 over all parameters: before and after the fine-tuning.
+    """
+
+    settings: dict[str, Any]
+    steps: int
+    examples: int
+    loss_first: float | None
+    loss_last: float | None
+    frozen_share_of_linear: float
+    frozen_share_of_all: float
+    frozen_mask_sha256: str | None
+    frozen_checked: int
+    frozen_changed: int
+    weights_trainable: int
+    moved_share: float | None
+    swallowed_share: float | None
+    fingerprint_before: str
+    fingerprint_after: str
+
+
 class CellResult(Strict):
     """A finished cell. `completion_classes` counts completions by evaluation and class.
 
@@ -93,6 +126,7 @@ class CellResult(Strict):
     title: str
     parameters: dict[str, float | int | str]
     receipt: EditReceipt | None
+    fine_tuning: FineTuningReceipt | None = None
     measurements: tuple[Measurement, ...]
     completion_classes: dict[str, dict[CompletionClass, int]]
     invalid_is_expected: str | None

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from harness.spec.common import Name, Strict
+from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -44,7 +45,10 @@ class DatasetFile(Strict):
 
 
 class ModelVariant(Strict):
-    """What a benchmark has to know about a model. `datasets` maps the names that specs use to files."""
+    """What a benchmark has to know about a model. `datasets` maps the names that specs use to files.
+
+    fine_tuning: values of this model instead of a spec's, by method.
+    """
 
     name: Name
     title: str
@@ -60,3 +64,9 @@ class ModelVariant(Strict):
     datasets: dict[Name, DatasetFile] = Field(default_factory=dict)
     zero_shot_tasks: tuple[str, ...] = ()
     show_completions: bool = False
+    fine_tuning: dict[Method, FineTuningOverrides] = Field(default_factory=dict)
+
+    def scaled(self, settings: FineTuningSettings) -> FineTuningSettings:
+        """A spec's settings with this model's values in them."""
+        overrides = self.fine_tuning.get(settings.method)
+        return settings if overrides is None else overrides.applied_to(settings)

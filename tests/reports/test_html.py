@@ -12,6 +12,7 @@ from harness.spec.result import (
     CellResult,
     Completion,
     EditReceipt,
+    FineTuningReceipt,
     Measurement,
     Provenance,
     RunRecord,
@@ -21,12 +22,13 @@ from harness.spec.result import (
 HOSTILE = "<script>alert(1)</script>\u202eevil\u0007" + "x" * 5000
 
 
-def record(show: bool) -> RunRecord:
+def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecord:
     asr = Measurement(
         metric="asr_vanilla", value=0.0, n=100, interval=(0.0, 0.04), valid=False, reason="all <b>garbage</b>"
     )
     accuracy = Measurement(metric="accuracy_mean", value=0.3, n=100, interval=(0.2, 0.4))
-    cell = CellResult(id="top", group="top", title="Top", parameters={}, receipt=None, measurements=(asr, accuracy),
+    cell = CellResult(id="top", group="top", title="Top", parameters={}, receipt=None, fine_tuning=fine_tuning,
+                      measurements=(asr, accuracy),
                       completion_classes={"vanilla": {"degenerate": 1}}, invalid_is_expected=None,
                       completions_sha256="", seconds=1.0)  # fmt: skip
     facts = Provenance(started="a", finished="b", command="harness run b --model v", git_commit=None, git_dirty=None,
@@ -40,9 +42,9 @@ def record(show: bool) -> RunRecord:
                      verdict=Verdict(status="invalid", exit_code=3, reasons=("top: <i>invalid</i>",)))  # fmt: skip
 
 
-def report(folder: Path, show: bool) -> str:
+def report(folder: Path, show: bool, fine_tuning: FineTuningReceipt | None = None) -> str:
     journal = Journal(folder / "v" / "b" / "1")
-    journal.write_record(record(show))
+    journal.write_record(record(show, fine_tuning))
     journal.write_cell(record(show).cells[0], [
         Completion(evaluation="vanilla", prompt_index=0, sample_index=0, suffix_index=None, prompt="p", text=HOSTILE,
                    token_ids=(), finish_reason="stop", completion_class="degenerate", evidence={"surprise": 9.0})
@@ -91,3 +93,16 @@ def test_a_folder_without_records_is_an_error(tmp_path):
 
 def test_line_breaks_stay_and_control_characters_are_spelled_out():
     assert visible("a\nb\x00\u200f") == "a\nb⟨U+0000⟩⟨U+200F⟩"
+
+
+def test_a_fine_tuned_cell_says_what_was_frozen_and_what_moved(tmp_path):
+    receipt = FineTuningReceipt(
+        settings={"method": "lora"}, steps=7, examples=10, loss_first=0.25, loss_last=0.125,
+        frozen_share_of_linear=0.5, frozen_share_of_all=0.4805, frozen_mask_sha256="m", frozen_checked=1234,
+        frozen_changed=0, weights_trainable=99, moved_share=0.75, swallowed_share=0.0625, fingerprint_before="b",
+        fingerprint_after="a",
+    )  # fmt: skip
+    html = report(tmp_path, show=True, fine_tuning=receipt)
+    for words in ("Fine-tuned (lora) on 10 examples, 7 steps, loss 0.250 to 0.125", "0.4805 of all parameters",
+                  "0 of 1234 differ in a bit", "0.7500 moved, 0.0625 were rounded away"):  # fmt: skip
+        assert words in html

@@ -122,3 +122,49 @@ def test_every_shipped_file_is_valid():
 def test_a_spec_survives_the_round_trip_through_a_record():
     spec = load_yaml_model(locations.find_benchmark("figure-2a"), BenchmarkSpec)
     assert BenchmarkSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec
+
+
+TUNED = GOOD.replace("""    region: {select: top, method: wanda, data: safety}
+    grid: {fraction: [0.1, 0.2]}
+""", """    fine_tuning:
+      method: full
+      dataset: utility
+      frozen: {select: top, method: snip, data: safety}
+    grid: {fine_tuning.examples: [10, 50], fine_tuning.frozen.fraction: [0.1]}
+""")  # fmt: skip
+
+
+def test_a_grid_key_with_a_dot_reaches_into_the_fine_tuning(tmp_path):
+    _, ten, fifty = load(tmp_path, TUNED).expanded_cells()
+    assert [ten.id, fifty.id] == ["top_examples10_fraction0.1", "top_examples50_fraction0.1"]
+    assert (fifty.fine_tuning.examples, fifty.fine_tuning.frozen.fraction, fifty.region) == (50, 0.1, None)
+    assert [region.select for region in fifty.regions] == ["top"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("examples: [10, 50]", "examples: [10, -1]", "spec.yaml:15: cells[1].grid.fine_tuning.examples is -1;"),
+        ("fraction: [0.1]", "fraction: [1.5]", "spec.yaml:15: cells[1].grid.fine_tuning.frozen.fraction is 1.5;"),
+        ("method: full", "method: ful", "spec.yaml:12: cells[1].fine_tuning.method is 'ful';"),
+        ("method: full", "method: lora", "spec.yaml:11: cells[1].fine_tuning: the method lora needs a section"),
+        ("method: snip", "method: snipp", "spec.yaml:14: cells[1].fine_tuning.frozen.method is 'snipp';"),
+        ("select: top", "select: topp", "spec.yaml:14: cells[1].fine_tuning.frozen.select: select is topp;"),
+        ("dataset: utility", "datset: utility", "spec.yaml:13: cells[1].fine_tuning.datset is no key here; did you"),
+        ("data: safety}", "data: safty}", "no calibration set 'safty'; did you mean 'safety'?"),
+        ("fine_tuning.examples", "finetuning.examples", "the grid key 'finetuning.examples' sets a key of finetuning"),
+        ("fine_tuning.examples", "examples", "the grid key 'examples' sets a key of region, which this cell"),
+        (
+            "    fine_tuning:",
+            "    region: {select: planted}\n    fine_tuning:",
+            "cells[1]: a cell has a region to remove",
+        ),
+    ],
+)
+def test_errors_in_a_fine_tuning_are_found_where_they_are(tmp_path, old, new, wanted):
+    assert wanted in "\n".join(errors(tmp_path, TUNED.replace(old, new)))
+
+
+def test_a_spec_with_fine_tuning_survives_the_round_trip_through_a_record(tmp_path):
+    spec = load(tmp_path, TUNED)
+    assert BenchmarkSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec

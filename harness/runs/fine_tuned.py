@@ -1,0 +1,39 @@
+"""A cell's fine-tuning: from its declaration to a model in that state, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from harness.calibration.pairs import read_pairs
+from harness.finetuning.data import training_samples
+from harness.finetuning.fine_tuning import fine_tune
+from harness.models.editing import all_weights_restored
+from harness.models.loading import LoadedModel
+from harness.runs.binding import BoundBenchmark
+from harness.runs.regions import RegionFinder
+from harness.spec.finetuning import FineTuningSettings
+from harness.spec.result import FineTuningReceipt
+
+
+@contextmanager
+def fine_tuned(
+    bound: BoundBenchmark,
+    loaded: LoadedModel,
+    finder: RegionFinder,
+    declared: FineTuningSettings,
+    step: Callable[[str], None],
+) -> Iterator[FineTuningReceipt]:
+    """Within it the model is fine-tuned; the frozen region is that of the intact model.
+
+    step: told in words what is being done.
+    """
+    settings = bound.variant.scaled(declared)
+    pairs = read_pairs(bound.path_of(settings.dataset))
+    samples = training_samples(pairs, loaded.tokenizer, settings, bound.variant.context_tokens)
+    masks = None
+    if settings.frozen is not None:
+        step("finding the frozen region")
+        masks = finder.masks(settings.frozen)
+    with all_weights_restored(loaded.model):
+        yield fine_tune(loaded.model, samples, settings, masks, lambda share: step(f"fine-tuning {share:.0%}"))
