@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,9 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
     for cell in spec.expanded_cells():
         if cell.requires_planted_region and variant.planted_region is None:
             skipped[cell.id] = f"the variant {variant.name} has no planted region"
+            continue
+        if cell.variants and not any(fnmatchcase(variant.name, pattern) for pattern in cell.variants):
+            skipped[cell.id] = f"these numbers are for {', '.join(cell.variants)}"
             continue
         for region in cell.regions:
             if isinstance(region, ScoredRegion) and not calibration_sets_of(region):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -67,12 +68,17 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
     return Bench(bound, loaded, engine, finder, context)
 
 
-def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> dict[str, list[Sample]]:
-    samples = {}
-    for name, declared in bound.spec.calibration.items():
-        pairs = draw(read_pairs(bound.path_of(declared.dataset)), declared.samples, declared.seed)
-        samples[name] = tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
-    return samples
+def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable[[str, int | None], list[Sample]]:
+    """Draws a calibration set by its name, with a seed or with its own; each draw is tokenised once."""
+
+    @functools.cache
+    def drawn(name: str, seed: int | None) -> list[Sample]:
+        declared = bound.spec.calibration[name]
+        pairs = draw(read_pairs(bound.path_of(declared.dataset)), declared.samples,
+                     declared.seed if seed is None else seed)  # fmt: skip
+        return tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
+
+    return drawn
 
 
 def validity_thresholds(bench: Bench) -> Thresholds | None:

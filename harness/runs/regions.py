@@ -28,6 +28,7 @@ from harness.spec.region import (
     SetDifferenceRegion,
     SubspaceRegion,
     TopRegion,
+    WeightRegion,
     calibration_sets_of,
 )
 from harness.subspaces.factors import low_rank_factors
@@ -43,23 +44,24 @@ NO_DATA = ""
 class RegionFinder:
     """Finds regions of one intact model.
 
-    model_sha256: fingerprint of the intact model. samples: tokenised, by calibration set.
+    model_sha256: fingerprint of the intact model. samples: the tokenised samples of a calibration set by its name,
+    drawn with a seed or, for None, with the set's own.
     """
 
     model: PreTrainedModel
     model_sha256: str
-    samples: Mapping[str, Sequence[Sample]]
+    samples: Callable[[str, int | None], Sequence[Sample]]
     defaults: AttributionSettings
     store: TensorStore
     source_sha256: str
     planted: Masks | None
     heads: HeadFinder
 
-    def masks(self, region: Region) -> Masks:
-        """The masks of a region that is made of weights. Raises UserError for one that is made of ranks."""
+    def masks(self, region: WeightRegion) -> Masks:
+        """The masks of a region that is made of weights."""
         found = self.find(region)
         if not isinstance(found, SelectedWeights):
-            raise UserError(f"{region.select} selects ranks; expected a region of weights, such as set-difference")
+            raise TypeError(f"{region.select} selects ranks, not weights")
         return dict(found.masks)
 
     def find(self, region: Region) -> FoundRegion:
@@ -95,13 +97,15 @@ class RegionFinder:
             "kind": "score",
             "method": region.method,
             "loss_reduction": settings.loss_reduction,
-            "seed": None if plugins.load("attribution", region.method).USES_DATA else region.seed,
+            "seed": None if plugins.load("attribution", region.method).USES_DATA else _seed_of(region),
         }
-        return self.store.get(key, lambda: one_shot_scores(self.model, samples, region.method, settings, region.seed))
+        return self.store.get(
+            key, lambda: one_shot_scores(self.model, samples, region.method, settings, _seed_of(region))
+        )
 
     def _samples(self, region: ScoredRegion | SubspaceRegion, data: str) -> Sequence[Sample]:
         uses_data = isinstance(region, SubspaceRegion) or plugins.load("attribution", region.method).USES_DATA
-        return self.samples[data] if uses_data else []
+        return self.samples(data, region.seed) if uses_data else []
 
     def _block_by_block(self, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings) -> FoundRegion:
         """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
@@ -128,7 +132,7 @@ def _measurement(
     if isinstance(region, SubspaceRegion):
         return lambda stream, layers: gram_matrices(stream, layers, settings)
     method = plugins.load("attribution", region.method)
-    return lambda stream, layers: _on_cpu(method.score(stream, layers, settings, region.seed))
+    return lambda stream, layers: _on_cpu(method.score(stream, layers, settings, _seed_of(region)))
 
 
 def found_region(
@@ -192,6 +196,11 @@ def select(region: ScoredRegion, settings: AttributionSettings, scores: Sequence
 
 def _data_of(region: ScoredRegion | SubspaceRegion) -> list[str]:
     return calibration_sets_of(region) or [NO_DATA]
+
+
+def _seed_of(region: ScoredRegion) -> int:
+    """The seed of a method that looks at no data."""
+    return region.seed if region.seed is not None else 0
 
 
 def _on_cpu(scores: Scores) -> Scores:

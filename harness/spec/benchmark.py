@@ -74,6 +74,7 @@ class Cell(Strict):
     fine_tuning: FineTuningSettings | None = None
     invalid_is_expected: str | None = None
     requires_planted_region: bool = False
+    variants: tuple[str, ...] = ()
 
     @property
     def regions(self) -> list[Region]:
@@ -94,6 +95,8 @@ class CellGroup(Strict):
 
     grid: a mapping of lists (their product) or a list of mappings (those points). A plain key sets a key
     of `region`, `fine_tuning.frozen.fraction` one inside `fine_tuning`. Ids take a key's last part.
+    variants: names, with * for any part, of the only variants that have these cells: ranks are numbers of one
+    model's size.
     """
 
     id: Name
@@ -102,6 +105,7 @@ class CellGroup(Strict):
     fine_tuning: dict[str, Any] | None = None
     grid: dict[str, list[float | int | str]] | list[dict[str, float | int | str]] | None = None
     invalid_is_expected: str | None = None
+    variants: tuple[str, ...] = ()
 
     def points(self) -> list[dict[str, float | int | str]]:
         """The grid's points in the order in which the file gives them."""
@@ -127,6 +131,7 @@ class CellGroup(Strict):
         return {
             **{name: section for name, section in sections.items() if section is not None},
             "id": self.id + suffix, "group": self.id, "parameters": point,
+            "variants": self.variants,
             "invalid_is_expected": self.invalid_is_expected, "requires_planted_region": "planted" in selections,
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from harness.spec.common import Share, Strict
-from harness.spec.region import Region
+from harness.spec.region import WeightRegion
 
 LayerType = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Method = Literal["full", "lora"]
@@ -67,7 +67,7 @@ class FineTuningSettings(Strict):
     max_tokens: int = Field(default=512, gt=1)
     parameters: Literal["all", "linear_layers"] = "all"
     lora: LoraSettings | None = None
-    frozen: Region | None = None
+    frozen: WeightRegion | None = None
 
     @model_validator(mode="after")
     def adapters_belong_to_lora(self) -> FineTuningSettings:

@@ -33,10 +33,14 @@ class AttributionSettings(Strict):
 
 
 class ScoredRegion(Strict):
-    """What all regions that rest on an importance score declare."""
+    """What all regions that rest on an importance score declare.
+
+    seed: of a method that looks at no data, or else of the draw from the calibration set, in the place of the
+    set's own. A grid over it repeats a measurement (appendix B: three seeds).
+    """
 
     method: str
-    seed: int = Field(default=0, ge=0)
+    seed: int | None = Field(default=None, ge=0)
     schedule: Schedule | None = None
     comparison_group: ComparisonGroup | None = None
 
@@ -93,9 +97,13 @@ class HeadsRegion(ProbeSettings):
 
 
 class SubspaceRegion(Strict):
-    """What all regions that are ranks of the layers' outputs declare. R is min(d_out, d_in) of a layer."""
+    """What all regions that are ranks of the layers' outputs declare. R is min(d_out, d_in) of a layer.
+
+    seed: of the draw from the calibration set, in the place of the set's own.
+    """
 
     schedule: Schedule | None = None
+    seed: int | None = Field(default=None, ge=0)
 
 
 class ActSvdRegion(SubspaceRegion):
@@ -121,6 +129,11 @@ class OrthogonalProjectionRegion(SubspaceRegion):
     safety_rank_removed: int = Field(ge=0)
 
 
+#: Regions that are weights, each selected or not.
+WeightRegion = Annotated[
+    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
+]
+#: Regions that are weights, and those that are ranks.
 Region = Annotated[
     TopRegion
     | BottomRegion

@@ -18,7 +18,8 @@ from tests.subspaces.conftest import kept_inputs
 def finder(loaded, pairs_csv, tmp_path):
     pairs = draw(read_pairs(pairs_csv), 6, seed=0)
     samples = {name: tokenise(part, loaded.tokenizer, 128) for name, part in (("s", pairs[:4]), ("u", pairs[2:]))}
-    return RegionFinder(loaded.model, model_fingerprint(loaded.model), samples, AttributionSettings(),
+    return RegionFinder(loaded.model, model_fingerprint(loaded.model), lambda name, seed: samples[name],
+                        AttributionSettings(),
                         TensorStore(tmp_path / "store"), "source", None, None)  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def assert_close(found, wanted):
 
 def test_act_svd_removes_the_top_directions_of_the_outputs(finder):
     found = deltas(finder.model, finder.find(act_svd(rank=2)))
-    kept = kept_inputs(finder.model, finder.samples["s"])
+    kept = kept_inputs(finder.model, finder.samples("s", None))
     for name, layer in linear_layers(finder.model).items():
         weight = layer.weight.double()
         assert_close(found[name], top_projector(weight, kept[name], 2) @ weight)
@@ -55,7 +56,7 @@ def test_act_svd_removes_the_top_directions_of_the_outputs(finder):
 
 def test_act_svd_at_the_bottom_keeps_all_but_the_least_directions(finder):
     found = deltas(finder.model, finder.find(act_svd(rank=2, end="bottom")))
-    kept = kept_inputs(finder.model, finder.samples["s"])
+    kept = kept_inputs(finder.model, finder.samples("s", None))
     for name, layer in linear_layers(finder.model).items():
         weight = layer.weight.double()
         assert torch.linalg.matrix_rank(found[name], rtol=1e-6) == 2
@@ -66,7 +67,7 @@ def test_act_svd_at_the_bottom_keeps_all_but_the_least_directions(finder):
 
 def test_the_orthogonal_projection_equals_the_equation(finder):
     found = deltas(finder.model, finder.find(projection(r_u=13, r_s=14)))
-    safety, utility = (kept_inputs(finder.model, finder.samples[name]) for name in "su")
+    safety, utility = (kept_inputs(finder.model, finder.samples(name, None)) for name in "su")
     checked = 0
     for name, layer in linear_layers(finder.model).items():
         weight = layer.weight.double()
