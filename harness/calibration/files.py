@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from harness.errors import UserError
@@ -20,7 +21,7 @@ def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
         )
     declared = variant.datasets[name]
     base = source_directory(variant, variant_file) if variant.source.organism else None
-    path = (base or variant_file.parent) / declared.path
+    path = Path(os.path.normpath((base or variant_file.parent) / declared.path))
     if not path.is_file():
         raise UserError(f"{path}: no such file; {variant_file} names it as the dataset {name!r}")
     found = file_sha256(path)

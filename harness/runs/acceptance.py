@@ -50,7 +50,7 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
                     )
                 )
     variant, benchmark = record.variant["name"], record.spec["id"]
-    new = GoldenFile(variant=variant, benchmark=benchmark, values=tuple(values),
+    new = GoldenFile(variant=variant, benchmark=benchmark, source=source, values=tuple(values),
                      claims={claim.id: claim.status for claim in record.claims})  # fmt: skip
     return _changes(load_golden(variant, benchmark), new), new
 
@@ -58,9 +58,25 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
 def write_golden(golden: GoldenFile) -> str:
     """Write a golden file to its place. Returns the place relative to the project."""
     path = locations.golden_path(golden.variant, golden.benchmark)
-    content = golden.model_dump(mode="json", exclude_none=True, exclude_defaults=False)
-    write_text(path, yaml.safe_dump(content, sort_keys=False, width=120))
+    write_text(path, golden_yaml(golden))
     return str(path.relative_to(locations.root()))
+
+
+def golden_yaml(golden: GoldenFile) -> str:
+    """The file's text: one line for each value, so that a change of values is a change of lines."""
+    content = golden.model_dump(mode="json", exclude_none=True)
+    values = content.pop("values")
+    claims = {"claims": content.pop("claims")}
+    lines = ["- " + yaml.safe_dump(_shortened(value, content.get("source")), sort_keys=False, default_flow_style=True,
+                                   width=10**6) for value in values]  # fmt: skip
+    head, tail = (yaml.safe_dump(part, sort_keys=False, width=120) for part in (content, claims))
+    return head + ("values:\n" + "".join(lines) if lines else "values: []\n") + (tail if claims["claims"] else "")
+
+
+def _shortened(value: dict[str, object], source: object) -> dict[str, object]:
+    """Without the source that the whole file has, and without `valid: true`, which is the rule."""
+    left_out = {"source": source, "valid": True}
+    return {key: entry for key, entry in value.items() if key not in left_out or entry != left_out[key]}
 
 
 def _tolerance(measured: Measurement) -> Tolerance:

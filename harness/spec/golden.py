@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import Name, Strict
@@ -44,9 +44,24 @@ class GoldenValue(Strict):
 
 
 class GoldenFile(Strict):
-    """golden/<variant>/<benchmark>.yaml."""
+    """golden/<variant>/<benchmark>.yaml. `source` is that of every value that names none of its own."""
 
     variant: Name
     benchmark: Name
+    source: GoldenSource | None = None
     values: tuple[GoldenValue, ...]
     claims: dict[str, ClaimStatus] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def values_have_the_source_of_the_file(cls, content: Any) -> Any:
+        """Written once instead of beside each of hundreds of values."""
+        if (
+            not isinstance(content, dict)
+            or content.get("source") is None
+            or not isinstance(content.get("values"), list)
+        ):
+            return content
+        values = [{"source": content["source"], **value} if isinstance(value, dict) else value
+                  for value in content["values"]]  # fmt: skip
+        return {**content, "values": values}

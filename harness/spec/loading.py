@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import UserError
 from harness.spec.benchmark import BenchmarkSpec, Cell, CellGroup, key_path
 
+#: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
 
@@ -51,11 +53,11 @@ def _read(path: Path) -> tuple[Any, dict[KeyPath, int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
         lines: dict[KeyPath, int] = {(): 1}
         if node is not None:
             _collect_lines(node, (), lines)
-        return yaml.safe_load(text), lines
+        return yaml.load(text, Loader=_LOADER), lines
     except DuplicateKey as error:
         raise UserError(f"{path}:{error.line}: {error}") from None
     except yaml.MarkedYAMLError as error:

@@ -1,0 +1,76 @@
+"""Every YAML that ships: it loads, and what it names exists."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden import GoldenFile
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+
+BENCHMARKS = {path.stem: load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()}
+VARIANTS = {path.stem: load_yaml_model(path, ModelVariant) for path in locations.variant_paths()}
+GOLDEN = {f"{path.parent.name}/{path.stem}": load_yaml_model(path, GoldenFile) for path in locations.golden_paths()}
+
+#: Figures and tables of the paper that hold measurements; 1 is a drawing, 5 and 6 are in those of 2 and 3.
+PAPER = {"figure-2a", "figure-2b", "figure-3a", "figure-3b", "figure-4a", "figure-4b", "figure-7", "figure-8",
+         "figure-9", "table-3", "table-6", "table-7"}  # fmt: skip
+
+
+def cells_of(spec, variant):
+    return {cell.id for cell in spec.expanded_cells()
+            if not cell.variants or any(fnmatchcase(variant, pattern) for pattern in cell.variants)}  # fmt: skip
+
+
+def test_every_figure_and_table_has_a_spec():
+    assert set(BENCHMARKS) >= PAPER
+    assert all(name == spec.id for name, spec in BENCHMARKS.items())
+    assert all(name == variant.name for name, variant in VARIANTS.items())
+
+
+@pytest.mark.parametrize("name", sorted(PAPER))
+def test_the_organism_has_golden_values_for_every_figure_and_table(name):
+    assert f"tiny-llama2-chat/{name}" in GOLDEN
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_golden_values_are_of_cells_and_metrics_that_the_spec_measures(name):
+    golden = GOLDEN[name]
+    assert name == f"{golden.variant}/{golden.benchmark}"
+    spec = BENCHMARKS[golden.benchmark]
+    assert {value.cell for value in golden.values} <= cells_of(spec, golden.variant)
+    metrics = {metric for evaluation in spec.evaluations for metric in evaluation.metrics}
+    published = {value.metric for value in golden.values if value.source.publication}
+    assert published <= metrics
+    assert len({(value.cell, value.metric) for value in golden.values}) == len(golden.values)
+    assert set(golden.claims) <= {claim.id for claim in spec.claims}
+
+
+def golden_value(name, cell, metric):
+    return next(value for value in GOLDEN[name].values if (value.cell, value.metric) == (cell, metric))
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "metric", "value"),
+    [
+        ("llama2-7b-chat/figure-2a", "intact", "accuracy_mean", 0.58),
+        ("llama2-7b-chat/figure-2a", "snip-top_fraction0.01", "accuracy_mean", 0.35),
+        ("llama2-7b-chat/table-6", "snip-set-difference_p0.05_q0.05", "asr_vanilla", 0.92),
+        ("llama2-7b-chat/table-6", "snip-set-difference_p0.07_q0.03", "accuracy_mean", 0.58),
+        ("llama2-7b-chat/table-7", "projection-7b_utility_rank_removed3950_safety_rank_removed4090",
+         "asr_vanilla", 0.71),
+        ("llama2-13b-chat/table-7", "projection-13b_utility_rank_removed4400_safety_rank_removed5000",
+         "asr_vanilla", 0.91),
+        ("llama2-7b-chat/table-3", "fine-tuned_examples10", "asr_vanilla", 0.53),
+        ("llama2-7b-chat/table-3", "frozen_examples10_fraction0.7", "asr_vanilla", 0.23),
+        ("llama2-7b-chat/figure-9", "intact", "probing_minimum_accuracy", 0.78),
+        ("llama2-13b-chat/figure-9", "intact", "probing_minimum_accuracy", 0.74),
+    ],
+)  # fmt: skip
+def test_published_values_are_those_of_the_papers_tables(name, cell, metric, value):
+    found = golden_value(name, cell, metric)
+    assert found.value == value
+    assert found.source.publication.startswith("Wei et al. 2024")
+    assert 0 < found.tolerance.width <= 0.2
