@@ -17,7 +17,10 @@ from harness.errors import UserError
 from harness.models.loading import LoadedModel
 from harness.models.prompts import stop_token_ids
 
-ROWS_PER_BATCH = 256
+#: Most texts that are generated at once, and what their keys and values may take of the memory.
+LARGEST_BATCH = 512
+CACHE_BYTES_ON_CPU = 2 * 1024**3
+CACHE_SHARE_OF_FREE_DEVICE_MEMORY = 0.5
 SCORED_TOKENS_PER_BATCH = 8192
 Item = TypeVar("Item")
 
@@ -45,10 +48,21 @@ class HfEngine:
         """Prompts of similar length share a batch, so that little is padded."""
         results: dict[int, Generated] = {}
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
-        for indices in _chunks(order, ROWS_PER_BATCH):
+        longest = max((len(r.prompt_ids) + r.max_new_tokens for r in requests), default=1)
+        for indices in _chunks(order, self._rows_per_batch(longest)):
             outputs = self._generate_batch([requests[i] for i in indices])
             results.update(zip(indices, outputs, strict=True))
         return [results[i] for i in range(len(requests))]
+
+    def _rows_per_batch(self, tokens: int) -> int:
+        """So many rows of so many tokens as the cache of keys and values has room for."""
+        config = self._model.config
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * head_size * tokens
+        room = CACHE_BYTES_ON_CPU
+        if self._device.type == "cuda":
+            room = int(torch.cuda.mem_get_info(self._device)[0] * CACHE_SHARE_OF_FREE_DEVICE_MEMORY)
+        return max(1, min(LARGEST_BATCH, room // (numbers * self._model.dtype.itemsize)))
 
     def _generate_batch(self, requests: Sequence[Request]) -> list[Generated]:
         width = max(len(request.prompt_ids) for request in requests)
