@@ -152,7 +152,7 @@ class BenchmarkSpec(Strict):
         known = {cell.id for cell in cells} | {cell.group for cell in cells}
         for claim in self.claims:
             bounds = [condition.bound for condition in claim.conditions]
-            references = [bound.cell for bound in bounds if isinstance(bound, Reference)]
+            references = [bound.cell for bound in bounds if isinstance(bound, Reference) and bound.cell is not None]
             for name in [*claim.cells, *references]:
                 if name not in known:
                     yield f"claim {claim.id}: no cell {name!r}; {plugins.suggestion(name, known)}"
