@@ -44,7 +44,7 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
 def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
     """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
     spec = bound.spec
-    sets = [] if cell.region is None else calibration_sets_of(cell.region)
+    sets = sorted({*spec.calibration_sets_of_evaluations, *(calibration_sets_of(cell.region) if cell.region else [])})
     return digest({
         "region": None if cell.region is None else cell.region.model_dump(mode="json"),
         "calibration": {name: spec.calibration[name].model_dump(mode="json") for name in sets},

@@ -19,6 +19,7 @@ from harness.models.layers import block_layers, linear_layers, transformer_block
 from harness.runs.head_regions import HeadFinder
 from harness.runs.store import TensorStore
 from harness.spec.region import (
+    ActSvdRegion,
     AttributionSettings,
     BottomRegion,
     HeadsRegion,
@@ -28,6 +29,7 @@ from harness.spec.region import (
     SetDifferenceRegion,
     SubspaceRegion,
     TopRegion,
+    WeightRegion,
     calibration_sets_of,
 )
 from harness.subspaces.factors import low_rank_factors
@@ -55,6 +57,13 @@ class RegionFinder:
     planted: Masks | None
     heads: HeadFinder
 
+    def masks(self, region: WeightRegion) -> Masks:
+        """The masks of a region that is made of weights."""
+        found = self.find(region)
+        if not isinstance(found, SelectedWeights):
+            raise TypeError(f"{region.select} selects ranks, not weights")
+        return dict(found.masks)
+
     def find(self, region: Region) -> FoundRegion:
         """What editing needs to remove a region, on the CPU. The model is intact before and after."""
         if isinstance(region, PlantedRegion):
@@ -68,6 +77,11 @@ class RegionFinder:
         if settings.schedule == "one_shot":
             return found_region(region, settings, layers, [self._stored(region, n, settings) for n in _data_of(region)])
         return self._block_by_block(region, settings)
+
+    def grams(self, data: str) -> Measured:
+        """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
+        region = ActSvdRegion(select="act-svd", data=data, rank=1)  # a Gram is the same for every rank
+        return self._stored(region, data, self.defaults)
 
     def _settings(self, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
         overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}

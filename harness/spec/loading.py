@@ -10,10 +10,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
-from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, KeyPath
 
 Model = TypeVar("Model", bound=BaseModel)
-KeyPath = tuple[str | int, ...]
 
 
 class DuplicateKey(yaml.YAMLError):
@@ -34,7 +33,11 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
     try:
         loaded = model.model_validate(content)
     except ValidationError as error:
-        problems += [(_without_tags(item["loc"], content), _explain(item, model)) for item in error.errors()]
+        for item in error.errors():
+            if item["type"] == UNRESOLVED:
+                problems += [(key, f": {text}" if key else text) for key, text in item["ctx"][PROBLEMS]]
+            else:
+                problems.append((_without_tags(item["loc"], content), _explain(item, model)))
     if issubclass(model, BenchmarkSpec):
         problems += _grid_problems(content)
     if problems or loaded is None:

@@ -121,6 +121,11 @@ class OrthogonalProjectionRegion(SubspaceRegion):
     safety_rank_removed: int = Field(ge=0)
 
 
+#: Regions that are weights, each selected or not.
+WeightRegion = Annotated[
+    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
+]
+#: Regions that are weights, and those that are ranks.
 Region = Annotated[
     TopRegion
     | BottomRegion
