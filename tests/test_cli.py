@@ -27,7 +27,7 @@ def test_validate_finds_the_shipped_files_valid():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "figure-2b", "--model", "tiny-llama2-chat"), "did you mean 'figure-2a'?"),
+        (("run", "figure-2aa", "--model", "tiny-llama2-chat"), "did you mean 'figure-2a'?"),
         (("run", "figure-2a", "--model", "tiny-llama-chat"), "did you mean 'tiny-llama2-chat'?"),
         (("run", "none.yaml", "--model", "tiny-llama2-chat"), "no such file"),
         (("validate", "none.yaml"), "no such file"),

@@ -1,13 +1,15 @@
 """What evaluations share: the context they run in and the result they give back.
 
 An evaluation is a module with `Settings` (a Strict model with a literal `kind`, a `name`, and the
-properties `datasets` and `metrics`) and `evaluate(settings, context)`. One that generates texts
-also has `measure(settings, completions, invalid_reason)`, called when the texts have been judged.
+properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings of one that measures
+something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
+that it rests on, and `regions` if it has any. One that generates texts also has
+`measure(settings, completions, invalid_reason)`, called when the texts have been judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +17,12 @@ from typing import TYPE_CHECKING
 from harness.spec.result import Completion, Measurement
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from harness.engines.base import Engine
     from harness.models.prompts import PromptFormatter
+    from harness.spec.region import WeightRegion
     from harness.spec.variant import ModelVariant
 
 
@@ -28,6 +32,8 @@ class EvaluationContext:
 
     model: the weights behind the engine, as they are now, for evaluations that look inside them;
     None where only the engine is at hand.
+    find_masks: the masks of a region of the intact model by layer. grams: the Gram matrices of the
+    intact model's layer inputs on a calibration set, named. None where no calibration data is at hand.
     """
 
     variant: ModelVariant
@@ -35,6 +41,8 @@ class EvaluationContext:
     formatter: PromptFormatter
     path_of: Callable[[str], Path]
     model: PreTrainedModel | None = None
+    find_masks: Callable[[WeightRegion], Mapping[str, Tensor]] | None = None
+    grams: Callable[[str], Mapping[str, Tensor]] | None = None
 
 
 @dataclass(frozen=True)

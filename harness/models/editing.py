@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.formulas.overlap import Overlap, overlap
+from harness.formulas.overlap import Overlap, overlap_by_layer
 from harness.formulas.subspace import LowRankFactors, direction_count, rank_above_rounding
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint, weights_fingerprint
 from harness.models.layers import layer_type, linear_layers
@@ -189,11 +189,7 @@ def _facts_of_ranks(model: nn.Module, originals: Mapping[str, Tensor]) -> dict[s
 
 def compare_with_truth(masks: Masks, planted: Masks) -> tuple[TruthComparison, dict[str, TruthComparison]]:
     """Precision and recall of a region against the planted one, overall and for each layer of either."""
-    by_layer: dict[str, Overlap] = {}
-    for name in sorted({*masks, *planted}):
-        shaped_like = masks[name] if name in masks else planted[name]
-        nothing = torch.zeros_like(shaped_like, dtype=torch.bool)
-        by_layer[name] = overlap(masks.get(name, nothing), planted.get(name, nothing))
+    by_layer = overlap_by_layer(masks, planted)
     whole = sum(by_layer.values(), Overlap(0, 0, 0))
     return _as_comparison(whole), {name: _as_comparison(counts) for name, counts in by_layer.items()}
 

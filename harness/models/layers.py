@@ -42,6 +42,11 @@ def block_layers(model: nn.Module, index: int) -> dict[str, nn.Linear]:
     return layers
 
 
+def is_attention(name: str) -> bool:
+    """Whether a layer name is one of q, k, v, o; the other three belong to the MLP."""
+    return _PLACES[layer_type(name)] == "self_attn"
+
+
 def layer_type(name: str) -> str:
     """`q_proj` from `model.layers.0.self_attn.q_proj`."""
     return name.rsplit(".", 1)[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import HeadsRegion, ScoredRegion, calibration_sets_of
+from harness.spec.region import HeadsRegion, PlantedRegion, ScoredRegion, calibration_sets_of
 from harness.spec.variant import ModelVariant
 
 #: The planted region's name among the hashes of a run's data.
@@ -62,6 +62,7 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         )
     if any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations) and not variant.zero_shot_tasks:
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
+    problems += _problems_of_evaluations(spec, variant)
     cells, skipped = _runnable(spec, variant, problems)
     for name, examples in _most_examples(cells).items():
         if name in hashes:
@@ -122,6 +123,18 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
                     problems.append(f"cell {cell.id}: the method {region.method} needs calibration data; give `data`")
         cells.append(cell)
     return cells, skipped
+
+
+def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[str]:
+    """Regions that evaluations look at and that cannot be found on this variant."""
+    for evaluation in spec.evaluations:
+        for region in getattr(evaluation, "regions", []):
+            if isinstance(region, PlantedRegion) and variant.planted_region is None:
+                yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
+            if isinstance(region, ScoredRegion) and not calibration_sets_of(region) and (
+                plugins.load("attribution", region.method).USES_DATA
+            ):  # fmt: skip
+                yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
 
 
 def _tried(problems: list[str], attempt: Callable[[], Any]) -> Any:

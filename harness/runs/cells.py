@@ -64,7 +64,9 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, source_sha256),
     )  # fmt: skip
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model)
+    context = EvaluationContext(
+        bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks, finder.grams
+    )
     return Bench(bound, loaded, engine, finder, context)
 
 

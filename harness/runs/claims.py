@@ -70,12 +70,13 @@ def _condition(condition: Condition, cell: CellResult, cells: Sequence[CellResul
     shown = f"{condition.metric} {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
     relation = "at least" if condition.at_least is not None else "at most"
     if isinstance(bound, Reference):
-        found = _threshold(condition.metric, bound, cells)
+        found = _threshold(condition.metric, bound, cell, cells)
         if isinstance(found, str):
             return _Finding(None, found)
         threshold, spread = found
         margin = difference_interval(value, interval, threshold, spread)
-        shown += f", {relation} {threshold:.3f} [{spread[0]:.3f}, {spread[1]:.3f}] from {bound.cell}"
+        source = " of ".join(filter(None, (bound.metric, bound.cell)))
+        shown += f", {relation} {threshold:.3f} [{spread[0]:.3f}, {spread[1]:.3f}] from {source}"
     else:
         margin = (interval[0] - bound, interval[1] - bound)
         shown += f", {relation} {bound:g}"
@@ -84,18 +85,22 @@ def _condition(condition: Condition, cell: CellResult, cells: Sequence[CellResul
     return _Finding(holds, shown + {True: " holds", False: " fails", None: " is undecided"}[holds])
 
 
-def _threshold(metric: str, reference: Reference, cells: Sequence[CellResult]) -> tuple[float, Interval] | str:
-    cell = next((c for c in cells if c.id == reference.cell), None)
+def _threshold(
+    metric: str, reference: Reference, own: CellResult, cells: Sequence[CellResult]
+) -> tuple[float, Interval] | str:
+    """The bound and its interval, or why there is none. metric, own: what the condition is about."""
+    cell = own if reference.cell is None else next((c for c in cells if c.id == reference.cell), None)
+    metric = reference.metric or metric
     measured = None if cell is None else cell.measurement(metric)
     problem = _unusable(metric, measured)
     if problem is not None:
-        return f"{reference.cell}: {problem}"
+        return f"{reference.cell or own.id}: {problem}"
     value, interval = measured.value, measured.interval or (measured.value, measured.value)
     scale, offset = 1.0, reference.plus
     if reference.share_above_chance is not None:
         chance = cell.measurement(metric.rsplit("_", 1)[0] + "_chance")
         if chance is None or chance.value is None:
-            return f"{reference.cell}: the accuracy of chance was not measured"
+            return f"{cell.id}: the accuracy of chance was not measured"
         scale = reference.share_above_chance
         offset += (1 - scale) * chance.value
     return value * scale + offset, (interval[0] * scale + offset, interval[1] * scale + offset)

@@ -44,7 +44,8 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
 def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
     """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
     spec = bound.spec
-    sets = sorted({name for region in cell.regions for name in calibration_sets_of(region)})
+    regions = {name for region in cell.regions for name in calibration_sets_of(region)}
+    sets = sorted({*spec.calibration_sets_of_evaluations, *regions})
     return digest({
         "region": None if cell.region is None else cell.region.model_dump(mode="json"),
         "fine_tuning": None if cell.fine_tuning is None else cell.fine_tuning.model_dump(mode="json"),

@@ -19,6 +19,7 @@ from harness.models.layers import block_layers, linear_layers, transformer_block
 from harness.runs.head_regions import HeadFinder
 from harness.runs.store import TensorStore
 from harness.spec.region import (
+    ActSvdRegion,
     AttributionSettings,
     BottomRegion,
     HeadsRegion,
@@ -77,6 +78,11 @@ class RegionFinder:
         if settings.schedule == "one_shot":
             return found_region(region, settings, layers, [self._stored(region, n, settings) for n in _data_of(region)])
         return self._block_by_block(region, settings)
+
+    def grams(self, data: str) -> Measured:
+        """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
+        region = ActSvdRegion(select="act-svd", data=data, rank=1)  # a Gram is the same for every rank
+        return self._stored(region, data, self.defaults)
 
     def _settings(self, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
         overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import itertools
 import operator
+from collections.abc import Iterator
 from functools import reduce
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness import plugins
 from harness.spec.claim import Claim, Reference
@@ -16,6 +18,9 @@ from harness.spec.common import Name, Share, Strict
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.region import AttributionSettings, Region, calibration_sets_of
 
+#: Type of the error that names problems by their keys in the file, and where it holds them: [(key, text), ...].
+UNRESOLVED, PROBLEMS = "unresolved", "problems"
+KeyPath = tuple[str | int, ...]
 #: The name of the cell that every other cell is compared with.
 INTACT = "intact"
 
@@ -88,6 +93,11 @@ class Cell(Strict):
         if self.region is not None and self.fine_tuning is not None:
             raise ValueError("a cell has a region to remove or a fine_tuning, not both")
         return self
+
+    @property
+    def changes_weights(self) -> bool:
+        """Whether the model that is evaluated is another one than the intact one."""
+        return self.region is not None or self.fine_tuning is not None
 
 
 class CellGroup(Strict):
@@ -180,10 +190,17 @@ class BenchmarkSpec(Strict):
     @model_validator(mode="after")
     def names_resolve(self) -> BenchmarkSpec:
         """Everything that a spec refers to by name exists in it, and exists once."""
-        problems = list(self._unresolved())
+        problems: list[tuple[KeyPath, str]] = [((), problem) for problem in self._unresolved()]
+        problems += self._unresolved_in_evaluations()
         if problems:
-            raise ValueError("; ".join(problems))
+            context = {"text": "; ".join(text for _, text in problems), PROBLEMS: problems}
+            raise PydanticCustomError(UNRESOLVED, "{text}", context)
         return self
+
+    @property
+    def calibration_sets_of_evaluations(self) -> list[str]:
+        """Names of the calibration sets that the figures of evaluations rest on, whatever the cell."""
+        return sorted({name for evaluation in self.evaluations for name in getattr(evaluation, "calibration_sets", [])})
 
     def _unresolved(self) -> Any:
         try:
@@ -202,10 +219,27 @@ class BenchmarkSpec(Strict):
         known = {cell.id for cell in cells} | {cell.group for cell in cells}
         for claim in self.claims:
             bounds = [condition.bound for condition in claim.conditions]
-            references = [bound.cell for bound in bounds if isinstance(bound, Reference)]
+            references = [bound.cell for bound in bounds if isinstance(bound, Reference) and bound.cell is not None]
             for name in [*claim.cells, *references]:
                 if name not in known:
                     yield f"claim {claim.id}: no cell {name!r}; {plugins.suggestion(name, known)}"
+
+    def _unresolved_in_evaluations(self) -> Iterator[tuple[KeyPath, str]]:
+        """What is wrong with evaluations of the intact model's regions and Grams, with the key of each."""
+        try:
+            changed = next((cell.id for cell in self.expanded_cells() if cell.changes_weights), None)
+        except ValidationError:
+            changed = None  # reported by the loader, with its place in the file
+        for index, evaluation in enumerate(self.evaluations):
+            key, sets = ("evaluations", index), getattr(evaluation, "calibration_sets", None)
+            if sets is None:
+                continue
+            for name in dict.fromkeys(sets):
+                if name not in self.calibration:
+                    yield key, f"no calibration set {name!r}; {plugins.suggestion(name, self.calibration)}"
+            if changed is not None:
+                yield key, (f"{evaluation.name} measures the intact model, but the cell {changed} changes its weights; "
+                            "expected intact cells only: give the evaluation a benchmark of its own")  # fmt: skip
 
 
 def _repeated(what: str, names: list[str]) -> list[str]:

@@ -12,15 +12,24 @@ ClaimStatus = Literal["supported", "contradicted", "underpowered", "not_evaluate
 
 
 class Reference(Strict):
-    """A threshold taken from another cell of the same run.
+    """A threshold taken from another cell of the same run, from another metric, or both.
 
     value = metric(cell) + plus, or, with `share_above_chance` s for an accuracy,
-    chance + s * (metric(cell) - chance).
+    chance + s * (metric(cell) - chance). Without `cell` it is that of the condition, without
+    `metric` likewise; one of them is given. The two figures are compared as independent ones.
     """
 
-    cell: str
+    cell: str | None = None
+    metric: str | None = None
     plus: float = 0.0
     share_above_chance: ShareOrZero | None = None
+
+    @model_validator(mode="after")
+    def is_another_figure(self) -> Reference:
+        """A figure compared with itself would say nothing."""
+        if self.cell is None and self.metric is None:
+            raise ValueError("give the cell or the metric that the bound is taken from, or both")
+        return self
 
 
 class Condition(Strict):

@@ -10,12 +10,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
-from harness.spec.benchmark import BenchmarkSpec, Cell, CellGroup, key_path
+from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, Cell, CellGroup, KeyPath, key_path
 
 #: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Model = TypeVar("Model", bound=BaseModel)
-KeyPath = tuple[str | int, ...]
 
 
 class DuplicateKey(yaml.YAMLError):
@@ -36,7 +35,11 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
     try:
         loaded = model.model_validate(content)
     except ValidationError as error:
-        problems += [(_without_tags(item["loc"], content), _explain(item, model)) for item in error.errors()]
+        for item in error.errors():
+            if item["type"] == UNRESOLVED:
+                problems += [(key, f": {text}" if key else text) for key, text in item["ctx"][PROBLEMS]]
+            else:
+                problems.append((_without_tags(item["loc"], content), _explain(item, model)))
     if issubclass(model, BenchmarkSpec):
         problems += _grid_problems(content)
     if problems or loaded is None:

@@ -119,6 +119,51 @@ def test_a_reference_brings_its_own_uncertainty():
     assert evaluate_claim(claim(at_least={"cell": "intact", "plus": -0.3}), cells).status == "supported"
 
 
+def two_metrics(mlp, attention, cell_id="a"):
+    measured = [Measurement(metric=metric, value=sum(interval) / 2, n=4, interval=interval)
+                for metric, interval in (("mlp", mlp), ("attention", attention))]  # fmt: skip
+    return cell(cell_id=cell_id).model_copy(update={"measurements": tuple(measured)})
+
+
+def below(**reference):
+    return Claim.model_validate({"id": "c", "section": "4.3", "says": "s", "quantifier": "all", "cells": ["a"],
+                                 "conditions": [{"metric": "mlp", "at_most": reference}]})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mlp", "attention", "status"),
+    [
+        ((0.2, 0.3), (0.4, 0.5), "supported"),
+        ((0.4, 0.5), (0.2, 0.3), "contradicted"),
+        ((0.2, 0.4), (0.3, 0.5), "underpowered"),
+        ((0.3, 0.3), (0.4, 0.4), "supported"),  # exact figures need no interval
+        ((0.4, 0.4), (0.3, 0.3), "contradicted"),
+    ],
+)
+def test_a_bound_can_be_another_metric_of_the_same_cell(mlp, attention, status):
+    result = evaluate_claim(below(metric="attention"), [two_metrics(mlp, attention)])
+    assert result.status == status
+    assert "from attention" in result.evidence
+
+
+def test_the_same_cell_is_the_one_that_the_condition_is_about():
+    """0.25 is below the attention layers of cell b and above those of cell a: only a decides."""
+    cells = [two_metrics((0.25, 0.25), (0.9, 0.9), "b"), two_metrics((0.25, 0.25), (0.1, 0.1), "a")]
+    assert evaluate_claim(below(metric="attention"), cells).status == "contradicted"
+    assert evaluate_claim(below(metric="attention", cell="b"), cells).status == "supported"
+    assert evaluate_claim(below(metric="attention", plus=0.2), cells).status == "supported"
+
+
+def test_a_metric_that_the_bound_needs_and_nobody_measured_decides_nothing():
+    result = evaluate_claim(below(metric="attenion"), [two_metrics((0.2, 0.2), (0.4, 0.4))])
+    assert (result.status, result.evidence) == ("underpowered", "a: a: attenion was not measured")
+
+
+def test_a_bound_without_cell_and_metric_is_refused():
+    with pytest.raises(ValueError, match="give the cell or the metric"):
+        below(plus=0.1)
+
+
 def test_a_claim_with_another_outcome_than_expected_fails_the_run():
     spec = SPEC.model_copy(update={"claims": (claim(at_least=0.8),)})
     result = evaluate_claim(claim(at_least=0.8), [cell(0.1, interval=(0.05, 0.2), cell_id="a")])

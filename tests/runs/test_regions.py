@@ -117,7 +117,7 @@ def test_block_by_block_measures_a_block_behind_the_edited_ones(finder):
     assert all(torch.equal(factors.left, one_shot[name].left) for name, factors in first.items())
     with region_removed(finder.model, SelectedRanks(first)):
         wanted = RegionFinder(finder.model, model_fingerprint(finder.model), finder.samples, finder.defaults,
-                              finder.store, "source", None).find(act_svd(rank=4)).factors  # fmt: skip
+                              finder.store, "source", None, None).find(act_svd(rank=4)).factors  # fmt: skip
     name = "model.layers.1.mlp.down_proj"
     torch.testing.assert_close(blocks[name].left, wanted[name].left, rtol=0, atol=1e-5)
     assert (blocks[name].left - one_shot[name].left).abs().max() > 0.01

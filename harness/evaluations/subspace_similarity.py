@@ -1,0 +1,107 @@
+"""Similarity of utility and safety subspaces of the intact model, by layer (figure 4b): no text is generated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.errors import UserError
+from harness.evaluations._layer_means import LayerFigure, layer_measurements, mean_metrics
+from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.spec.common import Name, Strict
+from harness.spec.result import Measurement
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rank = Annotated[int, Field(gt=0)]
+
+
+class Settings(Strict):
+    """Between the top r directions of W X_in on two calibration sets, for every r of `ranks`.
+
+    of_directions: R of the model for which `ranks` are written; a layer with R' = min(d_out, d_in)
+    directions gets max(1, round(r R' / R)) of them, so that the paper's rank 100 of 4096 means as large
+    a part of another model. Without it every layer gets r, and has to have as many.
+    """
+
+    kind: Literal["subspace_similarity"]
+    name: Name = "similarity"
+    utility: str
+    safety: str
+    ranks: tuple[Rank, ...] = Field(min_length=1)
+    of_directions: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def ranks_can_be(self) -> Settings:
+        """Each rank once, since metrics are named by it, and none above R."""
+        if len(set(self.ranks)) < len(self.ranks):
+            raise ValueError(f"ranks are {list(self.ranks)}; expected each once")
+        if self.of_directions is not None and max(self.ranks) > self.of_directions:
+            raise ValueError(f"ranks go to {max(self.ranks)}; expected at most of_directions, {self.of_directions}")
+        return self
+
+    @property
+    def calibration_sets(self) -> list[str]:
+        """Names of the calibration sets that the subspaces are computed from."""
+        return [self.utility, self.safety]
+
+    @property
+    def datasets(self) -> list[str]:
+        """No datasets besides those of the calibration sets."""
+        return []
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that every model gives; one for each layer and rank comes on top."""
+        return [name for rank in self.ranks for name in mean_metrics(self.metric(rank))]
+
+    def metric(self, rank: int) -> str:
+        """What the figures of one of `ranks` are called."""
+        return f"{self.name}_rank{rank}"
+
+    def rank_in_layer(self, rank: int, directions: int) -> int:
+        """How many of its R' `directions` a layer has in one of `ranks`."""
+        return rank if self.of_directions is None else max(1, round(rank * directions / self.of_directions))
+
+
+def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
+    """φ = ||U_uᵀ U_s||_F² / r of every layer, `<name>_rank<r>/model.layers.3.mlp.up_proj`, and its means over layers.
+
+    A layer's n is its rank r, the number of principal angles whose squared cosines φ is the mean of.
+    Raises UserError where a layer has fewer directions than a rank asks for.
+    """
+    import torch
+
+    from harness.models.layers import linear_layers
+
+    if context.model is None or context.grams is None:
+        raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
+    utility, safety = context.grams(settings.utility), context.grams(settings.safety)
+    figures: dict[int, dict[str, LayerFigure]] = {rank: {} for rank in settings.ranks}
+    with torch.no_grad():
+        for name, layer in linear_layers(context.model).items():
+            for rank, figure in _of_layer(settings, name, layer.weight, utility[name], safety[name]).items():
+                figures[rank][name] = figure
+    measurements: list[Measurement] = []
+    for rank, by_layer in figures.items():
+        measurements += layer_measurements(settings.metric(rank), by_layer)
+    return EvaluationResult(measurements=tuple(measurements))
+
+
+def _of_layer(
+    settings: Settings, name: str, weight: Tensor, utility_gram: Tensor, safety_gram: Tensor
+) -> dict[int, LayerFigure]:
+    """Figures by rank, all from one pair of bases: the top r directions are the first r of any larger number."""
+    from harness.formulas.subspace import direction_count, leading_directions, subspace_similarity
+
+    limit = direction_count(weight)
+    counts = {rank: settings.rank_in_layer(rank, limit) for rank in settings.ranks}
+    largest = max(counts.values())
+    if largest > limit:
+        raise UserError(f"{settings.name}: ranks go to {largest}, but {name} is {weight.shape[0]} x {weight.shape[1]} "
+                        f"and has {limit} directions; expected at most {limit}, or of_directions")  # fmt: skip
+    utility, safety = (leading_directions(weight, gram.to(weight.device), largest)[0]
+                       for gram in (utility_gram, safety_gram))  # fmt: skip
+    return {rank: LayerFigure(subspace_similarity(utility[:, :r], safety[:, :r]), r) for rank, r in counts.items()}
