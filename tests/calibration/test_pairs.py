@@ -43,7 +43,7 @@ def test_a_sample_that_would_fill_a_batch_with_padding_starts_another():
     assert [tuple(batch.input_ids.shape) for batch in found] == [
         (2, 11),
         (1, 20),
-    ]  # 1 of 22; 3 x 20 would hold 19 of 60
+    ]  # the third would make 19 of 60
 
 
 @pytest.mark.parametrize(
