@@ -41,7 +41,7 @@ def require_same_subspace(name: str, found: Tensor, outputs: Tensor) -> float:
     rank = found.shape[1]
     squares = singular_values.square() / singular_values[0].square()
     gap = float(squares[rank - 1] - squares[rank])
-    if ROUNDING >= 0.1 * gap:
+    if 0.1 * gap <= ROUNDING:
         raise DisagreementError(f"{name}: singular values {rank} and {rank + 1} are too close to compare directions")
     exact, allowed = right[:rank].mT, ROUNDING / gap
     sine = float(torch.linalg.matrix_norm(found.double() @ found.double().mT - exact @ exact.mT, 2))

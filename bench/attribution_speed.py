@@ -79,7 +79,7 @@ def _timed(run: Callable[[], object]) -> tuple[float, object]:
 
 def _table(timings: list[Timing], sizes: Sizes) -> Table:
     title = f"hidden size {sizes.hidden_size}, {sizes.samples} samples of either set, float32; median seconds"
-    table = Table(*COLUMNS, title=title, box=box.SIMPLE)
+    table = Table(*COLUMNS, title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     for timing in timings:
         table.add_row(*timing.cells())
     return table
