@@ -25,7 +25,8 @@ PROGRESS = Console(stderr=True)
 @click.option("--samples", type=click.IntRange(min=1), default=Sizes.samples, show_default=True)
 @click.option("--repetitions", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Result file; named after the machine.")
-def main(blocks: tuple[int, ...], samples: int, repetitions: int, out: Path | None) -> None:
+@click.option("--document", is_flag=True, help="Put the figures into REPRODUCIBILITY.md.")
+def main(blocks: tuple[int, ...], samples: int, repetitions: int, out: Path | None, document: bool) -> None:
     """Time all methods on random Llamas, check that results agree, print ratios and write a result file."""
     sizes = Sizes(samples=samples)
     machine = results_file.machine()
@@ -33,8 +34,9 @@ def main(blocks: tuple[int, ...], samples: int, repetitions: int, out: Path | No
     path = out or results_file.default_path(machine, sizes.as_dict(), blocks)
     results_file.write(path, machine, sizes.as_dict(), timings)
     Console().print(_table(timings, sizes))
-    PROGRESS.print(f"{path}\nFor REPRODUCIBILITY.md:\n")
-    click.echo(results_file.markdown(path))
+    click.echo(path, err=True)
+    if document:
+        results_file.update_document(path)
 
 
 def timings_of(blocks: int, sizes: Sizes, repetitions: int) -> list[Timing]:
@@ -80,6 +82,7 @@ def _timed(run: Callable[[], object]) -> tuple[float, object]:
 def _table(timings: list[Timing], sizes: Sizes) -> Table:
     title = f"hidden size {sizes.hidden_size}, {sizes.samples} samples of either set, float32; median seconds"
     table = Table(*COLUMNS, title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[1].no_wrap = True
     for timing in timings:
         table.add_row(*timing.cells())
     return table

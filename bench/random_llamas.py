@@ -18,7 +18,7 @@ class Sizes:
     intermediate_size: int = 352
     attention_heads: int = 4
     vocabulary: int = 512
-    samples: int = 24
+    samples: int = 32
     shortest_tokens: int = 24
     longest_tokens: int = 56
 

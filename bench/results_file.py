@@ -14,8 +14,11 @@ from statistics import median
 import torch
 import transformers
 
+from harness.errors import UserError
+
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("N", "method", "pass", "one by one", "ours", "passes", "theirs", "ratio", "unbatched")
+DOCUMENT = Path(__file__).parents[1] / "REPRODUCIBILITY.md"
+COLUMNS = ("N", "method", "pass", "one by one", "ours", "passes", "theirs", "ratio", "net")
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Timing:
     def cells(self) -> list[str]:
         """The texts of one row, in the order of COLUMNS: medians in seconds, and ratios of medians.
 
-        passes: the harness over a plain pass. ratio: the published algorithm over the harness. unbatched:
-        the ratio over what a plain pass alone gains from batches, which is what to expect of a model so
+        passes: the harness over a plain pass. ratio: the published algorithm over the harness. net: the
+        ratio over what a plain pass alone gains from batches, which is what to expect of a model so
         large that one example fills the processor.
         """
         plain, one_by_one = median(self.pass_seconds), median(self.one_by_one_seconds)
@@ -96,9 +99,10 @@ def markdown(path: Path) -> str:
     """The paragraph and table of REPRODUCIBILITY.md for a result file."""
     machine, sizes, timings = read(path)
     repetitions = len(timings[0].harness_seconds)
+    load = machine["load_average_at_start"][0]
     lines = [
         f"`bench/results/{path.name}`: {machine['processor']}, {machine['cores']} cores, {machine['threads']} "
-        f"thread(s), load average {machine['load_average_at_start'][0]} at the start, torch {machine['torch']}; hidden "
+        f"thread(s), load average {load} at the start{', from other work' if load >= 1 else ''}, torch {machine['torch']}; hidden "
         f"size {sizes['hidden_size']}, {sizes['samples']} samples of {sizes['shortest_tokens']} to "
         f"{sizes['longest_tokens']} tokens, float32; {repetitions} repetition(s).",
         "",
@@ -107,3 +111,15 @@ def markdown(path: Path) -> str:
         *("| " + " | ".join(timing.cells()) + " |" for timing in timings),
     ]
     return "\n".join(lines)
+
+
+def update_document(path: Path, document: Path = DOCUMENT) -> None:
+    """Put the figures of a result file in the place of those that a document holds.
+
+    Raises UserError where it holds none.
+    """
+    old = re.compile(r"^`bench/results/.*?(?=\n\n(?!\|))", flags=re.MULTILINE | re.DOTALL)
+    text, replaced = old.subn(lambda _: markdown(path), document.read_text(encoding="utf-8"), count=1)
+    if not replaced:
+        raise UserError(f"{document.name}: no line begins with `bench/results/; expected the figures to replace there")
+    document.write_text(text, encoding="utf-8")
