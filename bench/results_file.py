@@ -102,9 +102,9 @@ def markdown(path: Path) -> str:
     load = machine["load_average_at_start"][0]
     lines = [
         f"`bench/results/{path.name}`: {machine['processor']}, {machine['cores']} cores, {machine['threads']} "
-        f"thread(s), load average {load} at the start{', from other work' if load >= 1 else ''}, torch {machine['torch']}; hidden "
-        f"size {sizes['hidden_size']}, {sizes['samples']} samples of {sizes['shortest_tokens']} to "
-        f"{sizes['longest_tokens']} tokens, float32; {repetitions} repetition(s).",
+        f"thread(s), load average {load} at the start{', from other work' if load >= 1 else ''}, "
+        f"torch {machine['torch']}; hidden size {sizes['hidden_size']}, {sizes['samples']} samples of "
+        f"{sizes['shortest_tokens']} to {sizes['longest_tokens']} tokens, float32; {repetitions} repetition(s).",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),
