@@ -1,4 +1,4 @@
-"""Sessions: reproduce (the main job), tests, lint, organism."""
+"""Sessions: reproduce (the main job), tests, organism, bench."""
 
 from pathlib import Path
 
@@ -51,3 +51,10 @@ def organism(session: nox.Session) -> None:
         session.run("harness", "organism", "build", "tiny-llama2-chat", "--seed", seed, "--out", str(out))
     # 4: golden values are missing, as they must be for a new organism; a control that fails gives 1, an invalid cell 3.
     session.run("harness", "run", "figure-2a", "--model", str(out), success_codes=[4])
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time attribution against the published algorithms; arguments go to bench/attribution_speed.py."""
+    install(session)
+    session.run("python", "-m", "bench.attribution_speed", *session.posargs)

@@ -17,6 +17,8 @@ from harness.errors import UserError
 from harness.models.prompts import token_ids, with_one_bos
 
 IGNORED = -100
+#: Share of a batch that may be padding: less would make many small batches.
+LARGEST_PADDING = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,15 +107,25 @@ def tokenise(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_
 
 
 def batches(samples: Sequence[Sample], batch_tokens: int, padding_id: int = 0) -> list[Batch]:
-    """Samples of similar length together, at most `batch_tokens` tokens (padding counted) in a batch."""
+    """Samples of similar length together, at most `batch_tokens` tokens (padding counted) in a batch.
+
+    No more than LARGEST_PADDING of a batch is padding, which costs as much as tokens do.
+    """
     ordered = sorted(samples, key=lambda sample: len(sample.input_ids))
     groups: list[list[Sample]] = []
     for sample in ordered:
-        if groups and (len(groups[-1]) + 1) * len(sample.input_ids) <= batch_tokens:
+        if groups and _fits(groups[-1], len(sample.input_ids), batch_tokens):
             groups[-1].append(sample)
         else:
             groups.append([sample])
     return [pad(group, padding_id) for group in groups]
+
+
+def _fits(group: Sequence[Sample], longest: int, batch_tokens: int) -> bool:
+    """Whether a sample of `longest` tokens, no fewer than any in the group, may join it."""
+    size = (len(group) + 1) * longest
+    tokens = longest + sum(len(sample.input_ids) for sample in group)
+    return size <= batch_tokens and size - tokens <= LARGEST_PADDING * size
 
 
 def pad(group: Sequence[Sample], padding_id: int = 0) -> Batch:

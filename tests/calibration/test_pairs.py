@@ -1,7 +1,8 @@
 import datasets
 import pytest
+import torch
 
-from harness.calibration.pairs import IGNORED, Pair, batches, draw, read_pairs, tokenise
+from harness.calibration.pairs import IGNORED, Pair, Sample, batches, draw, read_pairs, tokenise
 from harness.errors import UserError
 from tests.conftest import make_tokenizer
 
@@ -34,6 +35,15 @@ def test_batches_hold_every_sample_once_and_padding_has_no_label():
     assert sum(int((b.labels != IGNORED).sum()) for b in found) == sum(
         int((s.labels != IGNORED).sum()) for s in samples
     )
+
+
+def test_a_sample_that_would_fill_a_batch_with_padding_starts_another():
+    samples = [Sample(torch.arange(length), torch.arange(length)) for length in (20, 10, 11)]
+    found = batches(samples, batch_tokens=1000)
+    assert [tuple(batch.input_ids.shape) for batch in found] == [
+        (2, 11),
+        (1, 20),
+    ]  # the third would make 19 of 60
 
 
 @pytest.mark.parametrize(

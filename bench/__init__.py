@@ -1,0 +1,1 @@
+"""Speed of attribution against plain implementations of the published algorithms. Not part of the package."""
