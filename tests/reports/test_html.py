@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.reports.html import visible, write_report
+from harness.reports.html import write_report
+from harness.reports.text import visible
 from harness.runs.journal import Journal
 from harness.spec.result import (
     CellResult,
