@@ -21,7 +21,7 @@ def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("harness.reports"), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {
-        "figure": shown_number, "interval": shown_interval, "visible": visible, "short_name": short_name, "source": source_words,
-        "words": lambda name: name.replace("_", " "),
+        "figure": shown_number, "interval": shown_interval, "visible": visible, "short_name": short_name,
+        "source": source_words, "words": lambda name: name.replace("_", " "),
     }  # fmt: skip
     return environment

@@ -22,7 +22,7 @@ def visible(text: str) -> str:
 def shown_number(measured: Measurement | None) -> str:
     """`0.970`, or why there is no number. A published value (n = 0) has no more digits than it was printed with."""
     if measured is None:
-        return "–"
+        return "-"
     if measured.value is None or not math.isfinite(measured.value):
         return "no value"
     if measured.n == 0:

@@ -93,8 +93,15 @@ def _inline(svg: str, name: str) -> Markup:
     return Markup(svg)
 
 
-def point(axis: Axes, x: float, y: float, style: Style, filled: bool,
-          x_interval: tuple[float, float] | None = None, y_interval: tuple[float, float] | None = None) -> None:  # fmt: skip
+def point(
+    axis: Axes,
+    x: float,
+    y: float,
+    style: Style,
+    filled: bool,
+    x_interval: tuple[float, float] | None = None,
+    y_interval: tuple[float, float] | None = None,
+) -> None:
     """One point with its intervals, hollow unless `filled`."""
     axis.errorbar(
         x, y, xerr=_arms(x, x_interval), yerr=_arms(y, y_interval), fmt=style.marker, color=style.colour,

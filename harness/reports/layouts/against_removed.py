@@ -35,10 +35,10 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     amount = next((name for name in AMOUNTS if any(name in cell.parameters for cell in ours.cells)), None)
     if amount is None:
         return None
-    metrics = [metric for metric in PANELS if any(_series(ours, metric, amount).values())]
+    metrics = [metric for metric in PANELS if any(series_of(ours, metric, amount).values())]
     if not metrics:
         return None
-    beside = [entry for entry in published if any(any(_series(entry, m, amount).values()) for m in metrics)]
+    beside = [entry for entry in published if any(any(series_of(entry, m, amount).values()) for m in metrics)]
     rows = [ours, *beside]
     look = styles((cell.title for entry in rows for cell in entry.cells if amount in cell.parameters), line="-")
 
@@ -56,7 +56,7 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     return Drawing(draw_panels(record.id, len(rows), len(metrics), fill, look), caption)
 
 
-def _series(results: Results, metric: str, amount: str) -> dict[str, list[Point]]:
+def series_of(results: Results, metric: str, amount: str) -> dict[str, list[Point]]:
     """The points of each group by its title, with growing amounts."""
     cells: dict[str, dict[float, list[ShownCell]]] = defaultdict(lambda: defaultdict(list))
     for cell in results.cells:
@@ -84,7 +84,7 @@ def _point(amount: float, cells: Sequence[ShownCell], metric: str) -> Point | No
 
 
 def _lines(axis: Axes, results: Results, metric: str, amount: str, look: dict[str, Style]) -> None:
-    for title, points in _series(results, metric, amount).items():
+    for title, points in series_of(results, metric, amount).items():
         if points:
             line(axis, [(drawn.amount, drawn.value) for drawn in points], look[title])
         for drawn in points:

@@ -12,6 +12,8 @@ from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.result import RunRecord
 
 ACCURACY = "accuracy_mean"
+#: The shortest axis of accuracy.
+NARROWEST = 0.1
 
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
@@ -35,12 +37,21 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
                 _points(axis, entry, metric, look)
                 axis.set(title=ASR_METRICS[metric], xlabel="zero-shot accuracy (mean)", ylim=(-0.05, 1.05))
             row[0].set_ylabel(f"{plain(entry.name)}\nattack success rate")
+            _widen(row[0])
 
-    caption = ("Points: this run, with 95% intervals; hollow where the attack success rate is invalid. Grey discs: "
-               f"golden values. {words_on_published(beside, 'figure')}")  # fmt: skip
+    caption = ("Points: this run, with 95% intervals; hollow where the attack success rate is invalid. Grey discs, if "
+               f"any: golden values. {words_on_published(beside, 'figure')}")  # fmt: skip
     if beside:
         caption += " Cells of which it prints only one of the two figures are not drawn."
     return Drawing(draw_panels(record.id, len(rows), len(metrics), fill, look, share_x="row"), caption)
+
+
+def _widen(axis: Axes) -> None:
+    """An axis from 0.57 to 0.59 would make a spread of what was printed with two digits. The row shares it."""
+    low, high = axis.get_xlim()
+    if high - low < NARROWEST:
+        middle = (low + high) / 2
+        axis.set_xlim(middle - NARROWEST / 2, middle + NARROWEST / 2)
 
 
 def _cells(results: Results, metric: str) -> list[ShownCell]:

@@ -16,10 +16,9 @@ from harness.spec.result import Measurement, RunRecord
 METRIC = re.compile(r"(?P<name>.+)/model\.layers\.(?P<block>\d+)\.(?P<module>self_attn|mlp)\.(?P<type>\w+)")
 COLUMNS = 3
 #: Attention in cool colours and whole lines, MLP in warm colours and dashed.
-_ATTENTION = [
-    Style(colour, marker, "-") for colour, marker in zip(("#0072b2", "#56b4e9", "#009e73", "#444444"), "osD^")
-]
-_MLP = [Style(colour, marker, "--") for colour, marker in zip(("#d55e00", "#cc79a7", "#e69f00"), "vP*")]
+_ATTENTION = [Style("#0072b2", "o", "-"), Style("#56b4e9", "s", "-"), Style("#009e73", "D", "-"),
+              Style("#444444", "^", "-")]  # fmt: skip
+_MLP = [Style("#d55e00", "v", "--"), Style("#cc79a7", "P", "--"), Style("#e69f00", "*", "--")]
 _ORDER = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 #: One panel's lines: by module and layer type, (block, measurement) in the order of the blocks.
@@ -28,8 +27,9 @@ Lines = dict[tuple[str, str], list[tuple[int, Measurement]]]
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     """One panel for each metric that is measured for single layers, in each cell that has it."""
-    panels = _panels(results_of_run(record)) | {
-        f"{entry.name}, {title}": lines for entry in published for title, lines in _panels(entry).items()}  # fmt: skip
+    panels = panels_of(results_of_run(record))
+    for entry in published:
+        panels |= {f"{entry.name}, {title}": lines for title, lines in panels_of(entry).items()}
     if not panels:
         return None
     look = _look({key for lines in panels.values() for key in lines})
@@ -45,14 +45,13 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
         for axis in places[len(panels) :]:
             axis.remove()
 
-    caption = ("One line for each layer type: attention with whole lines, MLP with dashed ones; hollow where a value is "
-               f"invalid. {words_on_published(published, 'figure')}")  # fmt: skip
-    return Drawing(
-        draw_panels(record.id, rows, columns, fill, {_label(key): style for key, style in look.items()}), caption
-    )
+    caption = ("One line for each layer type: attention with whole lines, MLP with dashed ones; hollow where a value "
+               f"is invalid. {words_on_published(published, 'figure')}")  # fmt: skip
+    series = {_label(key): style for key, style in look.items()}
+    return Drawing(draw_panels(record.id, rows, columns, fill, series), caption)
 
 
-def _panels(results: Results) -> dict[str, Lines]:
+def panels_of(results: Results) -> dict[str, Lines]:
     """By title: the metric's name, with the cell's where several cells have it."""
     found: dict[tuple[str, str], Lines] = defaultdict(lambda: defaultdict(list))
     for cell in results.cells:

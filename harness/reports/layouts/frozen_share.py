@@ -32,15 +32,15 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     The share is of the linear layers' weights; the paper's table counts all parameters (9.61% for 10%).
     """
     ours = results_of_run(record)
-    if not _series(ours):
+    if not series_of(ours):
         return None
-    panels = [ours, *(entry for entry in published if _series(entry))]
-    every = [series for entry in panels for series in _series(entry)]
+    panels = [ours, *(entry for entry in published if series_of(entry))]
+    every = [series for entry in panels for series in series_of(entry)]
     look = _look(every)
 
     def fill(axes: list[list[Axes]]) -> None:
         for axis, entry in zip(axes[0], panels, strict=True):
-            for series in _series(entry):
+            for series in series_of(entry):
                 _draw_series(axis, series, look[series.title, series.examples])
             intact = next((cell.number(METRIC) for cell in entry.cells if not cell.declared.get("fine_tuning")), None)
             if intact is not None:
@@ -48,14 +48,13 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
             axis.set(title=plain(entry.name), xlabel="frozen share of the linear weights", ylim=(-0.05, 1.05))
         axes[0][0].set_ylabel("ASR vanilla")
 
-    caption = ("Vanilla attack success after fine-tuning on n harmless examples, with 95% intervals; hollow where it is "
-               f"invalid. {words_on_published(panels[1:], 'table')}")  # fmt: skip
-    return Drawing(
-        draw_panels(record.id, 1, len(panels), fill, {_label(*key): style for key, style in look.items()}), caption
-    )
+    caption = ("Vanilla attack success after fine-tuning on n harmless examples, with 95% intervals; hollow where it "
+               f"is invalid. {words_on_published(panels[1:], 'table')}")  # fmt: skip
+    legend = {_label(*key): style for key, style in look.items()}
+    return Drawing(draw_panels(record.id, 1, len(panels), fill, legend), caption)
 
 
-def _series(results: Results) -> list[Series]:
+def series_of(results: Results) -> list[Series]:
     unfrozen: dict[int, ShownCell] = {}
     frozen: dict[tuple[str, int], list[tuple[float, ShownCell]]] = defaultdict(list)
     for cell in results.cells:

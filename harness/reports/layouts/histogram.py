@@ -26,7 +26,7 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     invalid are drawn hollow, on top of the others.
     """
     ours = results_of_run(record)
-    panels = _panels(ours)
+    panels = panels_of(ours)
     if not panels:
         return None
 
@@ -42,7 +42,7 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     return Drawing(content, caption)
 
 
-def _panels(results: Results) -> dict[str, tuple[list[float], list[float]]]:
+def panels_of(results: Results) -> dict[str, tuple[list[float], list[float]]]:
     """By title: the values of all heads, the valid ones and the others."""
     found: dict[tuple[str, str], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     for cell in results.cells:
