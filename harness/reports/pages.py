@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import plugins
@@ -38,12 +38,16 @@ class Page:
     columns: list[str]
     shared: dict[str, tuple[str, str]]
     completions: dict[str, list[Completion]]
-    claims_by_status: dict[str, int] = field(init=False)
-    failed: list[Check] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "claims_by_status", dict(Counter(claim.status for claim in self.record.claims)))
-        object.__setattr__(self, "failed", [check for check in self.record.checks if check.status != "passed"])
+    @property
+    def claims_by_status(self) -> dict[str, int]:
+        """Number of claims by their outcome."""
+        return dict(Counter(claim.status for claim in self.record.claims))
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that did not pass."""
+        return [check for check in self.record.checks if check.status != "passed"]
 
     @property
     def passed(self) -> int:

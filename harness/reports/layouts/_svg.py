@@ -90,7 +90,7 @@ def _inline(svg: str, name: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    return Markup(svg)
+    return Markup(svg.replace("<svg", '<svg role="img"', 1))
 
 
 def point(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from harness.spec.result import RunRecord
 
 METRIC = re.compile(r"(?P<name>.+)/model\.layers\.\d+\.self_attn/head\.\d+")
 BIN_WIDTH = 0.02
+#: Accuracies are fractions in binary: 0.96 lies a little below 48 * 0.02.
+EDGE_TOLERANCE = 1e-9
 
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
@@ -54,11 +57,15 @@ def panels_of(results: Results) -> dict[str, tuple[list[float], list[float]]]:
     return {name if names.count(name) == 1 else f"{name}, {cell}": heads for (name, cell), heads in found.items()}
 
 
+def bin_edges(lowest: float) -> list[float]:
+    """Edges from the bin of the lowest head to 1. A value on an edge counts in the bin above it, 1 in the last."""
+    bins = round(1 / BIN_WIDTH)
+    first = min(math.floor(lowest / BIN_WIDTH + EDGE_TOLERANCE), bins - 1)
+    return [number * BIN_WIDTH - EDGE_TOLERANCE for number in range(first, bins)] + [1.0 + EDGE_TOLERANCE]
+
+
 def _draw_bars(axis: Axes, valid: list[float], invalid: list[float]) -> None:
-    """Bins from the lowest head to 1. An accuracy that lies on a bin's edge counts in the bin above it."""
-    first = int(min(valid + invalid) / BIN_WIDTH + 1e-9)
-    edges = [number * BIN_WIDTH for number in range(first, round(1 / BIN_WIDTH) + 1)] or [0.0]
-    edges = [edge - 1e-9 for edge in edges] + [1.0 + BIN_WIDTH]
+    edges = bin_edges(min(valid + invalid))
     axis.hist([valid, invalid], bins=edges, stacked=True, color=[COLOURS[0], "white"], edgecolor=COLOURS[0],
               linewidth=0.6, label=["heads", "heads, invalid"] if invalid else None)  # fmt: skip
     axis.set_xlim(edges[0] - BIN_WIDTH, 1.0 + BIN_WIDTH)

@@ -201,8 +201,14 @@ def test_heads_are_counted_and_the_papers_summaries_stand_beside_ours(make_cell,
     path = golden_folder("llama2-7b-chat", "b", [("intact", "probing_minimum_accuracy", 0.78, "P")])
     drawing = histogram.draw(record, published_results(record, [path]))
     assert drawing.caption.startswith("3 attention heads")
-    row = re.search(r"<td>probing_minimum_accuracy</td>(.*?)</tr>", drawing.content, flags=re.DOTALL)[1]
+    row = re.search(r"<td>probing minimum accuracy</td>(.*?)</tr>", drawing.content, flags=re.DOTALL)[1]
     assert row.index("0.750") < row.index("0.78<")
+
+
+def test_bins_reach_from_the_lowest_head_to_one_which_is_in_the_last():
+    assert histogram.bin_edges(0.95) == pytest.approx([0.94, 0.96, 0.98, 1.0])
+    assert histogram.bin_edges(0.96) == pytest.approx([0.96, 0.98, 1.0])
+    assert histogram.bin_edges(1.0) == pytest.approx([0.98, 1.0])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
@@ -240,9 +246,8 @@ def test_a_grid_of_another_size_of_model_is_a_table_of_its_own(make_cell, make_r
     groups = [INTACT, *({"id": name.lower(), "title": name, "region": region, "grid": {"rank": [rank]}}
                         for name, rank in (("Small", 4), ("Large", 400)))]  # fmt: skip
     record = make_record([make_cell("small_rank4", "small", {"asr_vanilla": 0.5}, parameters={"rank": 4})], groups)
-    path = golden_folder(
-        "llama2-7b-chat", "b", [(cell, "asr_vanilla", 0.5, "P") for cell in ("large_rank400", "intact")]
-    )
+    printed = [(cell, "asr_vanilla", 0.5, "P") for cell in ("large_rank400", "intact")]
+    path = golden_folder("llama2-7b-chat", "b", printed)
     drawing = grid_table.draw(record, published_results(record, [path]))
     assert drawing.content.count("<table>") == 2
     assert [row[0] for row in rows_of(drawing.content)] == [["Small"], ["Intact"], ["Large"]]
