@@ -17,7 +17,7 @@ from harness.errors import UserError
 
 
 def names(kind: str) -> list[str]:
-    """Names of all plugins of a kind (`attribution`, `engines`, `evaluations`, `executors`), sorted."""
+    """Names of all plugins of a kind (`attribution`, `evaluations`, `reports.layouts`, ...: a package), sorted."""
     package = importlib.import_module(f"harness.{kind}")
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
     return sorted(name for name in found if name != "base" and not name.startswith("_"))

@@ -84,6 +84,29 @@ def mean(values: Sequence[float]) -> Estimate:
     return Estimate(centre, n, error, (centre - Z_95 * error, centre + Z_95 * error))
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Mean of n repetitions and their standard deviation, None where there is one repetition only."""
+
+    mean: float
+    standard_deviation: float | None
+    n: int
+
+
+def spread_over_repetitions(values: Sequence[float]) -> Spread:
+    """Mean and one sample standard deviation (divisor n − 1), the bars of the paper's figures 3 and 8.
+
+    It says how far single repetitions lie apart, not how well their mean is known. Raises ValueError for n = 0.
+    """
+    n = len(values)
+    if n == 0:
+        raise ValueError("the spread of no repetitions is undefined")
+    centre = math.fsum(values) / n
+    if n == 1:
+        return Spread(centre, None, 1)
+    return Spread(centre, math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (n - 1)), n)
+
+
 def difference_interval(
     first: float, first_interval: tuple[float, float], second: float, second_interval: tuple[float, float]
 ) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness import plugins
@@ -170,7 +170,10 @@ def _section(sections: dict[str, Any], path: list[str]) -> dict[str, Any]:
 
 
 class BenchmarkSpec(Strict):
-    """One figure, table or extension: cells, evaluations, claims."""
+    """One figure, table or extension: cells, evaluations, claims.
+
+    layout: how the report draws it, a file in harness/reports/layouts; without one it has a table of cells alone.
+    """
 
     id: Name
     title: str
@@ -182,6 +185,16 @@ class BenchmarkSpec(Strict):
     validity: ValiditySettings = ValiditySettings()
     claims: tuple[Claim, ...] = ()
     golden_values: Literal["required", "none"] = "required"
+    layout: str | None = None
+
+    @field_validator("layout")
+    @classmethod
+    def layout_exists(cls, layout: str | None) -> str | None:
+        """A layout is a file in harness/reports/layouts; only its name is looked up here, nothing is drawn."""
+        known = plugins.names("reports.layouts")
+        if layout is not None and layout.replace("-", "_") not in known:
+            raise ValueError(f"no such layout; {plugins.suggestion(layout, known)}")
+        return layout
 
     def expanded_cells(self) -> list[Cell]:
         """All cells, grids expanded, in the order of the file."""

@@ -11,6 +11,7 @@ from harness.formulas.statistics import (
     difference_interval,
     mean_of_estimates,
     proportion,
+    spread_over_repetitions,
 )
 
 
@@ -59,3 +60,16 @@ def test_a_binomial_tolerance_is_never_zero(share, n):
 )  # fmt: skip
 def test_tolerance_is_two_sided_unrounded_and_refuses_no_number(measured, inside):
     assert within_tolerance(measured, 0.95, 0.05) is inside
+
+
+def test_the_spread_of_seeds_is_their_mean_and_sample_deviation():
+    spread = spread_over_repetitions([0.2, 0.4, 0.9])  # deviations -0.3, -0.1, 0.4: 0.26 / 2
+    assert spread.mean == pytest.approx(0.5)
+    assert spread.standard_deviation == pytest.approx(math.sqrt(0.13))
+    assert spread.n == 3
+
+
+def test_one_repetition_has_no_deviation_and_none_has_no_mean():
+    assert spread_over_repetitions([0.25]).standard_deviation is None
+    with pytest.raises(ValueError, match="undefined"):
+        spread_over_repetitions([])

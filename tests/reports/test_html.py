@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.reports.html import visible, write_report
+from harness.reports.html import write_report
+from harness.reports.pages import columns_of
+from harness.reports.text import visible
 from harness.runs.journal import Journal
 from harness.spec.result import (
     CellResult,
@@ -106,3 +108,98 @@ def test_a_fine_tuned_cell_says_what_was_frozen_and_what_moved(tmp_path):
     for words in ("Fine-tuned (lora) on 10 examples, 7 steps, loss 0.250 to 0.125", "0.4805 of all parameters",
                   "0 of 1234 differ in a bit", "0.7500 moved, 0.0625 were rounded away"):  # fmt: skip
         assert words in html
+
+
+def test_the_summary_has_a_row_for_each_record_that_leads_to_its_page(tmp_path, make_cell, make_record):
+    claims = [{"id": name, "status": status} for name, status in
+              (("one", "supported"), ("two", "contradicted"), ("three", "supported"))]  # fmt: skip
+    checks = [{"cell": "intact", "metric": "a"}, {"cell": "intact", "metric": "b", "status": "failed"}]
+    for name in ("b", "c"):
+        shown = make_record([make_cell("intact", "intact", {"a": 0.5})], benchmark=name, claims=claims, checks=checks)
+        Journal(tmp_path / "tiny" / name / "1").write_record(shown)
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    rows = re.findall(r"<tr><td><a href=\"#([^\"]*)\">.*?</tr>", html, flags=re.DOTALL)
+    assert rows == ["b--tiny", "c--tiny"]
+    assert all(html.count(f'id="{anchor}"') == 1 for anchor in rows)
+    summary = html[: html.index('class="page"')]
+    for words in ("figure 9z, section 4.1", "1 of 2", "2 supported, 1 contradicted", "PASSED", "tiny"):
+        assert words in summary
+
+
+def test_a_page_has_verdict_figure_claims_cells_validity_checks_and_provenance_in_this_order(tmp_path):
+    html = report(tmp_path, show=True)
+    page = html[html.index('class="page"') :]
+    titles = re.findall(r"<h3>(.*?)</h3>", page)
+    assert titles == ["Claims", "Cells", "Validity of the outputs", "Checks that did not pass", "Provenance"]
+    assert page.index("INVALID") < page.index("names no layout") < page.index("<h3>Claims")
+    assert page.index("Make it again") > page.index("<h3>Provenance")
+
+
+def test_a_shared_cell_says_where_it_was_measured_and_leaves_its_texts_there(tmp_path, make_cell, make_record):
+    owner = make_record([make_cell("intact", "intact", {"a": 0.5})], benchmark="b")
+    here = make_cell("same", "same", {"a": 0.5}, completion_classes={"vanilla": {"answer": 1}},
+                     measured_in="tiny/b/1#intact")  # fmt: skip
+    far = make_cell("far", "far", {"a": 0.5}, measured_in="tiny/gone/1#intact")
+    for name, shown in (("b", owner), ("c", make_record([here, far], benchmark="c"))):
+        Journal(tmp_path / "tiny" / name / "1").write_record(shown)
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert 'measured in <a href="#b--tiny--intact">b, cell intact</a>' in html
+    assert html.count('id="b--tiny--intact"') == 1
+    assert "measured in the run tiny/gone/1, cell intact" in html
+    assert "Texts: measured in" in " ".join(html.split())
+
+
+def test_columns_are_those_that_the_record_has(make_cell):
+    layers = {f"jaccard/model.layers.{block}.mlp.up_proj": 0.5 for block in range(3)}
+    heads = make_cell("intact", "intact", {"probing_minimum_accuracy": 0.5, **layers})
+    metrics = ("accuracy_tiny", "accuracy_mean", "asr_vanilla", "refused_a", "asr_adv_suffix_any")
+    attacked = make_cell("top", "top", dict.fromkeys(metrics, 0.5))
+    assert columns_of([heads]) == ["probing_minimum_accuracy"]
+    assert columns_of([heads, attacked]) == ["asr_vanilla", "accuracy_mean", "probing_minimum_accuracy"]
+
+
+def test_a_table_of_cells_without_receipts_has_no_column_for_them(tmp_path):
+    html = report(tmp_path, show=False)
+    assert "<th>asr vanilla</th>" in html
+    for absent in ("<th>Mask</th>", "<th>Sparsity", "<th>Frozen</th>", "<th>Planted", "<th>perplexity</th>"):
+        assert absent not in html
+
+
+def test_the_papers_values_stand_in_the_page_of_a_benchmark(tmp_path, make_cell, make_record, golden_folder):
+    cell = make_cell("intact", "intact", {"asr_vanilla": 0.5, "accuracy_mean": 0.5})
+    groups = [{"id": "intact", "title": "Intact"}]
+    shown = make_record([cell], groups, layout="asr-against-accuracy", benchmark="b")
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(shown)
+    path = golden_folder("nowhere-7b", "b", [("intact", metric, 0.5, "Wei, table 1")
+                                             for metric in ("asr_vanilla", "accuracy_mean")])  # fmt: skip
+    html = write_report(tmp_path, tmp_path / "report.html", [path]).read_text(encoding="utf-8")
+    assert "Paper: nowhere-7b as printed in Wei, table 1." in html
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html)
+
+
+def test_a_layout_of_another_version_is_said_and_the_rest_is_shown(tmp_path, make_cell, make_record):
+    shown = make_record([make_cell("intact", "intact", {"a": 0.5})], layout="gone")
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(shown)
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert "layout &#39;gone&#39;, which this version does not have" in html
+    assert "0.500" in html
+
+
+def test_the_newest_record_of_a_benchmark_is_shown(tmp_path, make_cell, make_record):
+    for number, finished in (("1", "2026-02-01"), ("2", "2026-01-01")):
+        shown = make_record([make_cell(f"cell-{number}", "intact", {"a": 0.5})])
+        facts = shown.provenance.model_copy(update={"finished": finished})
+        Journal(tmp_path / "tiny" / "b" / number).write_record(shown.model_copy(update={"provenance": facts}))
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert "cell-1" in html and "cell-2" not in html
+
+
+def test_every_id_of_a_report_is_there_once_and_every_link_leads_somewhere(tmp_path, make_cell, make_record):
+    for name in ("b", "c"):
+        cell = make_cell("intact", "intact", {"asr_vanilla": 0.5, "accuracy_mean": 0.5})
+        Journal(tmp_path / "tiny" / name / "1").write_record(
+            make_record([cell], layout="asr_against_accuracy", benchmark=name))  # fmt: skip
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', html)) <= set(ids)

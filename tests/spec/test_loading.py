@@ -169,3 +169,9 @@ def test_errors_in_a_fine_tuning_are_found_where_they_are(tmp_path, old, new, wa
 def test_a_spec_with_fine_tuning_survives_the_round_trip_through_a_record(tmp_path):
     spec = load(tmp_path, TUNED)
     assert BenchmarkSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec
+
+
+def test_a_layout_is_a_file_and_a_near_miss_is_named(tmp_path):
+    assert load(tmp_path, GOOD + "layout: grid-table\n").layout == "grid-table"
+    (wrong,) = errors(tmp_path, GOOD + "layout: grid_tabel\n")
+    assert wrong == "spec.yaml:15: layout is 'grid_tabel'; no such layout; did you mean 'grid_table'?"

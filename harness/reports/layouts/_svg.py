@@ -1,0 +1,121 @@
+"""What the figures share: panels, styles, points with their uncertainty, and SVG that can stand inside HTML."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+MARKERS = "osD^vP*Xph<>"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444", "#7a2e9e", "#8a6100", "#b42318")
+#: Inches: the widest figure that a page takes at its own size, the widest panel, one row, one line of the legend.
+FIGURE_WIDTH, PANEL_WIDTH, ROW_HEIGHT, LEGEND_LINE = 12.6, 4.4, 3.1, 0.24
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one series looks. line: of the line through its points, None where there is none."""
+
+    colour: str
+    marker: str
+    line: str | None = None
+
+
+def styles(titles: Iterable[str], line: str | None = None) -> dict[str, Style]:
+    """A style for each title, in the order of their first appearance: ours and the paper's series look alike."""
+    return {
+        title: Style(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)], line)
+        for number, title in enumerate(dict.fromkeys(titles))
+    }
+
+
+def plain(text: str) -> str:
+    """Text as it is: matplotlib would read what stands between two dollar signs as a formula."""
+    return text.replace("$", r"\$")
+
+
+def draw_panels(
+    name: str,
+    rows: int,
+    columns: int,
+    fill: Callable[[list[list[Axes]]], None],
+    series: Mapping[str, Style],
+    share_x: Literal["none", "row"] = "none",
+) -> Markup:
+    """Inline SVG of rows x columns panels that `fill` draws into, one legend for all of them below.
+
+    name: of the record; the same name and content give the same bytes, and ids that no other figure has.
+    series: the legend's entries; it also has what `fill` gave a label.
+    """
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 9, "axes.grid": True,
+                                "grid.alpha": 0.25, "axes.axisbelow": True}):  # fmt: skip
+        width = min(PANEL_WIDTH * columns, FIGURE_WIDTH)
+        figure = Figure(figsize=(width, ROW_HEIGHT * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=share_x)
+        for axis in figure.axes:
+            axis.locator_params(axis="x", nbins=6)
+        fill([list(row) for row in axes])
+        _legend(figure, series, max(1, round(width / 2.9)))
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    return _inline(buffer.getvalue(), name)
+
+
+def _legend(figure: Figure, series: Mapping[str, Style], columns: int) -> None:
+    """One filled entry for each series, then what else has a label; the figure grows by the legend's height."""
+    entries = {
+        plain(title): Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line or "none")
+        for title, style in series.items()
+    } | {label: handle for axis in figure.axes
+         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}  # fmt: skip
+    if entries:
+        lines = -(-len(entries) // columns)
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + LEGEND_LINE * lines)
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False,
+                      fontsize=8)  # fmt: skip
+
+
+def _inline(svg: str, name: str) -> Markup:
+    """Without prolog and metadata; every id has a prefix, since one page holds many figures."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    return Markup(svg.replace("<svg", '<svg role="img"', 1))
+
+
+def point(
+    axis: Axes,
+    x: float,
+    y: float,
+    style: Style,
+    filled: bool,
+    x_interval: tuple[float, float] | None = None,
+    y_interval: tuple[float, float] | None = None,
+) -> None:
+    """One point with its intervals, hollow unless `filled`."""
+    axis.errorbar(
+        x, y, xerr=_arms(x, x_interval), yerr=_arms(y, y_interval), fmt=style.marker, color=style.colour,
+        markerfacecolor=style.colour if filled else "white", markersize=6, elinewidth=0.8, capsize=2,
+    )  # fmt: skip
+
+
+def _arms(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
+    """Error bars as matplotlib wants them: [[below], [above]], never negative."""
+    if interval is None:
+        return None
+    return [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]]
+
+
+def line(axis: Axes, points: Sequence[tuple[float, float]], style: Style) -> None:
+    """The line through points that are drawn by themselves."""
+    axis.plot(*zip(*points, strict=True), color=style.colour, linestyle=style.line or "none", linewidth=1.1, zorder=1)
