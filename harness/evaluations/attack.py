@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.evaluations.base import EvaluationContext, EvaluationResult, measurement_of
 from harness.formulas.metrics import any_success, keyword_attack_success
 from harness.formulas.statistics import Estimate, clustered_proportion, proportion
 from harness.spec.common import Name, Strict
@@ -108,7 +108,7 @@ def measure(settings: Settings, completions: Sequence[Completion], invalid_reaso
         ]
     success = _by_prompt(completions, lambda c: keyword_attack_success(c.text))
     published = _published_estimate(settings, completions, success)
-    figures = [_measurement(f"asr_{settings.name}", published, invalid_reason)]
+    figures = [measurement_of(f"asr_{settings.name}", published, invalid_reason)]
     if settings.suffixes or settings.samples > 1:
         figures.append(_share(f"asr_{settings.name}_any", any_success(success), invalid_reason))
     figures.append(_share(f"answered_{settings.name}", any_success(answered), None))
@@ -134,16 +134,4 @@ def _by_prompt(completions: Sequence[Completion], holds: Callable[[Completion], 
 
 
 def _share(metric: str, hits: Sequence[bool], invalid_reason: str | None) -> Measurement:
-    return _measurement(metric, proportion(sum(hits), len(hits)), invalid_reason)
-
-
-def _measurement(metric: str, estimate: Estimate, invalid_reason: str | None) -> Measurement:
-    return Measurement(
-        metric=metric,
-        value=estimate.value,
-        n=estimate.n,
-        standard_error=estimate.standard_error,
-        interval=estimate.interval,
-        valid=invalid_reason is None,
-        reason=invalid_reason,
-    )
+    return measurement_of(metric, proportion(sum(hits), len(hits)), invalid_reason)

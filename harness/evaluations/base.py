@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.formulas.statistics import Estimate
 from harness.spec.result import Completion, Measurement
 
 if TYPE_CHECKING:
@@ -52,3 +53,9 @@ class EvaluationResult:
     completions: tuple[Completion, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     task_hashes: dict[str, str] = field(default_factory=dict)
+
+
+def measurement_of(metric: str, estimate: Estimate, invalid_reason: str | None = None) -> Measurement:
+    """The measurement that an estimate makes; with a reason, one that counts for nothing."""
+    return Measurement(metric=metric, value=estimate.value, n=estimate.n, standard_error=estimate.standard_error,
+                       interval=estimate.interval, valid=invalid_reason is None, reason=invalid_reason)  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, EvaluationResult
-from harness.formulas.statistics import Estimate, clustered_proportion, proportion
+from harness.evaluations.base import EvaluationContext, EvaluationResult, measurement_of
+from harness.formulas.statistics import clustered_proportion, proportion
 from harness.spec.common import Name
 from harness.spec.probing import ProbeSettings
 from harness.spec.result import Measurement
@@ -53,17 +53,7 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
     minimum, mean, share = settings.metrics
     return EvaluationResult(measurements=(
         Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
-        _measurement(mean, clustered_proportion(hits.flatten(1).tolist())),
-        _measurement(share, proportion(high, len(accuracies))),
-        *(_measurement(metric, estimate) for metric, estimate in by_head.items()),
+        measurement_of(mean, clustered_proportion(hits.flatten(1).tolist())),
+        measurement_of(share, proportion(high, len(accuracies))),
+        *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
     ))  # fmt: skip
-
-
-def _measurement(metric: str, estimate: Estimate) -> Measurement:
-    return Measurement(
-        metric=metric,
-        value=estimate.value,
-        n=estimate.n,
-        standard_error=estimate.standard_error,
-        interval=estimate.interval,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,8 +12,8 @@ import yaml
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, EvaluationResult
-from harness.formulas.statistics import Estimate, mean_of_estimates, proportion
+from harness.evaluations.base import EvaluationContext, EvaluationResult, measurement_of
+from harness.formulas.statistics import mean_of_estimates, proportion
 from harness.spec.common import Name, Strict
 from harness.spec.result import Measurement
 
@@ -64,14 +65,19 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
     for task, samples in results["samples"].items():
         estimates[task] = proportion(sum(int(sample["acc"]) for sample in samples), len(samples))
         chances.append(sum(1 / len(sample["arguments"]) for sample in samples) / len(samples))
-        hashes[task] = (
-            f"version {results['versions'].get(task)}, {results.get('task_hashes', {}).get(task, 'unhashed')}"
-        )
-    figures = [_measurement(f"{settings.name}_{task}", estimate) for task, estimate in estimates.items()]
+        hashes[task] = f"version {results['versions'].get(task)}, {_hash_of(samples)}"
+    figures = [measurement_of(f"{settings.name}_{task}", estimate) for task, estimate in estimates.items()]
     mean = mean_of_estimates(list(estimates.values()))
-    figures.append(_measurement(f"{settings.name}_mean", mean))
+    figures.append(measurement_of(f"{settings.name}_mean", mean))
     figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
     return EvaluationResult(measurements=tuple(figures), task_hashes=hashes)
+
+
+def _hash_of(samples: Sequence[dict[str, Any]]) -> str:
+    """SHA-256 over documents, prompts and targets, as lm-eval's own tracker forms a task's hash."""
+    from lm_eval.utils import hash_string
+
+    return hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples))
 
 
 def task_places(context: EvaluationContext) -> list[Path | str]:
@@ -105,13 +111,3 @@ def _local_task(path: Path) -> dict[str, Any]:
     files = config["dataset_kwargs"]["data_files"]
     config["dataset_kwargs"]["data_files"] = {split: str(path.parent / name) for split, name in files.items()}
     return config
-
-
-def _measurement(metric: str, estimate: Estimate) -> Measurement:
-    return Measurement(
-        metric=metric,
-        value=estimate.value,
-        n=estimate.n,
-        standard_error=estimate.standard_error,
-        interval=estimate.interval,
-    )

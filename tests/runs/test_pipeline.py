@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,13 @@ def test_a_record_reads_back_and_its_spec_runs_again(finished):
     record, path, _ = finished
     assert read_record(path) == record
     assert BenchmarkSpec.model_validate(record.spec).expanded_cells()[2].id == "difference_p0.05_q0.05"
+
+
+def test_the_record_says_which_version_of_each_task_was_measured(finished):
+    hashes = finished[0].provenance.task_hashes
+    assert set(hashes) == set(finished[0].variant["zero_shot_tasks"])
+    assert all(re.fullmatch(r"version [\d.]+, [0-9a-f]{64}", text) for text in hashes.values())
+    assert len(set(hashes.values())) == len(hashes)
 
 
 def test_a_record_holds_no_path_of_this_machine(finished):
