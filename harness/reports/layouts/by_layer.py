@@ -40,7 +40,9 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
         places = [axis for row in axes for axis in row]
         for axis, (title, lines) in zip(places, panels.items(), strict=False):
             _draw_lines(axis, lines, look)
-            axis.set(title=plain(title), xlabel="block", ylim=(min(-0.03 * axis.get_ylim()[1], axis.get_ylim()[0]), None))
+            axis.set(
+                title=plain(title), xlabel="block", ylim=(min(-0.03 * axis.get_ylim()[1], axis.get_ylim()[0]), None)
+            )
             axis.xaxis.get_major_locator().set_params(integer=True)
         for axis in places[len(panels) :]:
             axis.remove()
