@@ -4,12 +4,12 @@ An evaluation is a module with `Settings` (a Strict model with a literal `kind`,
 properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings of one that measures
 something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
 that it rests on, and `regions` if it has any. One that generates texts also has
-`measure(settings, completions, invalid_reason)`, called when the texts have been judged.
+`measure(settings, completions, unfit)`, called when the texts have been judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from harness.models.prompts import PromptFormatter
     from harness.spec.region import WeightRegion
     from harness.spec.variant import ModelVariant
+
+
+#: Why a rate over completions means nothing, or None if it means something.
+Unfit = Callable[[Sequence[Completion]], str | None]
 
 
 @dataclass(frozen=True)

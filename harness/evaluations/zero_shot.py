@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,7 +45,10 @@ class Settings(Strict):
 
 
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance."""
+    """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
+
+    Invalid where a log-likelihood is not finite: the largest of them would be an accident.
+    """
     import lm_eval
 
     from harness.evaluations._engine_language_model import EngineLanguageModel
@@ -62,13 +66,16 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
     if results is None:
         raise UserError("lm-eval gave no result")
     estimates, chances, hashes = {}, [], {}
+    reason = None
     for task, samples in results["samples"].items():
+        if not all(math.isfinite(likelihood) for sample in samples for likelihood, _ in sample["filtered_resps"]):
+            reason = f"the model gives answers of {task} a log-likelihood that is not finite"
         estimates[task] = proportion(sum(int(sample["acc"]) for sample in samples), len(samples))
         chances.append(sum(1 / len(sample["arguments"]) for sample in samples) / len(samples))
         hashes[task] = f"version {results['versions'].get(task)}, {_hash_of(samples)}"
-    figures = [measurement_of(f"{settings.name}_{task}", estimate) for task, estimate in estimates.items()]
+    figures = [measurement_of(f"{settings.name}_{task}", estimate, reason) for task, estimate in estimates.items()]
     mean = mean_of_estimates(list(estimates.values()))
-    figures.append(measurement_of(f"{settings.name}_mean", mean))
+    figures.append(measurement_of(f"{settings.name}_mean", mean, reason))
     figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
     return EvaluationResult(measurements=tuple(figures), task_hashes=hashes)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.errors import UserError
 from harness.formulas.overlap import Overlap, overlap_by_layer
 from harness.formulas.subspace import LowRankFactors, direction_count, rank_above_rounding
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint, weights_fingerprint
@@ -34,6 +35,10 @@ class SelectedRanks:
 
 
 FoundRegion = SelectedWeights | SelectedRanks
+
+
+class WeightsNotRemoved(RuntimeError):
+    """An edit did not reach the weights: what is measured under it would be about another model."""
 
 
 class WeightsNotRestored(RuntimeError):
@@ -162,7 +167,9 @@ def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> di
     total: dict[str, int] = defaultdict(int)
     for name, layer in linear_layers(model).items():
         total[layer_type(name)] += layer.weight.numel()
-        selected[layer_type(name)] += int(masks[name].sum()) if name in masks else 0
+        selected[layer_type(name)] += _removed_count(name, layer.weight, masks[name]) if name in masks else 0
+    if not any(selected.values()):
+        raise UserError("the region holds no weight: the edited model would be the intact one; give a larger share")
     truth, truth_by_layer = (None, {}) if planted is None else compare_with_truth(masks, planted)
     return {
         "weights_selected": sum(selected.values()),
@@ -172,6 +179,14 @@ def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> di
         "truth": truth,
         "truth_by_layer": truth_by_layer,
     }
+
+
+def _removed_count(name: str, weight: Tensor, mask: Tensor) -> int:
+    """Weights of the mask that are zero now, which must be all of them."""
+    zero = int((weight[mask.to(weight.device)] == 0).sum())
+    if zero != int(mask.sum()):
+        raise WeightsNotRemoved(f"{name}: {int(mask.sum())} weights were to be removed, {zero} are")
+    return zero
 
 
 @torch.no_grad()

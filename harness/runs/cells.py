@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import torch
+
 from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
@@ -20,15 +22,13 @@ from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.fine_tuned import fine_tuned
 from harness.runs.head_regions import HeadFinder
+from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.result import CellResult, Completion, EditReceipt, FineTuningReceipt, Measurement
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
-
-#: Source folders that decide scores, Grams and probes; a change in them makes stored ones unusable.
-_SCORE_SOURCES = ("attribution", "formulas", "calibration", "models", "probing", "subspaces")
 
 #: Told what is being done now.
 Step = Callable[[str], None]
@@ -57,12 +57,12 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
     """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised."""
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
-    source_sha256 = provenance.source_sha256(*_SCORE_SOURCES)
+    environment = digest({"source": provenance.source_sha256(), "machine": provenance.machine(torch.get_num_threads())})
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=store, source_sha256=source_sha256,
+        defaults=bound.spec.attribution, store=store, environment=environment,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
-        heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, source_sha256),
+        heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
     )  # fmt: skip
     context = EvaluationContext(
         bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks, finder.grams
@@ -171,11 +171,11 @@ def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds 
 
 def _completion_measurements(bench: Bench, judged: list[Completion]) -> list[Measurement]:
     found: list[Measurement] = []
+    unfit = functools.partial(invalid_reason, minimum_fit_share=bench.bound.spec.validity.minimum_fit_share)
     for settings in bench.bound.spec.evaluations:
         own = [completion for completion in judged if completion.evaluation == settings.name]
         if own:
-            reason = invalid_reason(own, bench.bound.spec.validity.minimum_fit_share)
-            found += plugins.load("evaluations", settings.kind).measure(settings, own, reason)
+            found += plugins.load("evaluations", settings.kind).measure(settings, own, unfit)
     return found
 
 

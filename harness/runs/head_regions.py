@@ -21,7 +21,7 @@ from harness.spec.region import HeadsRegion
 class HeadFinder:
     """Finds the attention heads of one intact model, whose fingerprint is model_sha256.
 
-    path_of gives the checked file behind a dataset name.
+    path_of gives the checked file behind a dataset name. environment: hash of the source and the machine.
     """
 
     model: PreTrainedModel
@@ -29,7 +29,7 @@ class HeadFinder:
     formatter: PromptFormatter
     path_of: Callable[[str], Path]
     store: TensorStore
-    source_sha256: str
+    environment: str
 
     def masks(self, region: HeadsRegion) -> dict[str, Tensor]:
         """The weights of the best heads, on the CPU."""
@@ -41,8 +41,8 @@ class HeadFinder:
         """The probe of the intact model, stored by what it was fitted to."""
         prompts = read_prompts(settings, self.formatter, self.path_of)
         key: dict[str, object] = {
-            "model": self.model_sha256, "prompts": prompts.sha256, "seed": settings.seed, "source": self.source_sha256,
-            "method": "probing",
+            "model": self.model_sha256, "prompts": prompts.sha256, "seed": settings.seed, "method": "probing",
+            "environment": self.environment,
         }  # fmt: skip
         hits = self.store.get(key, lambda: {"hits": probe_heads(self.model, prompts, settings.seed).hits})
         return HeadProbe(hits["hits"])

@@ -46,7 +46,8 @@ class RegionFinder:
     """Finds regions of one intact model.
 
     model_sha256: fingerprint of the intact model. samples: the tokenised samples of a calibration set by its name,
-    drawn with a seed or, for None, with the set's own.
+    drawn with a seed or, for None, with the set's own. environment: hash of the source and the machine that stored
+    scores and Grams come from.
     """
 
     model: PreTrainedModel
@@ -54,7 +55,7 @@ class RegionFinder:
     samples: Callable[[str, int | None], Sequence[Sample]]
     defaults: AttributionSettings
     store: TensorStore
-    source_sha256: str
+    environment: str
     planted: Masks | None
     heads: HeadFinder
 
@@ -95,7 +96,7 @@ class RegionFinder:
             "model": self.model_sha256,
             "samples": samples_sha256(samples),
             "activation_positions": settings.activation_positions,
-            "source": self.source_sha256,
+            "environment": self.environment,
         }
         if isinstance(region, SubspaceRegion):
             return self.store.get({**key, "kind": "gram"}, lambda: one_shot_grams(self.model, samples, settings))
@@ -137,8 +138,7 @@ def _measurement(
     """What is measured of a block before it is edited."""
     if isinstance(region, SubspaceRegion):
         return lambda stream, layers: gram_matrices(stream, layers, settings)
-    method = plugins.load("attribution", region.method)
-    return lambda stream, layers: _on_cpu(method.score(stream, layers, settings, _seed_of(region)))
+    return lambda stream, layers: _finite_scores(region.method, stream, layers, settings, _seed_of(region))
 
 
 def found_region(
@@ -169,20 +169,21 @@ def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: 
 
 
 def one_shot_scores(
-    model: PreTrainedModel, samples: Sequence[Sample], method_name: str, settings: AttributionSettings, seed: int,
-    layers: Mapping[str, nn.Linear] | None = None,
-) -> Scores:  # fmt: skip
-    """Scores of all linear layers of the model as it is, on the CPU, from one pass over the samples.
+    model: PreTrainedModel, samples: Sequence[Sample], method: str, settings: AttributionSettings, seed: int
+) -> Scores:
+    """Scores of all linear layers of the model as it is, on the CPU, from one pass over the samples."""
+    return _finite_scores(method, BlockStream(model, samples), linear_layers(model), settings, seed)
 
-    Raises UserError if a score is not finite: a mask from NaN would be a mask from nothing.
-    """
-    stream = BlockStream(model, samples)
-    method = plugins.load("attribution", method_name)
-    scores = _on_cpu(method.score(stream, layers or linear_layers(model), settings, seed))
+
+def _finite_scores(
+    method: str, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
+) -> Scores:
+    """Raises UserError if a score is not finite: a mask from NaN would be a mask from nothing."""
+    scores = _on_cpu(plugins.load("attribution", method).score(stream, layers, settings, seed))
     for name, score in scores.items():
         if not torch.isfinite(score).all():
             raise UserError(
-                f"the {method_name} scores of {name} are not finite; the model overflows on the calibration data"
+                f"the {method} scores of {name} are not finite; the model overflows on the calibration data"
             )
     return scores
 

@@ -21,7 +21,8 @@ class AttributionSettings(Strict):
     activation_positions: Wanda's and ActSVD's activations at the `response` tokens (published code) or at the
         positions `predicting` them, one earlier.
     schedule: `one_shot` measures the intact model once; `block_by_block` edits block k before it
-        measures block k + 1.
+        measures block k + 1. It is for regions from scores and Grams: attention heads are probed, and figures
+        of the intact model measured, on the intact model.
     comparison_group: weights compete within their `row` (the paper's text) or over the whole
         `matrix` (the published set difference).
     """

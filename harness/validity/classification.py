@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from harness.errors import UserError
 from harness.formulas.metrics import is_refusal
 from harness.spec.result import Completion, CompletionClass
 
@@ -52,17 +53,21 @@ class Thresholds:
 
 
 def calibrate(samples: Sequence[Completion]) -> Limits:
-    """Limits from the intact model's own answers and refusals of one decoding, their evidence measured.
+    """Limits from the intact model's own texts of one decoding, their evidence measured.
 
-    Raises ValueError if there are no samples: a threshold from nothing would judge nothing.
+    Raises UserError unless most of them are texts with a likelihood: limits from nothing would judge nothing.
     """
-    if not samples:
-        raise ValueError("thresholds need samples of the intact model")
+    texts = [c for c in samples if "surprise" in c.evidence]
+    if 2 * len(texts) <= len(samples) or not texts:
+        raise UserError(
+            f"of {len(samples)} texts of the intact model only {len(texts)} are more than nothing and have a finite "
+            "likelihood, so that there is no measure of what an answer is; look at its chat template and stop tokens"
+        )
     return Limits(
-        surprise=_quantile([c.evidence["surprise"] for c in samples], QUANTILE) + SURPRISE_MARGIN_NATS,
-        mean_surprise=_quantile([c.evidence["mean_surprise"] for c in samples], QUANTILE) * MEAN_SURPRISE_FACTOR,
-        repetition=_quantile([c.evidence["repetition"] for c in samples], QUANTILE) + REPETITION_MARGIN,
-        length=_quantile([c.evidence["length"] for c in samples], 1 - QUANTILE) * LENGTH_SHARE,
+        surprise=_quantile([c.evidence["surprise"] for c in texts], QUANTILE) + SURPRISE_MARGIN_NATS,
+        mean_surprise=_quantile([c.evidence["mean_surprise"] for c in texts], QUANTILE) * MEAN_SURPRISE_FACTOR,
+        repetition=_quantile([c.evidence["repetition"] for c in texts], QUANTILE) + REPETITION_MARGIN,
+        length=min(c.evidence["length"] for c in texts) * LENGTH_SHARE,
     )
 
 
@@ -88,6 +93,7 @@ def is_degenerate(completion: Completion, limits: Limits) -> bool:
     evidence = completion.evidence
     return (
         "non_finite_logits" in evidence
+        or "surprise" not in evidence
         or not evidence["surprise"] <= limits.surprise
         or not evidence["mean_surprise"] <= limits.mean_surprise
         or evidence["repetition"] > limits.repetition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.engines.base import Engine, ScoreRequest
@@ -16,6 +17,8 @@ SCORED_TOKENS = 256
 def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: PromptFormatter) -> list[Completion]:
     """The completions with `repetition`, `surprise`, `mean_surprise` and `length` in their evidence.
 
+    A text without tokens has no surprise; one whose likelihood is no number has `no_likelihood` instead.
+
     The engine must hold the intact model. Surprise is measured behind BOS alone, so that an answer
     which the intact model would have refused is not held against its text; whitespace is brought
     to single spaces first, so that it decides nothing.
@@ -25,10 +28,18 @@ def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: 
     return [completion.model_copy(update={"evidence": {
         **completion.evidence,
         "repetition": repeated_share(completion.text),
-        "surprise": worst_window_surprise(surprises[normalised(completion.text)]),
-        "mean_surprise": mean_surprise(surprises[normalised(completion.text)]),
+        **_surprise_evidence(surprises[normalised(completion.text)]),
         "length": float(len(visible_characters(completion.text))),
     }}) for completion in completions]  # fmt: skip
+
+
+def _surprise_evidence(negative_log_likelihoods: Sequence[float]) -> dict[str, float]:
+    """Finite numbers only: evidence is stored as JSON, which knows no infinity."""
+    if not negative_log_likelihoods:
+        return {}
+    found = {"surprise": worst_window_surprise(negative_log_likelihoods),
+             "mean_surprise": mean_surprise(negative_log_likelihoods)}  # fmt: skip
+    return found if all(math.isfinite(value) for value in found.values()) else {"no_likelihood": 1.0}
 
 
 def normalised(text: str) -> str:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from harness.errors import UserError
 from harness.formulas.subspace import LowRankFactors
 from harness.models.editing import SelectedRanks, SelectedWeights, compare_with_truth, region_removed
 from harness.models.fingerprint import weights_fingerprint
@@ -103,3 +104,11 @@ def test_precision_and_recall_against_the_truth():
     whole, by_layer = compare_with_truth(masks, planted)
     assert (whole.precision, whole.recall) == (0.5, 0.5)
     assert (by_layer["a"].recall, by_layer["b"].recall, by_layer["b"].precision) == (1.0, 0.0, None)
+
+
+def test_a_region_without_weights_is_refused_and_leaves_the_model_intact(loaded):
+    fingerprint = weights_fingerprint(loaded.model)
+    nothing = {name: torch.zeros_like(x.weight, dtype=torch.bool) for name, x in linear_layers(loaded.model).items()}
+    with pytest.raises(UserError, match="holds no weight"), region_removed(loaded.model, SelectedWeights(nothing)):
+        pass
+    assert weights_fingerprint(loaded.model) == fingerprint

@@ -10,7 +10,7 @@ from harness.models.fingerprint import model_fingerprint, weights_fingerprint
 from harness.models.layers import linear_layers
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
-from harness.spec.region import ActSvdRegion, AttributionSettings, OrthogonalProjectionRegion
+from harness.spec.region import ActSvdRegion, AttributionSettings, OrthogonalProjectionRegion, TopRegion
 from tests.subspaces.conftest import kept_inputs
 
 
@@ -128,3 +128,13 @@ def test_a_rank_that_a_layer_does_not_have_names_the_layer(finder):
         finder.find(act_svd(rank=17))
     with pytest.raises(UserError, match="safety_rank_removed is 20"):
         finder.find(projection(1, 20))
+
+
+@pytest.mark.parametrize("schedule", ["one_shot", "block_by_block"])
+def test_scores_that_are_no_numbers_give_an_error_on_either_schedule(finder, schedule):
+    linear_layers(finder.model)["model.layers.1.mlp.up_proj"].weight.data[0, 0] = float("nan")
+    region = TopRegion.model_validate(
+        {"select": "top", "method": "snip", "data": "s", "fraction": 0.1, "schedule": schedule}
+    )
+    with pytest.raises(UserError, match="not finite"):
+        finder.find(region)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from harness import plugins
+from harness.errors import UserError
 from harness.models.loading import load_variant
 from harness.models.prompts import PromptFormatter
 from harness.spec import locations
@@ -35,10 +36,13 @@ def judge():
            for pair in draw(read_pairs(dataset_path(variant, path, name)), 60, 0)]  # fmt: skip
     thresholds = calibrate(with_evidence([completion(text) for text in own], engine, formatter))
 
-    def classes(texts, finish="stop"):
-        judged = with_evidence([completion(text, finish) for text in texts], engine, formatter)
-        return [classify(one, thresholds) for one in judged]
+    def judged(texts, finish="stop"):
+        return with_evidence([completion(text, finish) for text in texts], engine, formatter)
 
+    def classes(texts, finish="stop"):
+        return [classify(one, thresholds) for one in judged(texts, finish)]
+
+    classes.judged = judged
     classes.own = own
     classes.held_out = [pair.response for pair in draw(read_pairs(dataset_path(variant, path, "utility")), 160, 1)]
     classes.tokenizer = loaded.tokenizer
@@ -93,9 +97,27 @@ def test_a_fluent_text_that_meets_the_limit_is_truncated(judge):
     assert judge([judge.held_out[0]], finish="length") == ["truncated"]
 
 
-def test_calibration_from_nothing_is_an_error():
-    with pytest.raises(ValueError, match="samples"):
-        calibrate([])
+def evidenced(**evidence):
+    return completion("x").model_copy(update={"evidence": {"repetition": 0.0, "length": 9.0, **evidence}})
+
+
+def test_calibration_from_nothing_or_from_empty_texts_is_an_error():
+    text, nothing = evidenced(surprise=1.0, mean_surprise=1.0), evidenced()
+    for samples in ([], [nothing], [text, nothing, nothing]):
+        with pytest.raises(UserError, match="stop tokens"):
+            calibrate(samples)
+
+
+def test_a_few_empty_texts_of_the_intact_model_do_not_set_the_limits():
+    text = evidenced(surprise=1.0, mean_surprise=2.0)
+    limits = calibrate([text] * 9 + [evidenced(length=0.0)])
+    assert (limits.surprise, limits.mean_surprise, limits.length) == (2.0, 3.0, 4.5)
+
+
+def test_evidence_of_an_empty_text_and_of_an_impossible_one_can_be_stored(judge):
+    for text in judge.judged(["", "red."]):
+        assert Completion.model_validate_json(text.model_dump_json()) == text
+    assert classify(evidenced(no_likelihood=1.0), Limits(9.0, 9.0, 1.0, 0.0)) == "degenerate"
 
 
 def test_a_rate_over_mostly_garbage_is_invalid_and_says_why():
