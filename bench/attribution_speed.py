@@ -15,7 +15,7 @@ from bench import results_file
 from bench.contests import Contest, contests
 from bench.random_llamas import Sizes, random_llama, random_samples
 from bench.results_file import COLUMNS, Timing
-from harness.attribution.base import BATCH_TOKENS
+from harness.calibration.stream import BATCH_TOKENS
 
 PROGRESS = Console(stderr=True)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from harness.attribution.base import BlockStream, Scores
+from harness.attribution.base import Scores
+from harness.calibration.stream import BlockStream
 from harness.formulas.importance import magnitude_score
 from harness.spec.region import AttributionSettings
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.attribution.base import BlockStream, Scores, response_positions
+from harness.attribution.base import Scores
+from harness.calibration.stream import BlockStream, response_positions
 from harness.formulas.importance import snip_score, sum_of_absolute_gradients
 from harness.models.layers import transformer_blocks
 from harness.spec.region import AttributionSettings

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from harness.attribution.base import BlockStream, Scores, SharedInput, deepest_block, response_positions
+from harness.attribution.base import Scores, SharedInput
+from harness.calibration.stream import BlockStream, response_positions
 from harness.formulas.importance import wanda_score
+from harness.models.layers import deepest_block
 from harness.spec.region import AttributionSettings
 
 USES_DATA = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from harness.errors import UserError
@@ -50,3 +52,8 @@ def is_attention(name: str) -> bool:
 def layer_type(name: str) -> str:
     """`q_proj` from `model.layers.0.self_attn.q_proj`."""
     return name.rsplit(".", 1)[-1]
+
+
+def deepest_block(layers: Mapping[str, nn.Linear]) -> int:
+    """Largest block index among layer names such as `model.layers.3.mlp.up_proj`."""
+    return max(int(name.split(".")[2]) for name in layers)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness import plugins
-from harness.attribution.base import BlockStream, Scores
+from harness.attribution.base import Scores
 from harness.calibration.pairs import Sample, samples_sha256
+from harness.calibration.stream import BlockStream
 from harness.errors import UserError
 from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region

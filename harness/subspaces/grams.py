@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from harness.attribution.base import BlockStream, deepest_block, response_positions
+from harness.calibration.stream import BlockStream, response_positions
 from harness.errors import UserError
+from harness.models.layers import deepest_block
 from harness.spec.region import AttributionSettings
 
 #: {layer name: (d_in, d_in) float64}; layers that share an input share the very same tensor.

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from harness.attribution.base import BlockStream
 from harness.calibration.pairs import IGNORED, draw, read_pairs, tokenise
+from harness.calibration.stream import BlockStream
 from harness.models.layers import block_layers, linear_layers
 from harness.runs.regions import one_shot_scores
 from harness.spec.region import AttributionSettings

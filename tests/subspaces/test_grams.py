@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from harness.attribution.base import BlockStream
+from harness.calibration.stream import BlockStream
 from harness.errors import UserError
 from harness.formulas.subspace import leading_directions
 from harness.models.layers import block_layers, layer_type, linear_layers
