@@ -107,7 +107,8 @@ def _load_task(place: Path | str) -> Task:
 
 def _local_task(path: Path) -> dict[str, Any]:
     """The task of a YAML file, its data files taken relative to the file."""
+    from harness.calibration.files import task_data_files
+
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    files = config["dataset_kwargs"]["data_files"]
-    config["dataset_kwargs"]["data_files"] = {split: str(path.parent / name) for split, name in files.items()}
+    config["dataset_kwargs"]["data_files"] = {split: str(file) for split, file in task_data_files(path).items()}
     return config
