@@ -87,9 +87,19 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
 
 
 def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
-    """The golden values of a benchmark on a variant, or None if there are none yet."""
+    """The golden values of a benchmark on a variant, or None if there are none yet.
+
+    Raises UserError for a file that lies in another place than its own `variant` and `benchmark` say.
+    """
     path = locations.golden_path(variant, benchmark)
-    return load_yaml_model(path, GoldenFile) if path.is_file() else None
+    if not path.is_file():
+        return None
+    golden = load_yaml_model(path, GoldenFile)
+    for key, wanted in (("variant", variant), ("benchmark", benchmark)):
+        if getattr(golden, key) != wanted:
+            raise UserError(f"{path}: {key} is {getattr(golden, key)!r}; expected {wanted!r}, as its place says: "
+                            "move the file, or correct the key if the values are of this place")  # fmt: skip
+    return golden
 
 
 def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
