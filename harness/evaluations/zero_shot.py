@@ -42,6 +42,11 @@ class Settings(Strict):
         """Names of the metrics that every variant gives; one for each task comes on top."""
         return [f"{self.name}_mean", f"{self.name}_chance"]
 
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of the metrics of single tasks begin with."""
+        return [f"{self.name}_"]
+
 
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
     """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance."""

@@ -229,3 +229,13 @@ def test_two_specs_with_one_id_are_measured_with_their_own_evaluations(bound, tm
         ((record, _),) = run_benchmarks([own], tmp_path, lambda b: "c", Silent(), executor)
         windows[count] = record.cell("intact").measurement("perplexity").n
     assert windows == {2: 2, 3: 3}
+
+
+def test_every_metric_of_a_record_is_one_that_a_claim_may_name(finished):
+    from harness.spec.metrics import CELL_METRICS
+
+    evaluations = BenchmarkSpec.model_validate(finished[0].spec).evaluations
+    known = {*CELL_METRICS, *(metric for evaluation in evaluations for metric in evaluation.metrics)}
+    open_ended = {metric for _, metric in figures(finished[0]) if metric not in known}
+    assert set(CELL_METRICS) < {metric for _, metric in figures(finished[0])}
+    assert open_ended == {f"accuracy_{task}" for task in finished[0].variant["zero_shot_tasks"]}
