@@ -162,9 +162,9 @@ def accept(record: Path, reason: str) -> None:
     from harness.runs.journal import read_record
 
     changes, golden = acceptance.accept(read_record(record), reason)
-    table = Table("cell", "metric", "old", "new")
+    table = Table("cell", "metric", "old", "new", "note")
     for change in changes:
-        table.add_row(change.cell, change.metric, _number(change.old), _number(change.new),
+        table.add_row(change.cell, change.metric, _number(change.old), _number(change.new), change.note,
                       style=None if change.old == change.new else "bold")  # fmt: skip
     Console().print(table)
     click.echo(f"written: {acceptance.write_golden(golden)}")

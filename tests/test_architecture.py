@@ -46,6 +46,28 @@ def test_specs_import_no_torch_and_draw_nothing():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_metrics_of_the_shipped_specs_are_known_without_torch():
+    import subprocess
+    import sys
+
+    code = """
+import sys
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.loading import load_yaml_model
+specs = [load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()]
+names = [metric for spec in specs for evaluation in spec.evaluations for metric in evaluation.metrics]
+sys.exit(len(names) < 50 or "torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_layer_types_and_comparison_groups_are_listed_once():
+    texts = {path: path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
+    for listed in ('"v_proj", "o_proj", "gate_proj"', 'Literal["row", "matrix"]'):
+        assert sum(text.count(listed) for text in texts.values()) == 1, listed
+
+
 def test_nothing_loads_a_pickle_or_code_from_a_hub():
     text = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py"))
     for forbidden in ("torch.load(", "pickle", "trust_remote_code"):

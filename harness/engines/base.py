@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
-
-#: Called with the share of a task that is done, from 0 to 1.
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)

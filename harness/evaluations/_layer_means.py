@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.formulas.statistics import mean
+from harness.spec.layers import LAYER_TYPES
 from harness.spec.result import Measurement
 
 
@@ -19,8 +20,6 @@ class LayerFigure:
 
 def mean_metrics(metric: str) -> list[str]:
     """Names of the means: over all layers, attention layers, MLP layers, and each layer type."""
-    from harness.models.layers import LAYER_TYPES
-
     return [f"{metric}_mean{suffix}" for suffix in ("", "_attention", "_mlp", *(f"_{kind}" for kind in LAYER_TYPES))]
 
 
@@ -48,7 +47,7 @@ def layer_measurements(metric: str, by_layer: Mapping[str, LayerFigure]) -> list
 
 def _kinds(names: list[str]) -> list[list[str]]:
     """The layers behind each of the `mean_metrics`."""
-    from harness.models.layers import LAYER_TYPES, is_attention, layer_type
+    from harness.models.layers import is_attention, layer_type
 
     attention = [name for name in names if is_attention(name)]
     others = [name for name in names if not is_attention(name)]

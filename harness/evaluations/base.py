@@ -1,7 +1,9 @@
 """What evaluations share: the context they run in and the result they give back.
 
 An evaluation is a module with `Settings` (a Strict model with a literal `kind`, a `name`, and the
-properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings of one that measures
+properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings of one with metrics
+whose names the spec does not decide, one for each task or layer of a model, also have
+`metric_prefixes`, which those names begin with. Settings of one that measures
 something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
 that it rests on, and `regions` if it has any. One that generates texts also has
 `measure(settings, completions, unfit)`, called when the texts have been judged.

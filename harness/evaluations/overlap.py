@@ -53,6 +53,11 @@ class Settings(Strict):
         return [name for metric in self.measures for name in (f"{self.name}_{metric}",
                 *mean_metrics(f"{self.name}_{metric}"))]  # fmt: skip
 
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of the metrics of single layers begin with."""
+        return [f"{self.name}_{metric}/" for metric in self.measures]
+
 
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
     """For each measure that of the regions as wholes, `<name>_<measure>`, the means over layers, and each layer.

@@ -27,6 +27,11 @@ class Settings(ProbeSettings):
         return [f"{self.name}_minimum_accuracy", f"{self.name}_mean_accuracy",
                 f"{self.name}_share_of_heads_above_{HIGH_ACCURACY}"]  # fmt: skip
 
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of the metrics of single heads begin with."""
+        return [f"{self.name}_accuracy/"]
+
 
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
     """`<name>_accuracy/model.layers.3.self_attn/head.5` for each head, and minimum, mean and share of high ones.

@@ -57,6 +57,11 @@ class Settings(Strict):
         """Names of the metrics that every model gives; one for each layer and rank comes on top."""
         return [name for rank in self.ranks for name in mean_metrics(self.metric(rank))]
 
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of the metrics of single layers begin with."""
+        return [f"{self.metric(rank)}/" for rank in self.ranks]
+
     def metric(self, rank: int) -> str:
         """What the figures of one of `ranks` are called."""
         return f"{self.name}_rank{rank}"

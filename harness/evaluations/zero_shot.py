@@ -43,6 +43,11 @@ class Settings(Strict):
         """Names of the metrics that every variant gives; one for each task comes on top."""
         return [f"{self.name}_mean", f"{self.name}_chance"]
 
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of the metrics of single tasks begin with."""
+        return [f"{self.name}_"]
+
 
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
     """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
@@ -114,7 +119,8 @@ def _load_task(place: Path | str) -> Task:
 
 def _local_task(path: Path) -> dict[str, Any]:
     """The task of a YAML file, its data files taken relative to the file."""
+    from harness.calibration.files import task_data_files
+
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    files = config["dataset_kwargs"]["data_files"]
-    config["dataset_kwargs"]["data_files"] = {split: str(path.parent / name) for split, name in files.items()}
+    config["dataset_kwargs"]["data_files"] = {split: str(file) for split, file in task_data_files(path).items()}
     return config

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-ComparisonGroup = Literal["row", "matrix"]
+from harness.spec.region import ComparisonGroup
 
 
 def top_mask(scores: Tensor, fraction: float, group: ComparisonGroup) -> Tensor:

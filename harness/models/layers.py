@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import nn
 
 from harness.errors import UserError
+from harness.spec.layers import LAYER_TYPES
 
-LAYER_TYPES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _PLACES = {**dict.fromkeys(LAYER_TYPES[:4], "self_attn"), **dict.fromkeys(LAYER_TYPES[4:], "mlp")}
 
 

@@ -1,10 +1,10 @@
 """The organisms that ship with the package."""
 
-import difflib
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.organisms.recipe import RECIPES
+from harness.plugins import suggestion
 
 
 def organism_names() -> list[str]:
@@ -15,7 +15,5 @@ def organism_names() -> list[str]:
 def organism_directory(name: str) -> Path:
     """Where the shipped files of an organism are; UserError on an unknown name."""
     if name not in RECIPES:
-        close = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise UserError(f"There is no organism '{name}'; there are: {', '.join(organism_names())}.{hint}")
+        raise UserError(f"no organism is called {name!r}; {suggestion(name, RECIPES)}")
     return Path(__file__).parent / name

@@ -1,7 +1,9 @@
-"""Golden values written from a record, with a reason, and never from an invalid one."""
+"""Golden values written from a record, with a reason, never from an invalid one and never over a published one."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -20,45 +22,54 @@ HARDWARE_RELATIVE = 0.02
 
 @dataclass(frozen=True)
 class Change:
-    """One golden value before and after; None where there was or will be none."""
+    """One golden value before and after; None where there was or will be none. note: why it stays, if it does."""
 
     cell: str
     metric: str
     old: float | None
     new: float | None
+    note: str = ""
 
 
 def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
-    """The golden file that a record makes, and what it changes. Raises UserError for an invalid record."""
+    """The golden file that a record makes, and what it changes. Raises UserError for an invalid record.
+
+    Values with a publication stay as they are: what a paper prints is no matter of a run.
+    """
     if record.verdict.status == "invalid":
         raise UserError("the record is INVALID and becomes no golden value: " + "; ".join(record.verdict.reasons[:3]))
     if not reason.strip():
         raise UserError("--reason must say why these values are the right ones")
-    source = GoldenSource(record=record.id, reason=reason.strip())
-    values = []
-    for cell in record.cells:
-        for measured in cell.measurements:
-            if measured.value is not None:
-                values.append(
-                    GoldenValue(
-                        cell=cell.id,
-                        metric=measured.metric,
-                        value=measured.value,
-                        valid=measured.valid,
-                        tolerance=_tolerance(measured),
-                        source=source,
-                    )
-                )
     variant, benchmark = record.variant["name"], record.spec["id"]
-    new = GoldenFile(variant=variant, benchmark=benchmark, source=source, values=tuple(values),
+    old = load_golden(variant, benchmark)
+    published = tuple(value for value in (old.values if old else ()) if value.source.publication)
+    taken = {(value.cell, value.metric) for value in published}
+    source = GoldenSource(record=record.id, reason=reason.strip())
+    measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
+    values = tuple(_golden_value(cell, figure, source)
+                   for (cell, metric), figure in measured.items() if (cell, metric) not in taken)  # fmt: skip
+    new = GoldenFile(variant=variant, benchmark=benchmark, source=source, values=(*published, *values),
                      claims={claim.id: claim.status for claim in record.claims})  # fmt: skip
-    return _changes(load_golden(variant, benchmark), new), new
+    notes = {(value.cell, value.metric): _kept(value, measured.get((value.cell, value.metric))) for value in published}
+    return _changes(old, new, notes), new
+
+
+def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> GoldenValue:
+    return GoldenValue(cell=cell, metric=measured.metric, value=measured.value, valid=measured.valid,
+                       tolerance=_tolerance(measured), source=source)  # fmt: skip
+
+
+def _kept(value: GoldenValue, measured: Measurement | None) -> str:
+    shown = "the record has none" if measured is None else f"the record has {measured.value:.6g}"
+    return f"kept: published in {value.source.publication}; {shown}"
 
 
 def write_golden(golden: GoldenFile) -> str:
-    """Write a golden file to its place. Returns the place relative to the project."""
+    """Write a golden file to its place, under the comment that heads the file there. Returns the relative place."""
     path = locations.golden_path(golden.variant, golden.benchmark)
-    write_text(path, golden_yaml(golden))
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), text.splitlines(keepends=True))
+    write_text(path, "".join(comment) + golden_yaml(golden))
     return str(path.relative_to(locations.root()))
 
 
@@ -90,8 +101,7 @@ def _tolerance(measured: Measurement) -> Tolerance:
                      note=f"{HARDWARE_RELATIVE:.0%} of the value")  # fmt: skip
 
 
-def _changes(old: GoldenFile | None, new: GoldenFile) -> list[Change]:
+def _changes(old: GoldenFile | None, new: GoldenFile, notes: Mapping[tuple[str, str], str]) -> list[Change]:
     before = {(value.cell, value.metric): value.value for value in (old.values if old else ())}
     after = {(value.cell, value.metric): value.value for value in new.values}
-    return [Change(cell, metric, before.get((cell, metric)), after.get((cell, metric)))
-            for cell, metric in sorted({*before, *after})]  # fmt: skip
+    return [Change(*key, before.get(key), after.get(key), notes.get(key, "")) for key in sorted({*before, *after})]

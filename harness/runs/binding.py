@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import plugins
-from harness.calibration.files import dataset_path, file_sha256
+from harness.calibration.files import dataset_path, file_sha256, task_data_files
 from harness.calibration.pairs import draw, read_pairs
 from harness.errors import UserError
 from harness.models.loading import source_directory
@@ -30,6 +30,7 @@ class BoundBenchmark:
     """A spec on a variant with every file found and every hash checked.
 
     skipped: cells that this variant cannot have, each with the reason.
+    data_sha256: by dataset name; the items of a zero-shot task are under `<task>/<split>`.
     """
 
     spec: BenchmarkSpec
@@ -54,6 +55,9 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         path = _tried(problems, lambda name=name: dataset_path(variant, variant_file, name))
         if path is not None:
             hashes[name] = file_sha256(path)
+        if path is not None and name in variant.zero_shot_tasks:
+            files = _tried(problems, lambda path=path: task_data_files(path)) or {}
+            hashes |= {f"{name}/{split}": file_sha256(file) for split, file in files.items()}
     _tried(problems, lambda: plugins.load("engines", variant.engine))
     if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:
         problems.append(
@@ -83,16 +87,26 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
 
 
 def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
-    """The golden values of a benchmark on a variant, or None if there are none yet."""
+    """The golden values of a benchmark on a variant, or None if there are none yet.
+
+    Raises UserError for a file that lies in another place than its own `variant` and `benchmark` say.
+    """
     path = locations.golden_path(variant, benchmark)
-    return load_yaml_model(path, GoldenFile) if path.is_file() else None
+    if not path.is_file():
+        return None
+    golden = load_yaml_model(path, GoldenFile)
+    for key, wanted in (("variant", variant), ("benchmark", benchmark)):
+        if getattr(golden, key) != wanted:
+            raise UserError(f"{path}: {key} is {getattr(golden, key)!r}; expected {wanted!r}, as its place says: "
+                            "move the file, or correct the key if the values are of this place")  # fmt: skip
+    return golden
 
 
 def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
     names = {calibration.dataset for calibration in spec.calibration.values()}
     names |= {cell.fine_tuning.dataset for cell in spec.expanded_cells() if cell.fine_tuning}
     names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
-    regions = [cell.region for cell in spec.expanded_cells() if isinstance(cell.region, HeadsRegion)]
+    regions = [region for cell in spec.expanded_cells() for region in cell.regions if isinstance(region, HeadsRegion)]
     names |= {dataset for region in regions for dataset in region.datasets}
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
 

@@ -57,7 +57,7 @@ def region_of_options(
             fields["data"] = fields.pop(name)
     model = region_models()[selection]
     if issubclass(model, ScoredRegion):
-        fields["method"] = "magnitude"  # the scores are there already; a region must name some method
+        fields["method"] = "magnitude"  # a region must name some method; the receipt has that of the files
     try:
         region = model.model_validate({"select": selection, **fields})
     except ValidationError as error:
@@ -126,13 +126,21 @@ def _write_receipt(
     directory: Path, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings,
     origins: Sequence[Mapping[str, str]], receipt: EditReceipt,
 ) -> None:  # fmt: skip
-    ranks = isinstance(region, SubspaceRegion)
-    content = {
-        "region": region.model_dump(mode="json"),
-        **({"grams": origins} if ranks else {"settings": settings.model_dump(mode="json"), "scores": origins}),
-        **receipt.model_dump(mode="json"),
-    }
+    """Of settings only the comparison group decides an edit; the others are those that the files were made with."""
+    declared = region.model_dump(mode="json", exclude_none=True)
+    if isinstance(region, SubspaceRegion):
+        content: dict[str, Any] = {"region": declared, "grams": origins}
+    else:
+        declared["method"] = _method_of(origins)
+        content = {"region": declared, "comparison_group": settings.comparison_group, "scores": origins}
+    content |= receipt.model_dump(mode="json")
     (directory / "receipt.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _method_of(origins: Sequence[Mapping[str, str]]) -> str | list[str]:
+    """What the files say that their scores are, in their order where they differ; `unknown` where one is silent."""
+    methods = [metadata.get("method", "unknown") for metadata in origins]
+    return methods[0] if len(set(methods)) == 1 else methods
 
 
 def _refuse_unfit_scores(

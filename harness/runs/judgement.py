@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.formulas.comparison import within_tolerance
 from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile, GoldenSource, GoldenValue
 from harness.spec.result import EXIT_CODES, CellResult, Check, ClaimResult, Measurement, Verdict, VerdictStatus
 
@@ -70,25 +71,42 @@ def source_words(source: GoldenSource) -> str:
     return f"run {source.record or 'unknown'}{reason}"
 
 
-def claim_checks(spec: BenchmarkSpec, results: Sequence[ClaimResult], golden: GoldenFile | None) -> list[Check]:
-    """Compare outcomes of claims with what the spec or the golden file expects of them."""
-    expected = {claim.id: claim.expect for claim in spec.claims if claim.expect}
+def claim_checks(
+    spec: BenchmarkSpec, results: Sequence[ClaimResult], skipped: dict[str, str], golden: GoldenFile | None
+) -> list[Check]:
+    """Compare outcomes of claims with what the spec or the golden file expects of them.
+
+    A control that is not evaluated fails, unless this variant can have none of its cells. So does a claim
+    that only the golden file knows: nobody judges it any more.
+    """
     from_golden = golden.claims if golden else {}
+    controls = {claim.id: claim for claim in spec.claims if claim.expect}
     checks = []
     for result in results:
-        want = expected.get(result.id) or from_golden.get(result.id)
-        if want is None:
-            status = "missing_golden" if spec.golden_values == "required" else None
-            message = f"the claim is {result.status}; no outcome is expected of it in the golden file"
-        elif result.status == "not_evaluated" and result.id in expected:
-            status, message = None, ""
-        else:
+        control = controls.get(result.id)
+        want = control.expect if control else from_golden.get(result.id)
+        if control and result.status == "not_evaluated" and _all_skipped(control, spec, skipped):
+            continue
+        if want is not None:
             status = "passed" if result.status == want else "failed"
-            message = f"the claim is {result.status}, expected {want}: {result.evidence}"
-        if status is not None:
-            checks.append(Check(cell="claims", metric=result.id, measured=None, golden=None, difference=None,
-                                tolerance=None, basis=None, source=None, status=status, message=message))  # fmt: skip
+            checks.append(_of_claim(result.id, status, f"is {result.status}, expected {want}: {result.evidence}"))
+        elif spec.golden_values == "required":
+            message = f"is {result.status}; no outcome is expected of it in the golden file"
+            checks.append(_of_claim(result.id, "missing_golden", message))
+    for name in sorted(set(from_golden) - {result.id for result in results}):
+        message = f"{name!r} is expected to be {from_golden[name]} in the golden file, but the spec has no such claim"
+        checks.append(_of_claim(name, "failed", message))
     return checks
+
+
+def _all_skipped(claim: Claim, spec: BenchmarkSpec, skipped: dict[str, str]) -> bool:
+    spoken_of = [cell.id for cell in spec.expanded_cells() if {cell.id, cell.group} & set(claim.cells)]
+    return all(cell in skipped for cell in spoken_of)
+
+
+def _of_claim(claim: str, status: str, message: str) -> Check:
+    return Check(cell="claims", metric=claim, measured=None, golden=None, difference=None,
+                 tolerance=None, basis=None, source=None, status=status, message=f"the claim {message}")  # fmt: skip
 
 
 def verdict(cells: Sequence[CellResult], checks: Sequence[Check]) -> Verdict:

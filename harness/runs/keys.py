@@ -53,18 +53,20 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
         "attribution": spec.attribution.model_dump(mode="json"),
         "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
         "validity": spec.validity.model_dump(mode="json"),
-        "data": {name: bound.data_sha256.get(name) for name in _datasets(bound, cell, sets)},
+        "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
         "variant": bound.variant.model_dump(mode="json"), **asdict(surroundings),
     })  # fmt: skip
 
 
 def _datasets(bound: BoundBenchmark, cell: Cell, sets: list[str]) -> list[str]:
     """Names of the files that a cell's figures rest on."""
-    names = {PLANTED, *(dataset for region in cell.regions for dataset in getattr(region, "datasets", []))}
+    names = {dataset for region in cell.regions for dataset in getattr(region, "datasets", [])}
+    names |= {PLANTED} if bound.planted_path else set()
     names |= {cell.fine_tuning.dataset} if cell.fine_tuning else set()
     names |= {bound.spec.calibration[name].dataset for name in sets}
     names |= {dataset for evaluation in bound.spec.evaluations for dataset in evaluation.datasets}
-    names |= {task for task in bound.variant.zero_shot_tasks if task in bound.variant.datasets}
+    tasks = {task for task in bound.variant.zero_shot_tasks if task in bound.variant.datasets}
+    names |= tasks | {name for name in bound.data_sha256 if name.partition("/")[0] in tasks}  # `<task>/<split>`
     return sorted(names)
 
 

@@ -9,10 +9,12 @@ What happens within a cell stands in cells.py.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.claims import evaluate_claim
@@ -29,7 +31,11 @@ def run_benchmarks(
     benchmarks: Sequence[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str], progress: Progress,
     executor: Executor,
 ) -> list[tuple[RunRecord, Path]]:  # fmt: skip
-    """Run every cell, judge the figures and write the records. Returns them with their paths."""
+    """Run every cell, judge the figures and write the records. Returns them with their paths.
+
+    Raises UserError, before anything is loaded, where two benchmarks of one variant have the same id.
+    """
+    _refuse_repeated(benchmarks)
     started = provenance.now()
     progress.begin(sum(len(bound.cells) for bound in benchmarks))
     progress.step("loading the model")
@@ -45,6 +51,15 @@ def run_benchmarks(
             record = _record(run, command(run.bound), started, executor)
             written[runs.index(run)] = record, run.journal.write_record(record)
     return [written[index] for index in range(len(runs))]
+
+
+def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:
+    """Runs are filed under variant and id: of two with the same, nobody could say which record is whose."""
+    pairs = Counter((bound.variant.name, bound.spec.id) for bound in benchmarks)
+    repeated = [f"{benchmark} on {variant} is asked for {count} times; expected once: give one of the specs another id"
+                for (variant, benchmark), count in sorted(pairs.items()) if count > 1]  # fmt: skip
+    if repeated:
+        raise UserError("\n".join(repeated))
 
 
 def _surroundings(bound: BoundBenchmark, executor: Executor) -> Surroundings:
@@ -99,7 +114,7 @@ def judge(
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
-    checks += claim_checks(bound.spec, claims, bound.golden)
+    checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden)
     return RunRecord(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
         variant=bound.variant.model_dump(mode="json", exclude_none=True), provenance=facts,

@@ -10,6 +10,7 @@ from harness.models.loading import LoadedModel, load_variant
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Bench, Step, measure_cell, prepare_bench, validity_thresholds
 from harness.runs.journal import Journal
+from harness.runs.keys import digest
 from harness.runs.store import TensorStore
 from harness.validity.classification import Thresholds
 
@@ -58,7 +59,8 @@ class Workbench:
 
     def _bench(self, bound: BoundBenchmark) -> Bench:
         loaded, identity = self._loaded(bound)
-        if bound.spec.id not in self._benches:
+        key = digest(bound.spec.model_dump(mode="json"))  # two specs may have one id
+        if key not in self._benches:
             store = TensorStore(self.store)
-            self._benches[bound.spec.id] = prepare_bench(bound, loaded, identity.model_sha256, store)
-        return self._benches[bound.spec.id]
+            self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store)
+        return self._benches[key]

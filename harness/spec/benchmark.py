@@ -14,13 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from harness import plugins
 from harness.spec.claim import Claim, Reference
-from harness.spec.common import Name, Share, Strict
+from harness.spec.common import KeyPath, Name, Share, Strict
 from harness.spec.finetuning import FineTuningSettings
+from harness.spec.metrics import repeated_metrics, unknown_metrics
 from harness.spec.region import AttributionSettings, Region, calibration_sets_of
 
 #: Type of the error that names problems by their keys in the file, and where it holds them: [(key, text), ...].
 UNRESOLVED, PROBLEMS = "unresolved", "problems"
-KeyPath = tuple[str | int, ...]
 #: The name of the cell that every other cell is compared with.
 INTACT = "intact"
 
@@ -205,6 +205,8 @@ class BenchmarkSpec(Strict):
         """Everything that a spec refers to by name exists in it, and exists once."""
         problems: list[tuple[KeyPath, str]] = [((), problem) for problem in self._unresolved()]
         problems += self._unresolved_in_evaluations()
+        problems += repeated_metrics(self.evaluations)
+        problems += unknown_metrics(self.evaluations, self.claims)
         if problems:
             context = {"text": "; ".join(text for _, text in problems), PROBLEMS: problems}
             raise PydanticCustomError(UNRESOLVED, "{text}", context)

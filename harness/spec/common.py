@@ -13,6 +13,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+#: Where in a file something stands: keys and, in lists, numbers from 0.
+KeyPath = tuple[str | int, ...]
 #: A share above 0 and at most 1.
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 #: A share from 0 to 1, both included.

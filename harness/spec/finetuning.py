@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from harness.spec.common import Share, Strict
+from harness.spec.layers import LAYER_TYPES, LayerType
 from harness.spec.region import WeightRegion
 
-LayerType = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Method = Literal["full", "lora"]
 
 
@@ -22,9 +22,7 @@ class LoraSettings(Strict):
 
     r: int = Field(default=8, gt=0)
     alpha: float = Field(default=16.0, gt=0.0)
-    layer_types: tuple[LayerType, ...] = Field(
-        default=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
-    )
+    layer_types: tuple[LayerType, ...] = Field(default=LAYER_TYPES, min_length=1)
 
 
 class FineTuningSettings(Strict):

@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError
-from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, Cell, CellGroup, KeyPath, key_path
+from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, Cell, CellGroup, key_path
+from harness.spec.common import KeyPath
 
 #: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -42,3 +42,40 @@ def test_an_invalid_record_is_refused(finished):
 def test_a_reason_is_needed(finished):
     with pytest.raises(UserError, match="reason"):
         acceptance.accept(finished[0], "  ")
+
+
+PUBLISHED = """# Published values: as the paper prints them.
+# Second line.
+variant: tiny-llama2-chat
+benchmark: small
+values:
+- {cell: intact, metric: asr_vanilla, value: 0.25, tolerance: {width: 0.1, basis: binomial}, source: {publication: 'table 1'}}
+- {cell: elsewhere, metric: asr_vanilla, value: 0.5, tolerance: {width: 0.1, basis: binomial}, source: {publication: 'table 2'}}
+- {cell: intact, metric: asr_adv_decoding, value: 0.9, tolerance: {width: 0.1, basis: binomial}, source: {record: old, reason: r}}
+"""  # noqa: E501
+
+
+def test_published_values_and_the_files_comment_outlive_a_record(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(locations, "root", lambda: tmp_path)
+    path = locations.golden_path("tiny-llama2-chat", "small")
+    path.parent.mkdir(parents=True)
+    path.write_text(PUBLISHED)
+    before = load_yaml_model(path, GoldenFile).values
+    changes, golden = acceptance.accept(finished[0], "first values")
+    assert finished[0].cell("intact").measurement("asr_vanilla").value == 0.0
+    by_key = {(change.cell, change.metric): change for change in changes}
+    kept = by_key["intact", "asr_vanilla"]
+    assert (kept.old, kept.new, kept.note) == (0.25, 0.25, "kept: published in table 1; the record has 0")
+    assert by_key["elsewhere", "asr_vanilla"].note == "kept: published in table 2; the record has none"
+    replaced = by_key["intact", "asr_adv_decoding"]
+    measured = finished[0].cell("intact").measurement("asr_adv_decoding").value
+    assert (replaced.old, replaced.new, replaced.note) == (0.9, measured, "")
+    for _ in range(2):  # the second time over our own file
+        acceptance.write_golden(golden)
+        assert path.read_text().startswith("# Published values: as the paper prints them.\n# Second line.\nvariant:")
+        assert path.read_text().count("#") == 2
+        found = load_yaml_model(path, GoldenFile)
+        assert found == golden
+        assert [value for value in found.values if value.source.publication] == list(before[:2])
+        assert len({(value.cell, value.metric) for value in found.values}) == len(found.values)
+        _, golden = acceptance.accept(finished[0], "first values")

@@ -1,6 +1,7 @@
 """`harness score`, `harness subspaces` and `harness edit` on a checkpoint of the user's."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,6 +61,31 @@ def test_top_removes_the_top(scores, checkpoint, tmp_path):
     weights = linear_layers(AutoModelForCausalLM.from_pretrained(out))
     for name, score in load_file(scores[1]).items():
         assert (weights[name].weight[top_mask(score, 0.1, "row")] == 0).all()
+
+
+@pytest.mark.parametrize("group", [None, "matrix"])
+def test_the_receipt_says_what_the_scores_are_and_no_setting_that_was_not_used(scores, checkpoint, tmp_path, group):
+    snip, wanda = scores
+    plain = tmp_path / "plain.safetensors"
+    save_file(load_file(snip), plain)
+    chosen = ("--group", group) if group else ()
+    for number, (arguments, method) in enumerate([
+        (("--select", "top", "--fraction", 0.1, "--scores", wanda), "wanda"),
+        (("--select", "bottom", "--fraction", 0.1, "--scores", plain), "unknown"),
+        (("--select", "set-difference", "-p", 0.1, "-q", 0.1, "--safety", snip, "--utility", snip), "snip"),
+        (("--select", "set-difference", "-p", 0.1, "-q", 0.1, "--safety", snip, "--utility", wanda), ["snip", "wanda"]),
+    ]):  # fmt: skip
+        out = tmp_path / f"edited-{number}"
+        result = invoke("edit", checkpoint, *arguments, *chosen, "--out", out)
+        assert result.exit_code == 0, result.output
+        receipt = json.loads((out / "receipt.json").read_text())
+        assert receipt["region"]["method"] == method
+        assert receipt["comparison_group"] == (group or "row")
+        assert "settings" not in receipt
+        assert not {"schedule", "seed", "comparison_group"} & set(receipt["region"])
+        files = [argument for argument in arguments if isinstance(argument, Path)]
+        assert receipt["scores"] == [read_tensors(path)[1] for path in files]
+        assert all(("settings" in kept) is (path != plain) for kept, path in zip(receipt["scores"], files, strict=True))
 
 
 def test_bad_input_ends_with_exit_code_2_and_leaves_nothing(scores, checkpoint, pairs_csv, tmp_path):

@@ -2,9 +2,12 @@ import math
 
 import pytest
 
+from harness.errors import UserError
+from harness.runs.binding import load_golden
 from harness.runs.claims import evaluate_claim
 from harness.runs.judgement import claim_checks, golden_checks, verdict
-from harness.spec.benchmark import BenchmarkSpec
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec, CellGroup
 from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile
 from harness.spec.result import CellResult, EditReceipt, Measurement
@@ -168,5 +171,51 @@ def test_a_claim_with_another_outcome_than_expected_fails_the_run():
     spec = SPEC.model_copy(update={"claims": (claim(at_least=0.8),)})
     result = evaluate_claim(claim(at_least=0.8), [cell(0.1, interval=(0.05, 0.2), cell_id="a")])
     expected = GoldenFile(variant="v", benchmark="b", values=(), claims={"c": "supported"})
-    assert [check.status for check in claim_checks(spec, [result], expected)] == ["failed"]
-    assert [check.status for check in claim_checks(spec, [result], None)] == ["missing_golden"]
+    assert [check.status for check in claim_checks(spec, [result], {}, expected)] == ["failed"]
+    assert [check.status for check in claim_checks(spec, [result], {}, None)] == ["missing_golden"]
+
+
+def test_a_claim_that_only_the_golden_file_knows_fails_the_run():
+    known = GoldenFile(variant="v", benchmark="b", values=(), claims={"gone": "supported"})
+    (check,) = claim_checks(SPEC, [], {}, known)
+    assert (check.status, check.metric) == ("failed", "gone")
+    assert "the spec has no such claim" in check.message
+    assert verdict([], [check]).status == "failed"
+
+
+CONTROLLED = SPEC.model_copy(update={
+    "cells": (*SPEC.cells, CellGroup(id="planted", title="P", region={"select": "planted"}),
+              CellGroup(id="random", title="R", region={"select": "top", "method": "random"},
+                        grid={"fraction": [0.1, 0.2]})),
+    "claims": (claim(at_least=0.8).model_copy(update={"cells": ("planted", "random"), "expect": "supported"}),),
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("skipped", "statuses"),
+    [
+        ([], ["failed"]),
+        (["planted"], ["failed"]),
+        (["planted", "random_fraction0.1"], ["failed"]),
+        (["planted", "random_fraction0.1", "random_fraction0.2"], []),
+    ],
+)
+def test_a_control_that_is_not_evaluated_fails_unless_the_variant_has_none_of_its_cells(skipped, statuses):
+    result = evaluate_claim(CONTROLLED.claims[0], [cell()])
+    assert result.status == "not_evaluated"
+    checks = claim_checks(CONTROLLED, [result], dict.fromkeys(skipped, "why"), None)
+    assert [check.status for check in checks] == statuses
+
+
+@pytest.mark.parametrize(("variant", "benchmark", "wrong"), [("w", "b", "variant is 'w'; expected 'v'"),
+                                                             ("v", "c", "benchmark is 'c'; expected 'b'")])  # fmt: skip
+def test_a_golden_file_in_the_wrong_place_is_refused(tmp_path, monkeypatch, variant, benchmark, wrong):
+    monkeypatch.setattr(locations, "root", lambda: tmp_path)
+    path = locations.golden_path("v", "b")
+    path.parent.mkdir(parents=True)
+    path.write_text(f"variant: {variant}\nbenchmark: {benchmark}\nvalues: []\n")
+    with pytest.raises(UserError, match=wrong):
+        load_golden("v", "b")
+    path.write_text("variant: v\nbenchmark: b\nvalues: []\n")
+    assert load_golden("v", "b").values == ()
+    assert load_golden("v", "other") is None

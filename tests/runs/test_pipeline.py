@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from harness.errors import UserError
+from harness.runs.binding import bind
 from harness.runs.journal import read_record
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.result import RunRecord
@@ -150,9 +152,6 @@ def test_benchmarks_that_are_run_together_measure_a_cell_once(bound, tmp_path):
 
 def _with_cells(bound, name, groups):
     """The bound benchmark under another name, with some of its cell groups under other names, and one evaluation."""
-
-    from harness.runs.binding import bind
-
     chosen = tuple(
         group.model_copy(update={"id": groups[group.id]}) for group in bound.spec.cells if group.id in groups
     )
@@ -197,3 +196,46 @@ def test_processes_give_the_figures_of_one_process(bound, finished, tmp_path):
 
     ((record, _),) = run_all([bound], tmp_path, lambda b: "c", Silent())
     assert figures(record) == figures(finished[0])
+
+
+def test_two_specs_with_one_id_are_refused_before_anything_is_loaded(bound, tmp_path):
+    from harness.executors.local import InProcess
+    from harness.runs.pipeline import run_benchmarks
+    from harness.runs.workbench import Workbench
+    from tests.runs.conftest import Silent
+
+    other = bind(bound.spec.model_copy(update={"title": "My copy"}), bound.variant, bound.variant_file)
+    workbench = Workbench(tmp_path / "store")
+    with pytest.raises(UserError, match="small on tiny-llama2-chat is asked for 2 times"):
+        run_benchmarks([bound, other], tmp_path, lambda b: "c", Silent(), InProcess(workbench))
+    assert not workbench._models
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_specs_with_one_id_are_measured_with_their_own_evaluations(bound, tmp_path):
+    """On one workbench, as in sessions that follow one another in one process."""
+    from harness.executors.local import InProcess
+    from harness.runs.pipeline import run_benchmarks
+    from harness.runs.workbench import Workbench
+    from tests.runs.conftest import Silent
+
+    perplexity = bound.spec.evaluations[-1]
+    executor = InProcess(Workbench(tmp_path / "store"))
+    windows = {}
+    for count in (2, 3):
+        evaluations = (perplexity.model_copy(update={"windows": count}),)
+        spec = bound.spec.model_copy(update={"cells": bound.spec.cells[:1], "evaluations": evaluations, "claims": ()})
+        own = bind(spec, bound.variant, bound.variant_file)
+        ((record, _),) = run_benchmarks([own], tmp_path, lambda b: "c", Silent(), executor)
+        windows[count] = record.cell("intact").measurement("perplexity").n
+    assert windows == {2: 2, 3: 3}
+
+
+def test_every_metric_of_a_record_is_one_that_a_claim_may_name(finished):
+    from harness.spec.metrics import CELL_METRICS
+
+    evaluations = BenchmarkSpec.model_validate(finished[0].spec).evaluations
+    known = {*CELL_METRICS, *(metric for evaluation in evaluations for metric in evaluation.metrics)}
+    open_ended = {metric for _, metric in figures(finished[0]) if metric not in known}
+    assert set(CELL_METRICS) < {metric for _, metric in figures(finished[0])}
+    assert open_ended == {f"accuracy_{task}" for task in finished[0].variant["zero_shot_tasks"]}

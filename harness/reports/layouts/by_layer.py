@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from harness.reports.layouts._svg import Style, draw_panels, line, plain, point
 from harness.reports.layouts.base import Drawing, words_on_published
 from harness.reports.results import Results, results_of_run
+from harness.spec.layers import LAYER_TYPES
 from harness.spec.result import Measurement, RunRecord
 
 METRIC = re.compile(r"(?P<name>.+)/model\.layers\.(?P<block>\d+)\.(?P<module>self_attn|mlp)\.(?P<type>\w+)")
@@ -19,7 +20,6 @@ COLUMNS = 3
 _ATTENTION = [Style("#0072b2", "o", "-"), Style("#56b4e9", "s", "-"), Style("#009e73", "D", "-"),
               Style("#444444", "^", "-")]  # fmt: skip
 _MLP = [Style("#d55e00", "v", "--"), Style("#cc79a7", "P", "--"), Style("#e69f00", "*", "--")]
-_ORDER = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 #: One panel's lines: by module and layer type, (block, measurement) in the order of the blocks.
 Lines = dict[tuple[str, str], list[tuple[int, Measurement]]]
@@ -73,7 +73,9 @@ def panels_of(results: Results) -> dict[str, Lines]:
 
 def _look(keys: set[tuple[str, str]]) -> dict[tuple[str, str], Style]:
     """A style for each layer type, in the order of the model."""
-    ordered = sorted(keys, key=lambda key: (_ORDER.index(key[1]) if key[1] in _ORDER else len(_ORDER), key))
+    ordered = sorted(
+        keys, key=lambda key: (LAYER_TYPES.index(key[1]) if key[1] in LAYER_TYPES else len(LAYER_TYPES), key)
+    )
     attention = [key for key in ordered if key[0] == "self_attn"]
     mlp = [key for key in ordered if key[0] == "mlp"]
     return {key: family[number % len(family)] for keys_of, family in ((attention, _ATTENTION), (mlp, _MLP))

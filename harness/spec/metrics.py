@@ -1,0 +1,44 @@
+"""Which metrics a spec's evaluations measure, and which its claims speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness import plugins
+from harness.spec.claim import Claim, Reference
+from harness.spec.common import KeyPath
+
+#: What a cell has besides, where it removes a region and the variant has a planted one.
+CELL_METRICS = ("planted_precision", "planted_recall")
+
+
+def repeated_metrics(evaluations: Sequence[Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Metrics that two evaluations would give, with the key of the second: their figures could not be told apart."""
+    owners = dict.fromkeys(CELL_METRICS, "every cell with a region")
+    for index, evaluation in enumerate(evaluations):
+        shared = next((metric for metric in evaluation.metrics if metric in owners), None)
+        if shared is not None:
+            yield ("evaluations", index), (f"{evaluation.name} measures {shared!r}, as {owners[shared]} does; "
+                                           "expected each metric once: give the evaluation another name")  # fmt: skip
+        owners = {**dict.fromkeys(evaluation.metrics, evaluation.name), **owners}
+
+
+def unknown_metrics(evaluations: Sequence[Any], claims: Sequence[Claim]) -> Iterator[tuple[KeyPath, str]]:
+    """Metrics that claims speak of and no evaluation measures, each with its key in the file."""
+    known = {*CELL_METRICS, *(metric for evaluation in evaluations for metric in evaluation.metrics)}
+    prefixes = tuple(prefix for evaluation in evaluations for prefix in getattr(evaluation, "metric_prefixes", []))
+    for key, metric in _metrics_of(claims):
+        if metric not in known and not metric.startswith(prefixes):
+            yield key, f"no evaluation measures {metric!r}; {plugins.suggestion(metric, known)}"
+
+
+def _metrics_of(claims: Sequence[Claim]) -> Iterator[tuple[KeyPath, str]]:
+    """Every metric that a condition or its bound names."""
+    for number, claim in enumerate(claims):
+        for index, condition in enumerate(claim.conditions):
+            key = ("claims", number, "conditions", index)
+            yield (*key, "metric"), condition.metric
+            if isinstance(condition.bound, Reference) and condition.bound.metric is not None:
+                side = "at_least" if condition.at_least is not None else "at_most"
+                yield (*key, side, "metric"), condition.bound.metric

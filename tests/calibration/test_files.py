@@ -1,0 +1,31 @@
+import pytest
+
+from harness.calibration.files import task_data_files
+from harness.errors import UserError
+
+
+def test_a_tasks_items_are_found_beside_its_file(tmp_path):
+    task = tmp_path / "facts.yaml"
+    task.write_text("task: facts\ndataset_kwargs: {data_files: {test: facts.jsonl, train: more/facts.jsonl}}\n")
+    (tmp_path / "more").mkdir()
+    for name in ("facts.jsonl", "more/facts.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    assert task_data_files(task) == {"test": tmp_path / "facts.jsonl", "train": tmp_path / "more" / "facts.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("dataset_kwargs: {data_files: {test: none.jsonl}}", "none.jsonl: no such file; .* names it as the split"),
+        ("dataset_kwargs: {data_files: items.jsonl}", "data_files is 'items.jsonl'; expected a mapping"),
+        ("dataset_kwargs: {data_files: {}}", "expected a mapping of splits to files"),
+        ("dataset_kwargs: {data_files: {test: [a, b]}}", "expected a mapping of splits to files"),
+        ("dataset_kwargs: [", "not YAML"),
+        ("[]", "data_files is None"),
+    ],
+)
+def test_a_task_without_items_is_refused(tmp_path, text, wanted):
+    task = tmp_path / "facts.yaml"
+    task.write_text(text)
+    with pytest.raises(UserError, match=wanted):
+        task_data_files(task)
