@@ -72,7 +72,7 @@ def test_the_receipt_says_what_the_scores_are_and_no_setting_that_was_not_used(s
     for number, (arguments, method) in enumerate([
         (("--select", "top", "--fraction", 0.1, "--scores", wanda), "wanda"),
         (("--select", "bottom", "--fraction", 0.1, "--scores", plain), "unknown"),
-        (("--select", "set-difference", "-p", 0.1, "-q", 0.1, "--safety", snip, "--utility", snip), "snip"),
+        (("--select", "set-difference", "-p", 0.05, "-q", 0.2, "--safety", snip, "--utility", snip), "snip"),
         (("--select", "set-difference", "-p", 0.1, "-q", 0.1, "--safety", snip, "--utility", wanda), ["snip", "wanda"]),
     ]):  # fmt: skip
         out = tmp_path / f"edited-{number}"
