@@ -65,7 +65,12 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
 
 
 def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A tokenizer of another model, or weights with NaN, are found before anything is measured."""
+    """A tokenizer of another model or without BOS, or weights with NaN, are found before anything is measured."""
+    if tokenizer.bos_token_id is None:
+        raise UserError(
+            f"{place}: the tokenizer has no BOS token; every prompt of the llama families starts with one. "
+            "Set bos_token in tokenizer_config.json"
+        )
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"{place}: the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}; "
