@@ -21,7 +21,7 @@ from harness.errors import MachineError, UserError
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
-from harness.spec.loading import load_yaml_model
+from harness.spec.loading import load_yaml_model, recorded_spec
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
@@ -254,7 +254,7 @@ def _spec(name: str) -> BenchmarkSpec:
         return load_yaml_model(path, BenchmarkSpec)
     from harness.runs.journal import read_record
 
-    return BenchmarkSpec.model_validate(read_record(path).spec)
+    return recorded_spec(read_record(path).spec, path)
 
 
 def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
