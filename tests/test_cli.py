@@ -60,8 +60,8 @@ def test_missing_and_tampered_data_are_found_before_the_weights(tmp_path):
 
 
 def test_a_folder_in_the_place_of_a_file_is_bad_input(tmp_path):
-    for arguments in (("accept", tmp_path, "--reason", "x"),
-                      ("score", tmp_path, "--method", "snip", "--data", tmp_path, "--out", tmp_path / "out")):  # fmt: skip
+    score = ("score", tmp_path, "--method", "snip", "--data", tmp_path, "--out", tmp_path / "out")
+    for arguments in (("accept", tmp_path, "--reason", "x"), score):
         result = invoke(*arguments)
         assert (result.exit_code, "cannot be read: Is a directory" in result.output) == (2, True), result.output
 

@@ -64,6 +64,9 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
     problems += _problems_of_evaluations(spec, variant)
     cells, skipped = _runnable(spec, variant, problems)
+    if not cells:
+        reasons = "; ".join(f"{cell}: {reason}" for cell, reason in skipped.items())
+        problems.append(f"the variant {variant.name} skips every cell of {spec.id}, so nothing is measured: {reasons}")
     for name, examples in _most_examples(cells).items():
         if name in hashes:
             path = dataset_path(variant, variant_file, name)
