@@ -264,8 +264,8 @@ class BenchmarkSpec(Strict):
             yield (
                 ("evaluations", index),
                 (
-                    f"{attack.name} {lacks}, as have all attacks here, so that nothing calibrates which texts are answers; "
-                    "expected at least one attack with chat_template: true and without suffixes"
+                    f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing would calibrate "
+                    "which texts are answers; expected at least one with chat_template: true and without suffixes"
                 ),
             )
 
