@@ -6,7 +6,9 @@ import functools
 import json
 import os
 import shlex
+import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from rich.table import Table
 import harness
 from harness import plugins
 from harness.errors import MachineError, UserError
+from harness.runs.failures import machine_failure
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
@@ -33,20 +36,32 @@ OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), de
                    help="Folder for records, scores and reports.")  # fmt: skip
 FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+#: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
+EX_SOFTWARE = 70
 DEFAULT_VARIANTS = ("tiny-llama2-chat",)
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
 
 
 def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn our errors into one message on stderr and the documented exit code."""
+    """The one place through which every command fails: one message on stderr and the documented exit code.
+
+    An error that nobody foresaw keeps its traceback, and never the exit code of a check that failed.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (UserError, MachineError) as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush would fail as well
+            sys.exit(128 + signal.SIGPIPE)
+        except Exception as error:
+            known = error if isinstance(error, UserError | MachineError) else machine_failure(error)
+            if known is None:
+                traceback.print_exc()
+                sys.exit(EX_SOFTWARE)
+            click.echo(f"error: {known}", err=True)
+            sys.exit(known.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; finished cells are on disk: the same command goes on after them", err=True)
             sys.exit(130)
@@ -60,7 +75,7 @@ def main() -> None:
     """Measure how brittle safety alignment is, and whether the measurement means anything.
 
     Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
-    missing; 5 the machine failed.
+    missing; 5 the machine failed; 70 an error of the harness, with a traceback.
     """
     # Progress is ours; the bars of libraries would write over it. They read this when imported.
     os.environ.setdefault("TQDM_DISABLE", "1")

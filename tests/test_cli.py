@@ -1,6 +1,9 @@
 """The commands as a user types them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -72,3 +75,11 @@ def test_a_record_that_may_not_be_read_is_bad_input(tmp_path):
     loop.symlink_to(loop)
     result = invoke("accept", loop, "--reason", "x")
     assert (result.exit_code, "cannot be read" in result.output) == (2, True), result.output
+
+
+def test_a_reader_that_stops_reading_is_no_failed_check():
+    process = subprocess.Popen([sys.executable, "-m", "harness", "list"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141

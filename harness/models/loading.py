@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.errors import UserError
@@ -52,7 +53,7 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
         model = AutoModelForCausalLM.from_pretrained(
             place, dtype=_DTYPES[dtype] if dtype else "auto", use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{place}: cannot be loaded: {first}\nA checkpoint holds config.json, tokenizer files and "
