@@ -264,7 +264,7 @@ class BenchmarkSpec(Strict):
             yield (
                 ("evaluations", index),
                 (
-                    f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing would calibrate "
+                    f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing calibrates "
                     "which texts are answers; expected at least one with chat_template: true and without suffixes"
                 ),
             )
