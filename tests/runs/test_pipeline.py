@@ -197,3 +197,18 @@ def test_processes_give_the_figures_of_one_process(bound, finished, tmp_path):
 
     ((record, _),) = run_all([bound], tmp_path, lambda b: "c", Silent())
     assert figures(record) == figures(finished[0])
+
+
+def test_a_record_of_a_users_own_files_holds_no_path_of_this_machine(bound, finished):
+    from dataclasses import replace
+
+    from harness.runs.pipeline import judge
+
+    datasets = {
+        name: file.model_copy(update={"path": str(bound.path_of(name))})
+        for name, file in bound.variant.datasets.items()
+    }
+    own = replace(bound, variant=bound.variant.model_copy(update={"datasets": datasets}))
+    record = judge(own, "v/b/1", finished[0].cells, None, finished[0].provenance)
+    assert str(bound.path_of("utility").parent) not in record.model_dump_json()
+    assert record.variant["datasets"]["utility"]["path"] == bound.path_of("utility").name
