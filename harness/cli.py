@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +136,7 @@ def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[Gol
 @_with_exit_codes
 def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    bound = [_bind(_spec(benchmark), model)]
-    records = _execute(bound, out, lambda _: f"harness run {shlex.quote(Path(benchmark).name)} --model {_shown(model)}")
+    records = _execute([(benchmark, model)], out)
     if as_json:
         click.echo(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
@@ -150,10 +149,8 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 @_with_exit_codes
 def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
     """Run every benchmark, print the verdicts, write records and report.html."""
-    specs = [_spec(name) for name in only] if only else [
-        load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()]  # fmt: skip
-    bound = [_bind(spec, model) for model in models or DEFAULT_VARIANTS for spec in specs]
-    records = _execute(bound, out, lambda b: f"harness run {b.spec.id} --model {b.variant.name}")
+    benchmarks = only or [path.stem for path in locations.benchmark_paths()]
+    records = _execute([(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks], out)
     _write_report(out, out / "report.html")
     _finish(records, out, quiet=False)
 
@@ -279,11 +276,15 @@ def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
     return bind(spec, load_yaml_model(path, ModelVariant), path)
 
 
-def _execute(bound: list[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str]) -> list[RunRecord]:
+def _execute(chosen: Sequence[tuple[str, str]], out: Path) -> list[RunRecord]:
+    """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
     from harness.executors.base import run_all
 
+    bound = [_bind(_spec(benchmark), model) for benchmark, model in chosen]
+    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}"
+                for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
     with _progress_bar() as progress:
-        return [record for record, _ in run_all(bound, out, command, progress)]
+        return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
 
 
 def _progress_bar() -> Any:
@@ -320,9 +321,9 @@ def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
 
 
-def _shown(model: str) -> str:
-    """A model as a command shows it: never with the folders of this machine."""
-    return shlex.quote(Path(model).name if "/" in model else model)
+def _shown(given: str) -> str:
+    """A benchmark or model as a command shows it: a path without the folders of this machine around it."""
+    return shlex.quote(Path(os.path.abspath(given)).name if os.sep in given or given in (".", "..") else given)
 
 
 def _number(value: float | None) -> str:
