@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shlex
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +16,8 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.errors import MachineError, UserError
-from harness.runs.failures import machine_failure
+from harness.errors import UserError
+from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
@@ -36,37 +33,8 @@ OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), de
                    help="Folder for records, scores and reports.")  # fmt: skip
 FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-#: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
-EX_SOFTWARE = 70
 DEFAULT_VARIANTS = ("tiny-llama2-chat",)
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
-
-
-def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
-    """The one place through which every command fails: one message on stderr and the documented exit code.
-
-    An error that nobody foresaw keeps its traceback, and never the exit code of a check that failed.
-    """
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush would fail as well
-            sys.exit(128 + signal.SIGPIPE)
-        except Exception as error:
-            known = error if isinstance(error, UserError | MachineError) else machine_failure(error)
-            if known is None:
-                traceback.print_exc()
-                sys.exit(EX_SOFTWARE)
-            click.echo(f"error: {known}", err=True)
-            sys.exit(known.exit_code)
-        except KeyboardInterrupt:
-            click.echo("interrupted; finished cells are on disk: the same command goes on after them", err=True)
-            sys.exit(130)
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,7 +53,7 @@ def main() -> None:
 
 @main.command("list")
 @JSON
-@_with_exit_codes
+@with_exit_codes
 def list_command(as_json: bool) -> None:
     """List benchmarks, model variants, methods, engines and evaluations."""
     content = {
@@ -104,7 +72,7 @@ def list_command(as_json: bool) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@_with_exit_codes
+@with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
     """Check specs, variants and golden files; without PATHS, all that ship."""
     problems = []
@@ -133,7 +101,7 @@ def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[Gol
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
 @OUT
 @JSON
-@_with_exit_codes
+@with_exit_codes
 def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
     records = _execute([(benchmark, model)], out)
@@ -146,7 +114,7 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 @click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organism.")
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
 @OUT
-@_with_exit_codes
+@with_exit_codes
 def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
     """Run every benchmark, print the verdicts, write records and report.html."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
@@ -158,7 +126,7 @@ def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None
 @main.command()
 @click.argument("runs_dir", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
-@_with_exit_codes
+@with_exit_codes
 def report(runs_dir: Path, out: Path) -> None:
     """Make one self-contained HTML file from the newest record of every benchmark and variant in RUNS_DIR."""
     _write_report(runs_dir, out)
@@ -167,7 +135,7 @@ def report(runs_dir: Path, out: Path) -> None:
 @main.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--reason", required=True, help="Why these are the right values; kept in the golden file.")
-@_with_exit_codes
+@with_exit_codes
 def accept(record: Path, reason: str) -> None:
     """Write golden values from RECORD, old and new side by side. An invalid record is refused."""
     from harness.runs import acceptance
@@ -189,7 +157,7 @@ def accept(record: Path, reason: str) -> None:
 @click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write the scores.")
-@_with_exit_codes
+@with_exit_codes
 def score(model_dir: Path, method: str, data: Path | None, samples: int | None, seed: int, out: Path) -> None:
     """Importance scores of a checkpoint's linear layers, as safetensors."""
     from harness.runs.checkpoints import score_checkpoint
@@ -204,7 +172,7 @@ def score(model_dir: Path, method: str, data: Path | None, samples: int | None, 
 @click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
 @click.option("--out", type=FILE, required=True, help="Where to write the Gram matrices.")
-@_with_exit_codes
+@with_exit_codes
 def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: Path) -> None:
     """Gram matrices of the inputs of a checkpoint's linear layers, as safetensors: what ranks are found from."""
     from harness.runs.checkpoints import gram_checkpoint
@@ -231,7 +199,7 @@ def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: 
 @click.option("--utility-rank-removed", type=int, help="r_u, for orthogonal-projection.")
 @click.option("--safety-rank-removed", type=int, help="r_s, for orthogonal-projection.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
-@_with_exit_codes
+@with_exit_codes
 def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:
     """Write a copy of a checkpoint without the selected weights or ranks, with receipt.json."""
     from harness.runs.checkpoint_edits import edit_checkpoint, region_of_options, what_was_removed
@@ -250,7 +218,7 @@ def organism() -> None:
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the organism.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of the build; default: the shipped one's.")
-@_with_exit_codes
+@with_exit_codes
 def organism_build(name: str, out: Path, seed: int | None) -> None:
     """Make an organism again from its recipe: about ten minutes on two cores."""
     from harness.runs.organism_build import build

@@ -9,8 +9,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from harness.cli import _with_exit_codes, main
+from harness.cli import main
 from harness.errors import MachineError
+from harness.exit_codes import with_exit_codes
 from harness.runs.store import TensorStore
 
 FILE_BYTES = 20_000
@@ -28,7 +29,7 @@ def small_files():
 
 
 def exit_of(work):
-    return CliRunner().invoke(click.command()(_with_exit_codes(work)), [])
+    return CliRunner().invoke(click.command()(with_exit_codes(work)), [])
 
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(10**15), lambda: np.empty(10**15)])
