@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,12 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.errors import MachineError, UserError
+from harness.errors import UserError
+from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
-from harness.spec.loading import load_yaml_model
+from harness.spec.loading import load_yaml_model, recorded_spec
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
@@ -37,30 +37,13 @@ DEFAULT_VARIANTS = ("tiny-llama2-chat",)
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
 
 
-def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn our errors into one message on stderr and the documented exit code."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except (UserError, MachineError) as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("interrupted; finished cells are on disk: the same command goes on after them", err=True)
-            sys.exit(130)
-
-    return wrapped
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(harness.__version__, prog_name="harness")
 def main() -> None:
     """Measure how brittle safety alignment is, and whether the measurement means anything.
 
     Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
-    missing; 5 the machine failed.
+    missing; 5 the machine failed; 70 an error of the harness, with a traceback.
     """
     # Progress is ours; the bars of libraries would write over it. They read this when imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -70,7 +53,7 @@ def main() -> None:
 
 @main.command("list")
 @JSON
-@_with_exit_codes
+@with_exit_codes
 def list_command(as_json: bool) -> None:
     """List benchmarks, model variants, methods, engines and evaluations."""
     content = {
@@ -89,7 +72,7 @@ def list_command(as_json: bool) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@_with_exit_codes
+@with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
     """Check specs, variants and golden files; without PATHS, all that ship."""
     problems = []
@@ -118,11 +101,10 @@ def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[Gol
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
 @OUT
 @JSON
-@_with_exit_codes
+@with_exit_codes
 def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    bound = [_bind(_spec(benchmark), model)]
-    records = _execute(bound, out, lambda _: f"harness run {shlex.quote(Path(benchmark).name)} --model {_shown(model)}")
+    records = _execute([(benchmark, model)], out)
     if as_json:
         click.echo(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
@@ -132,13 +114,11 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 @click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organism.")
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
 @OUT
-@_with_exit_codes
+@with_exit_codes
 def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
     """Run every benchmark, print the verdicts, write records and report.html."""
-    specs = [_spec(name) for name in only] if only else [
-        load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()]  # fmt: skip
-    bound = [_bind(spec, model) for model in models or DEFAULT_VARIANTS for spec in specs]
-    records = _execute(bound, out, lambda b: f"harness run {b.spec.id} --model {b.variant.name}")
+    benchmarks = only or [path.stem for path in locations.benchmark_paths()]
+    records = _execute([(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks], out)
     _write_report(out, out / "report.html")
     _finish(records, out, quiet=False)
 
@@ -146,7 +126,7 @@ def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None
 @main.command()
 @click.argument("runs_dir", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
-@_with_exit_codes
+@with_exit_codes
 def report(runs_dir: Path, out: Path) -> None:
     """Make one self-contained HTML file from the newest record of every benchmark and variant in RUNS_DIR."""
     _write_report(runs_dir, out)
@@ -155,7 +135,7 @@ def report(runs_dir: Path, out: Path) -> None:
 @main.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--reason", required=True, help="Why these are the right values; kept in the golden file.")
-@_with_exit_codes
+@with_exit_codes
 def accept(record: Path, reason: str) -> None:
     """Write golden values from RECORD, old and new side by side. An invalid record is refused."""
     from harness.runs import acceptance
@@ -177,7 +157,7 @@ def accept(record: Path, reason: str) -> None:
 @click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write the scores.")
-@_with_exit_codes
+@with_exit_codes
 def score(model_dir: Path, method: str, data: Path | None, samples: int | None, seed: int, out: Path) -> None:
     """Importance scores of a checkpoint's linear layers, as safetensors."""
     from harness.runs.checkpoints import score_checkpoint
@@ -192,7 +172,7 @@ def score(model_dir: Path, method: str, data: Path | None, samples: int | None, 
 @click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
 @click.option("--out", type=FILE, required=True, help="Where to write the Gram matrices.")
-@_with_exit_codes
+@with_exit_codes
 def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: Path) -> None:
     """Gram matrices of the inputs of a checkpoint's linear layers, as safetensors: what ranks are found from."""
     from harness.runs.checkpoints import gram_checkpoint
@@ -219,7 +199,7 @@ def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: 
 @click.option("--utility-rank-removed", type=int, help="r_u, for orthogonal-projection.")
 @click.option("--safety-rank-removed", type=int, help="r_s, for orthogonal-projection.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
-@_with_exit_codes
+@with_exit_codes
 def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:
     """Write a copy of a checkpoint without the selected weights or ranks, with receipt.json."""
     from harness.runs.checkpoint_edits import edit_checkpoint, region_of_options, what_was_removed
@@ -238,7 +218,7 @@ def organism() -> None:
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the organism.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of the build; default: the shipped one's.")
-@_with_exit_codes
+@with_exit_codes
 def organism_build(name: str, out: Path, seed: int | None) -> None:
     """Make an organism again from its recipe: about ten minutes on two cores."""
     from harness.runs.organism_build import build
@@ -254,7 +234,7 @@ def _spec(name: str) -> BenchmarkSpec:
         return load_yaml_model(path, BenchmarkSpec)
     from harness.runs.journal import read_record
 
-    return BenchmarkSpec.model_validate(read_record(path).spec)
+    return recorded_spec(read_record(path).spec, path)
 
 
 def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
@@ -264,11 +244,15 @@ def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
     return bind(spec, load_yaml_model(path, ModelVariant), path)
 
 
-def _execute(bound: list[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str]) -> list[RunRecord]:
+def _execute(chosen: Sequence[tuple[str, str]], out: Path) -> list[RunRecord]:
+    """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
     from harness.executors.base import run_all
 
+    bound = [_bind(_spec(benchmark), model) for benchmark, model in chosen]
+    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}"
+                for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
     with _progress_bar() as progress:
-        return [record for record, _ in run_all(bound, out, command, progress)]
+        return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
 
 
 def _progress_bar() -> Any:
@@ -305,9 +289,9 @@ def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
 
 
-def _shown(model: str) -> str:
-    """A model as a command shows it: never with the folders of this machine."""
-    return shlex.quote(Path(model).name if "/" in model else model)
+def _shown(given: str) -> str:
+    """A benchmark or model as a command shows it: a path without the folders of this machine around it."""
+    return shlex.quote(Path(os.path.abspath(given)).name if os.sep in given or given in (".", "..") else given)
 
 
 def _number(value: float | None) -> str:

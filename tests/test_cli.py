@@ -1,6 +1,9 @@
 """The commands as a user types them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -57,3 +60,26 @@ def test_missing_and_tampered_data_are_found_before_the_weights(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "utility.csv").write_text("prompt,response\na,b\n")
     assert "has changed" in invoke("run", "figure-2a", "--model", tmp_path).output
+
+
+def test_a_folder_in_the_place_of_a_file_is_bad_input(tmp_path):
+    score = ("score", tmp_path, "--method", "snip", "--data", tmp_path, "--out", tmp_path / "out")
+    for arguments in (("accept", tmp_path, "--reason", "x"), score):
+        result = invoke(*arguments)
+        assert (result.exit_code, "cannot be read: Is a directory" in result.output) == (2, True), result.output
+
+
+def test_a_record_that_may_not_be_read_is_bad_input(tmp_path):
+    """The loop stands for any file that the system does not open: root may read all others."""
+    loop = tmp_path / "record.json"
+    loop.symlink_to(loop)
+    result = invoke("accept", loop, "--reason", "x")
+    assert (result.exit_code, "cannot be read" in result.output) == (2, True), result.output
+
+
+def test_a_reader_that_stops_reading_is_no_failed_check():
+    process = subprocess.Popen([sys.executable, "-m", "harness", "list"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141

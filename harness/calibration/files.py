@@ -16,7 +16,7 @@ from harness.spec.variant import ModelVariant
 
 
 def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
-    """The file behind a dataset name. Raises UserError if there is none, or if its hash differs."""
+    """The file behind a dataset name. Raises UserError if there is none, it cannot be read, or its hash differs."""
     if name not in variant.datasets:
         raise UserError(
             f"the variant {variant.name} has no dataset {name!r}; {suggestion(name, variant.datasets)}. "
@@ -27,7 +27,10 @@ def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
     path = Path(os.path.normpath((base or variant_file.parent) / declared.path))
     if not path.is_file():
         raise UserError(f"{path}: no such file; {variant_file} names it as the dataset {name!r}")
-    found = file_sha256(path)
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise UserError(f"{path}: the dataset {name!r} cannot be read: {error.strerror}") from None
     if declared.sha256 is not None and found != declared.sha256:
         raise UserError(
             f"{path}: the dataset {name!r} has changed: "

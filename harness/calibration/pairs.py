@@ -67,6 +67,8 @@ def read_pairs(path: Path) -> list[Pair]:
                 pairs.append(Pair(row["prompt"], row["response"]))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a CSV file") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a UTF-8 CSV file: {error}") from None
     if not pairs:

@@ -1,4 +1,4 @@
-"""Executor `local`: in this process, or, for a small model on a CPU, in one process of one thread for each core.
+"""Executor `local`: in this process, or, for a small model on a CPU, in up to eight processes of one thread each.
 
 On a tiny model most of the time goes into small operations that threads cannot share: two
 processes of one thread each measure cells nearly twice as fast as one process of two threads.
@@ -10,12 +10,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,19 +31,41 @@ from harness.validity.classification import Thresholds
 
 #: Above this a model keeps all cores busy by itself, and more copies of it cost memory.
 LARGEST_SHARED_BYTES = 100_000_000
+#: Each process holds the libraries and a model, about 1 GB, however many cores there are.
+MOST_PROCESSES = 8
 
 
 @contextmanager
 def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Executor]:
     """The executor that suits these benchmarks on this machine."""
-    cores = len(os.sched_getaffinity(0))
-    cells = sum(len(bound.cells) for bound in benchmarks)
-    processes = min(cores, cells)
-    if processes < 2 or torch.cuda.is_available() or not all(_is_small(bound) for bound in benchmarks):
+    if torch.cuda.is_available() or not all(_is_small(bound) for bound in benchmarks):
         yield InProcess(Workbench(out / "store"))
         return
-    with _pool(processes, cores // processes, out / "store") as pool:
-        yield Processes(pool, processes, cores // processes)
+    processes = min(_cores(), sum(len(bound.cells) for bound in benchmarks), MOST_PROCESSES)
+    if processes < 2:
+        with _one_thread():
+            yield InProcess(Workbench(out / "store"))
+        return
+    with _pool(processes, out / "store") as pool:
+        yield Processes(pool, processes)
+
+
+def _cores() -> int:
+    """Cores that this process may use; where the system does not say which (macOS), all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread, as each process of a pool has: figures do not depend on how many cells are measured at once."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_small(bound: BoundBenchmark) -> bool:
@@ -52,7 +76,7 @@ def _is_small(bound: BoundBenchmark) -> bool:
 
 
 class InProcess:
-    """Everything in this process, with all its threads. See harness.runs.execution.Executor."""
+    """Everything in this process, with the threads it has now. See harness.runs.execution.Executor."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
@@ -77,42 +101,67 @@ class InProcess:
 class Processes:
     """Work spread over the processes of a pool. See harness.runs.execution.Executor."""
 
-    def __init__(self, pool: ProcessPoolExecutor, processes: int, threads: int) -> None:
+    def __init__(self, pool: ProcessPoolExecutor, processes: int) -> None:
         self._pool = pool
+        self._others = set(multiprocessing.active_children())
+        self._workers: set[BaseProcess] = set()
         self.processes = processes
-        self.threads = threads
+        self.threads = 1
 
     def identify(self, bound: BoundBenchmark) -> Identity:
         """See harness.runs.execution.Executor."""
-        return _result(self._pool.submit(_identify, bound))
+        return self._result(self._submit(_identify, bound))
 
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """See harness.runs.execution.Executor."""
-        return _result(self._pool.submit(_calibrate, bound))
+        return self._result(self._submit(_calibrate, bound))
 
     def measure(self, tasks: Sequence[CellTask], step: Step) -> Iterator[CellTask]:
         """As many at once as there are processes, given back as they end."""
-        futures = {self._pool.submit(_measure, task): task for task in tasks}
+        futures = {self._submit(_measure, task): task for task in tasks}
         for done in as_completed(futures):
             step(", ".join(task.cell for future, task in futures.items() if future.running())[:80])
-            _result(done)
+            self._result(done)
             yield futures[done]
 
+    def _submit(self, work: Callable[..., Any], *arguments: object) -> Future[Any]:
+        try:
+            future = self._pool.submit(work, *arguments)
+        except BrokenProcessPool:
+            raise self._ended() from None
+        self._workers = self._workers or set(multiprocessing.active_children()) - self._others
+        return future
 
-def _result(future: Future):
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise MachineError(
-            "a process that measured cells was ended from outside, most likely for want of memory; finished cells "
-            "are on disk: start the same command again, and it goes on from there"
-        ) from None
+    def _result(self, future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise self._ended() from None
+
+    def _ended(self) -> MachineError:
+        for worker in self._workers:
+            worker.join(timeout=5)
+        return MachineError(
+            f"a process that measures cells ended before its work was done{_how([w.exitcode for w in self._workers])}; "
+            "finished cells are on disk: start the same command again, and it goes on from there"
+        )
+
+
+def _how(exit_codes: Sequence[int | None]) -> str:
+    """What exit codes tell of why; the pool itself ends the other processes by SIGTERM."""
+    own = [code for code in exit_codes if code and code != -signal.SIGTERM]
+    if not own:
+        return ""
+    if own[0] > 0:
+        return f" (exit code {own[0]}; what it wrote stands above)"
+    killed = ", which is also how the system ends one for want of memory" if own[0] == -signal.SIGKILL else ""
+    return f" (signal {-own[0]}{killed})"
 
 
 @contextmanager
-def _pool(processes: int, threads: int, store: Path) -> Iterator[ProcessPoolExecutor]:
+def _pool(processes: int, store: Path) -> Iterator[ProcessPoolExecutor]:
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (threads, store))
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (store,))
     try:
         yield pool
     except BaseException:
@@ -128,11 +177,11 @@ def _pool(processes: int, threads: int, store: Path) -> Iterator[ProcessPoolExec
 _workbench: Workbench | None = None
 
 
-def _begin(threads: int, store: Path) -> None:
+def _begin(store: Path) -> None:
     global _workbench
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the first process decides
     threading.Thread(target=_end_with_the_first_process, daemon=True).start()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     _workbench = Workbench(store)
 
 

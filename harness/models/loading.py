@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.errors import UserError
@@ -52,7 +53,7 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
         model = AutoModelForCausalLM.from_pretrained(
             place, dtype=_DTYPES[dtype] if dtype else "auto", use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{place}: cannot be loaded: {first}\nA checkpoint holds config.json, tokenizer files and "
@@ -65,7 +66,12 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
 
 
 def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A tokenizer of another model, or weights with NaN, are found before anything is measured."""
+    """A tokenizer of another model or without BOS, or weights with NaN, are found before anything is measured."""
+    if tokenizer.bos_token_id is None:
+        raise UserError(
+            f"{place}: the tokenizer has no BOS token; every prompt of the llama families starts with one. "
+            "Set bos_token in tokenizer_config.json"
+        )
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"{place}: the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}; "

@@ -65,13 +65,11 @@ class PromptFormatter:
 
 
 def with_one_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
-    """The ids behind exactly one BOS, or as they are where the tokenizer has none.
+    """The ids behind exactly one BOS, which every tokenizer that was loaded has (models/loading.py).
 
     Raises UserError if a BOS stands anywhere but at the start of the text.
     """
     bos = tokenizer.bos_token_id
-    if bos is None:
-        return ids
     body = ids[1:] if ids[:1] == [bos] else ids
     if bos in body:
         raise UserError(

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.errors import UserError
+from harness.models.write_errors import os_error_of
 
 #: Metadata key: JSON {name: name under which the same tensor is stored}.
 SHARED = "shared"
@@ -23,7 +24,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Write atomically: a killed process leaves the old file or none.
 
     A tensor that stands under several names is stored once, under the first; the others are listed
-    in the metadata under SHARED and come back as the very same tensor.
+    in the metadata under SHARED and come back as the very same tensor. Raises OSError where the disk
+    takes no more.
     """
     first_names: dict[int, str] = {}
     shared = {name: first_names.setdefault(id(tensor), name) for name, tensor in tensors.items()}
@@ -33,11 +35,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)
     try:
-        save_file(distinct, temporary, {**metadata, **({SHARED: json.dumps(others)} if others else {})})
+        _save(distinct, Path(temporary), {**metadata, **({SHARED: json.dumps(others)} if others else {})})
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise os_error_of(error, path) or error from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -33,11 +33,18 @@ class ProbePrompts:
 
 
 def read_prompts(settings: ProbeSettings, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> ProbePrompts:
-    """The requests of both datasets as the model is prompted with them.
+    """The requests of both datasets as the model is prompted with them. Raises UserError as `read_requests` does."""
+    style = PromptStyle(settings.system_prompt, settings.chat_template)
+    ids = [[formatter.ids(formatter.text(request, style)) for request in part]
+           for part in read_requests(settings, path_of)]  # fmt: skip
+    return ProbePrompts(*ids)
+
+
+def read_requests(settings: ProbeSettings, path_of: Callable[[str], Path]) -> tuple[list[str], list[str]]:
+    """The harmful and the harmless requests.
 
     Raises UserError where a dataset holds fewer than are asked for, or one request is in both.
     """
-    style = PromptStyle(settings.system_prompt, settings.chat_template)
     requests = {}
     for dataset in settings.datasets:
         requests[dataset] = read_lines(path_of(dataset))
@@ -48,8 +55,7 @@ def read_prompts(settings: ProbeSettings, formatter: PromptFormatter, path_of: C
     if shared := sorted(set(harmful) & set(harmless)):
         raise UserError(f"{settings.harmful!r} and {settings.harmless!r} share {len(shared)} requests, so that no "
                         f"probe can tell them apart; first {shared[0]!r}")  # fmt: skip
-    ids = [[formatter.ids(formatter.text(request, style)) for request in part] for part in (harmful, harmless)]
-    return ProbePrompts(*ids)
+    return harmful, harmless
 
 
 def probe_heads(model: PreTrainedModel, prompts: ProbePrompts, seed: int) -> HeadProbe:

@@ -24,7 +24,8 @@ def write_report(runs_dir: Path, out: Path, golden_paths: Sequence[Path] | None 
         raise UserError(f"{runs_dir}: holds no record.json; run a benchmark first: harness reproduce")
     golden = locations.golden_paths() if golden_paths is None else golden_paths
     anchors = {record.id: f"{record.spec['id']}--{record.variant['name']}" for _, record in newest}
-    pages = [page_of(path, record, anchors, golden) for path, record in newest]
+    inside = Path(runs_dir.resolve().name)
+    pages = [page_of(path, record, anchors, golden, inside / path.relative_to(runs_dir)) for path, record in newest]
     write_text(out, render("report.html.j2", pages=pages))
     return out
 

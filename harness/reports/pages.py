@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Page:
     """One record, what its layout made of it, and where its cells were measured.
 
     columns: metrics of the table of cells. shared: (page, cell) by the id of a cell that another record of the
-    report has measured; its texts are shown there.
+    report has measured; its texts are shown there. again: the command that runs the record's own spec.
     """
 
     record: RunRecord
@@ -38,6 +39,7 @@ class Page:
     columns: list[str]
     shared: dict[str, tuple[str, str]]
     completions: dict[str, list[Completion]]
+    again: str
 
     @property
     def claims_by_status(self) -> dict[str, int]:
@@ -64,14 +66,27 @@ class Page:
         return {measured.metric: measured for measured in cell.measurements}
 
 
-def page_of(path: Path, record: RunRecord, others: Mapping[str, str], golden_paths: Iterable[Path]) -> Page:
-    """The page of the record at `path`. others: the anchors of the report's pages by their records' ids."""
+def page_of(
+    path: Path, record: RunRecord, others: Mapping[str, str], golden_paths: Iterable[Path], shown_path: Path
+) -> Page:
+    """The page of the record at `path`.
+
+    others: the anchors of the report's pages by their records' ids. shown_path: where the record lies, as seen
+    from the folder that holds the folder of runs.
+    """
     drawing, problem = _drawing(record, golden_paths)
     shared = _shared(record, others)
     return Page(
         record, others[record.id], drawing, problem, columns_of(record.cells), shared,
         {cell.id: [] if cell.id in shared else _examples(path, record, cell) for cell in record.cells},
+        f"harness run {shlex.quote(str(shown_path))} --model {shlex.quote(_model_as_given(record))}",
     )  # fmt: skip
+
+
+def _model_as_given(record: RunRecord) -> str:
+    """The model as the recorded command names it: a variant from a file has a name that no command knows."""
+    _, _, model = record.provenance.command.partition(" --model ")
+    return next(iter(shlex.split(model)), record.variant["name"])
 
 
 def _drawing(record: RunRecord, golden_paths: Iterable[Path]) -> tuple[Drawing | None, str | None]:

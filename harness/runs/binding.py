@@ -10,15 +10,15 @@ from typing import Any
 
 from harness import plugins
 from harness.calibration.files import dataset_path, file_sha256, task_data_files
-from harness.calibration.pairs import draw, read_pairs
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.models.prompts import TEMPLATES
+from harness.runs.data_checks import data_problems, needed_datasets
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import HeadsRegion, PlantedRegion, ScoredRegion, calibration_sets_of
+from harness.spec.region import PlantedRegion, ScoredRegion, calibration_sets_of
 from harness.spec.variant import ModelVariant
 
 #: The planted region's name among the hashes of a run's data.
@@ -50,14 +50,17 @@ class BoundBenchmark:
 def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> BoundBenchmark:
     """Raises one UserError that names everything that is missing or wrong."""
     problems: list[str] = []
-    hashes: dict[str, str] = {}
-    for name in sorted(_datasets(spec, variant)):
+    cells, skipped = _runnable(spec, variant, problems)
+    paths: dict[str, Path] = {}
+    for name in sorted(needed_datasets(spec, variant, cells)):
         path = _tried(problems, lambda name=name: dataset_path(variant, variant_file, name))
         if path is not None:
-            hashes[name] = file_sha256(path)
-        if path is not None and name in variant.zero_shot_tasks:
-            files = _tried(problems, lambda path=path: task_data_files(path)) or {}
-            hashes |= {f"{name}/{split}": file_sha256(file) for split, file in files.items()}
+            paths[name] = path
+    hashes = {name: file_sha256(path) for name, path in paths.items()}
+    for task in [name for name in variant.zero_shot_tasks if name in paths]:
+        files = _tried(problems, lambda task=task: task_data_files(paths[task])) or {}
+        hashes |= {f"{task}/{split}": file_sha256(file) for split, file in files.items()}
+    problems += data_problems(spec, cells, paths)
     _tried(problems, lambda: plugins.load("engines", variant.engine))
     if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:
         problems.append(
@@ -67,11 +70,9 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     if any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations) and not variant.zero_shot_tasks:
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
     problems += _problems_of_evaluations(spec, variant)
-    cells, skipped = _runnable(spec, variant, problems)
-    for name, examples in _most_examples(cells).items():
-        if name in hashes:
-            path = dataset_path(variant, variant_file, name)
-            _tried(problems, lambda path=path, examples=examples: draw(read_pairs(path), examples, seed=0))
+    if not cells:
+        reasons = "; ".join(f"{cell}: {reason}" for cell, reason in skipped.items())
+        problems.append(f"the variant {variant.name} skips every cell of {spec.id}, so nothing is measured: {reasons}")
     directory = _tried(problems, lambda: source_directory(variant, variant_file))
     planted = None
     if variant.planted_region is not None:
@@ -100,24 +101,6 @@ def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
             raise UserError(f"{path}: {key} is {getattr(golden, key)!r}; expected {wanted!r}, as its place says: "
                             "move the file, or correct the key if the values are of this place")  # fmt: skip
     return golden
-
-
-def _datasets(spec: BenchmarkSpec, variant: ModelVariant) -> set[str]:
-    names = {calibration.dataset for calibration in spec.calibration.values()}
-    names |= {cell.fine_tuning.dataset for cell in spec.expanded_cells() if cell.fine_tuning}
-    names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
-    regions = [region for cell in spec.expanded_cells() for region in cell.regions if isinstance(region, HeadsRegion)]
-    names |= {dataset for region in regions for dataset in region.datasets}
-    return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
-
-
-def _most_examples(cells: list[Cell]) -> dict[str, int]:
-    """For each dataset that cells are fine-tuned on, the largest number of pairs that one of them takes."""
-    most: dict[str, int] = {}
-    for settings in (cell.fine_tuning for cell in cells):
-        if settings is not None:
-            most[settings.dataset] = max(settings.examples, most.get(settings.dataset, 0))
-    return most
 
 
 def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -> tuple[list[Cell], dict[str, str]]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from harness.errors import MachineError
 
+#: Disk, quota, or the size that a file may have.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def write_text(path: Path, text: str) -> None:
     """Write atomically and flush to disk. Raises MachineError where the disk is full."""
@@ -30,9 +33,9 @@ def write_text(path: Path, text: str) -> None:
 
 def storage_error(error: OSError, path: Path) -> MachineError:
     """What an OSError on writing means, and what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return MachineError(
-            f"{path}: the disk is full; free some space and start the same command again: it goes on "
-            "after the last finished cell"
+            f"{path}: there is no room for it on the disk ({error.strerror}); free some space and start the same "
+            "command again: a run goes on after its last finished cell"
         )
-    return MachineError(f"{path}: cannot be written: {error.strerror}")
+    return MachineError(f"{path}: cannot be written: {error.strerror or error}")

@@ -136,11 +136,13 @@ def _json_of(path: Path) -> dict[str, str]:
 
 
 def read_record(path: Path) -> RunRecord:
-    """A record from disk. Raises UserError where it is missing or no record."""
+    """A record from disk. Raises UserError where it is missing, cannot be read or is no record."""
     try:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a record.json") from None
     except (ValidationError, UnicodeDecodeError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is not UTF-8"
         raise UserError(f"{path}: not a record of this version: {first}") from None

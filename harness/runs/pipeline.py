@@ -117,7 +117,7 @@ def judge(
     checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden)
     return RunRecord(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
-        variant=bound.variant.model_dump(mode="json", exclude_none=True), provenance=facts,
+        variant=bound.variant.as_record(), provenance=facts,
         validity_thresholds=thresholds.as_record() if thresholds else {}, cells=tuple(results),
         skipped_cells=bound.skipped, checks=tuple(checks), claims=tuple(claims), verdict=verdict(results, checks),
     )  # fmt: skip

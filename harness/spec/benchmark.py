@@ -204,7 +204,7 @@ class BenchmarkSpec(Strict):
     def names_resolve(self) -> BenchmarkSpec:
         """Everything that a spec refers to by name exists in it, and exists once."""
         problems: list[tuple[KeyPath, str]] = [((), problem) for problem in self._unresolved()]
-        problems += self._unresolved_in_evaluations()
+        problems += [*self._unresolved_in_evaluations(), *self._uncalibrated_attacks()]
         problems += repeated_metrics(self.evaluations)
         problems += unknown_metrics(self.evaluations, self.claims)
         if problems:
@@ -255,6 +255,21 @@ class BenchmarkSpec(Strict):
             if changed is not None:
                 yield key, (f"{evaluation.name} measures the intact model, but the cell {changed} changes its weights; "
                             "expected intact cells only: give the evaluation a benchmark of its own")  # fmt: skip
+
+    def _uncalibrated_attacks(self) -> Iterator[tuple[KeyPath, str]]:
+        """Attacks whose texts could not be judged: no evaluation shows how the intact model answers in its format."""
+        attacks = {index: entry for index, entry in enumerate(self.evaluations) if entry.kind == "attack"}
+        if any(attack.chat_template and not attack.suffixes for attack in attacks.values()):
+            return
+        for index, attack in attacks.items():
+            lacks = "has suffixes" if attack.chat_template else "has no chat template"
+            yield (
+                ("evaluations", index),
+                (
+                    f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing calibrates "
+                    "which texts are answers; expected at least one with chat_template: true and without suffixes"
+                ),
+            )
 
 
 def _repeated(what: str, names: list[str]) -> list[str]:

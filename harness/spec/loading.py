@@ -31,6 +31,25 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
     content, lines = _read(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}:1: expected a mapping of {model.__name__} fields, got {_kind(content)}")
+    loaded, problems = _validated(content, model)
+    if problems or loaded is None:
+        located = sorted((_line(lines, key), key, text) for key, text in problems)
+        raise UserError("\n".join(f"{path}:{line}: {_dotted(key)}{text}" for line, key, text in located))
+    return loaded
+
+
+def recorded_spec(content: dict[str, Any], record: Path) -> BenchmarkSpec:
+    """The spec that a record holds. Raises UserError that lists every key which does not fit this version."""
+    loaded, problems = _validated(content, BenchmarkSpec)
+    if problems or loaded is None:
+        keys = "\n".join(f"{record}: spec.{_dotted(key)}{text}" for key, text in problems)
+        raise UserError(f"{keys}\nThe spec in this record is of another version of the harness; "
+                        "run it with that version, or write its benchmark as YAML for this one.")  # fmt: skip
+    return loaded
+
+
+def _validated(content: dict[str, Any], model: type[Model]) -> tuple[Model | None, list[tuple[KeyPath, str]]]:
+    """The model, or None, and every problem with the key at which it lies."""
     problems: list[tuple[KeyPath, str]] = []
     loaded: Model | None = None
     try:
@@ -43,10 +62,7 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
                 problems.append((_without_tags(item["loc"], content), _explain(item, model)))
     if issubclass(model, BenchmarkSpec):
         problems += _grid_problems(content)
-    if problems or loaded is None:
-        located = sorted((_line(lines, key), key, text) for key, text in problems)
-        raise UserError("\n".join(f"{path}:{line}: {_dotted(key)}{text}" for line, key, text in located))
-    return loaded
+    return loaded, problems
 
 
 def _read(path: Path) -> tuple[Any, dict[KeyPath, int]]:

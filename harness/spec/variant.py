@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -70,3 +71,12 @@ class ModelVariant(Strict):
         """A spec's settings with this model's values in them."""
         overrides = self.fine_tuning.get(settings.method)
         return settings if overrides is None else overrides.applied_to(settings)
+
+    def as_record(self) -> dict[str, Any]:
+        """The variant as a record holds it: of absolute paths, which tell of a machine, only the last component."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        for holder, key in [(fields["source"], "path"), (fields, "planted_region"),
+                            *((dataset, "path") for dataset in fields["datasets"].values())]:  # fmt: skip
+            if key in holder and Path(holder[key]).is_absolute():
+                holder[key] = Path(holder[key]).name
+        return fields

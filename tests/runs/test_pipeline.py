@@ -239,3 +239,18 @@ def test_every_metric_of_a_record_is_one_that_a_claim_may_name(finished):
     open_ended = {metric for _, metric in figures(finished[0]) if metric not in known}
     assert set(CELL_METRICS) < {metric for _, metric in figures(finished[0])}
     assert open_ended == {f"accuracy_{task}" for task in finished[0].variant["zero_shot_tasks"]}
+
+
+def test_a_record_of_a_users_own_files_holds_no_path_of_this_machine(bound, finished):
+    from dataclasses import replace
+
+    from harness.runs.pipeline import judge
+
+    datasets = {
+        name: file.model_copy(update={"path": str(bound.path_of(name))})
+        for name, file in bound.variant.datasets.items()
+    }
+    own = replace(bound, variant=bound.variant.model_copy(update={"datasets": datasets}))
+    record = judge(own, "v/b/1", finished[0].cells, None, finished[0].provenance)
+    assert str(bound.path_of("utility").parent) not in record.model_dump_json()
+    assert record.variant["datasets"]["utility"]["path"] == bound.path_of("utility").name

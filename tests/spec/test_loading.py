@@ -175,3 +175,15 @@ def test_a_layout_is_a_file_and_a_near_miss_is_named(tmp_path):
     assert load(tmp_path, GOOD + "layout: grid-table\n").layout == "grid-table"
     (wrong,) = errors(tmp_path, GOOD + "layout: grid_tabel\n")
     assert wrong == "spec.yaml:15: layout is 'grid_tabel'; no such layout; did you mean 'grid_table'?"
+
+
+ATTACK = "  - {kind: attack, name: bare, dataset: d, prompts: 1, system_prompt: false, chat_template: false}\n"
+WITH_SUFFIXES = ATTACK.replace("bare", "gcg").replace("chat_template: false", "chat_template: true, suffixes: s")
+WRAPPED = ATTACK.replace("bare", "vanilla").replace("chat_template: false", "chat_template: true")
+
+
+def test_attacks_that_nothing_calibrates_are_refused_by_name(tmp_path):
+    bare, gcg = errors(tmp_path, GOOD + ATTACK + WITH_SUFFIXES)
+    assert bare.startswith("spec.yaml:15: evaluations[1]: bare has no chat template")
+    assert gcg.startswith("spec.yaml:16: evaluations[2]: gcg has suffixes")
+    assert len(load(tmp_path, GOOD + ATTACK + WITH_SUFFIXES + WRAPPED).evaluations) == 4

@@ -1,0 +1,46 @@
+"""How every command ends: what went wrong as a message and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from harness.errors import MachineError, UserError
+from harness.runs.failures import machine_failure
+
+#: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
+EX_SOFTWARE = 70
+
+
+def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
+    """The one place through which every command fails: one message on stderr and the documented exit code.
+
+    An error that nobody foresaw keeps its traceback, and never the exit code of a check that failed.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush would fail as well
+            sys.exit(128 + signal.SIGPIPE)
+        except Exception as error:
+            known = error if isinstance(error, UserError | MachineError) else machine_failure(error)
+            if known is None:
+                traceback.print_exc()
+                sys.exit(EX_SOFTWARE)
+            click.echo(f"error: {known}", err=True)
+            sys.exit(known.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted; finished cells are on disk: the same command goes on after them", err=True)
+            sys.exit(130)
+
+    return wrapped

@@ -1,0 +1,96 @@
+"""Which data cells and evaluations need, and whether the files hold as much as is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.calibration.files import read_lines
+from harness.calibration.pairs import draw, read_pairs
+from harness.errors import UserError
+from harness.probing.probe import read_requests
+from harness.spec.benchmark import BenchmarkSpec, Cell
+from harness.spec.probing import ProbeSettings
+from harness.spec.region import calibration_sets_of
+from harness.spec.variant import ModelVariant
+
+#: Who asks, which datasets, and a check of their content that raises UserError.
+Check = tuple[str, list[str], Callable[[], Any]]
+
+
+def needed_datasets(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell]) -> set[str]:
+    """Names of the datasets that these cells and the spec's evaluations rest on."""
+    names = {spec.calibration[name].dataset for name in _calibration_sets(spec, cells)}
+    names |= {cell.fine_tuning.dataset for cell in cells if cell.fine_tuning}
+    names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
+    names |= {dataset for _, probe in _probes(spec, cells) for dataset in probe.datasets}
+    return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
+
+
+def data_problems(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) -> list[str]:
+    """What the files hold too little of, each with who asks for it.
+
+    paths: files by dataset; those that are missing from it are reported elsewhere.
+    """
+    problems: dict[str, None] = {}
+    for who, datasets, check in _checks(spec, cells, paths):
+        if paths.keys() >= set(datasets):
+            try:
+                check()
+            except UserError as error:
+                problems[f"{who}: {error}"] = None
+    return list(problems)
+
+
+def _checks(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) -> Iterator[Check]:
+    for name in _calibration_sets(spec, cells):
+        declared = spec.calibration[name]
+        yield f"calibration set {name}", [declared.dataset], _enough_pairs(declared.dataset, declared.samples, paths)
+    for dataset, examples in _most_examples(cells).items():
+        yield f"fine-tuning on {dataset}", [dataset], _enough_pairs(dataset, examples, paths)
+    for attack in (evaluation for evaluation in spec.evaluations if evaluation.kind == "attack"):
+        yield f"evaluation {attack.name}", [attack.dataset], _enough_requests(attack.dataset, attack.prompts, paths)
+        if attack.suffixes:
+            yield f"evaluation {attack.name}", [attack.suffixes], _enough_requests(attack.suffixes, 1, paths)
+    for who, probe in _probes(spec, cells):
+        yield who, probe.datasets, lambda probe=probe: read_requests(probe, paths.__getitem__)
+
+
+def _enough_pairs(dataset: str, samples: int, paths: dict[str, Path]) -> Callable[[], Any]:
+    return lambda: draw(read_pairs(paths[dataset]), samples, seed=0)
+
+
+def _enough_requests(dataset: str, prompts: int, paths: dict[str, Path]) -> Callable[[], Any]:
+    def check() -> None:
+        held = len(read_lines(paths[dataset]))
+        if held < prompts:
+            raise UserError(f"the dataset {dataset!r} holds {held} requests, {prompts} are asked for")
+
+    return check
+
+
+def _calibration_sets(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[str]:
+    regions = {name for cell in cells for region in cell.regions for name in calibration_sets_of(region)}
+    return sorted(regions | set(spec.calibration_sets_of_evaluations))
+
+
+def _most_examples(cells: Sequence[Cell]) -> dict[str, int]:
+    """For each dataset that cells are fine-tuned on, the largest number of pairs that one of them takes."""
+    most: dict[str, int] = {}
+    for settings in (cell.fine_tuning for cell in cells):
+        if settings is not None:
+            most[settings.dataset] = max(settings.examples, most.get(settings.dataset, 0))
+    return most
+
+
+def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
+    """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
+    for evaluation in spec.evaluations:
+        for asked in (evaluation, *getattr(evaluation, "regions", [])):
+            if isinstance(asked, ProbeSettings):
+                yield f"evaluation {evaluation.name}", asked
+    for cell in cells:
+        for region in cell.regions:
+            if isinstance(region, ProbeSettings):
+                yield f"cells {cell.group}", region

@@ -1,0 +1,67 @@
+"""Where cells are measured: how many processes, with one thread each, and what is said when one of them ends."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from harness.errors import MachineError
+from harness.executors import local
+from harness.executors.local import InProcess, Processes, executor
+from harness.runs.binding import bind
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+
+
+@pytest.fixture(scope="module")
+def bound():
+    path = locations.find_variant("tiny-llama2-chat")
+    spec = load_yaml_model(locations.find_benchmark("figure-2a"), BenchmarkSpec)
+    return bind(spec, load_yaml_model(path, ModelVariant), path)
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_single_cell_has_one_thread_as_cells_in_a_pool_have_and_the_threads_come_back(
+    bound, tmp_path, three_threads, monkeypatch
+):
+    monkeypatch.setattr(local, "_cores", lambda: 64)
+    with executor([replace(bound, cells=bound.cells[:1])], tmp_path) as alone:
+        assert isinstance(alone, InProcess)
+        assert (alone.threads, torch.get_num_threads()) == (1, 1)
+    assert torch.get_num_threads() == 3
+    for cells, processes in ((2, 2), (len(bound.cells), 8)):
+        with executor([replace(bound, cells=bound.cells[:cells])], tmp_path) as pool:
+            assert (pool.processes, pool.threads) == (processes, 1)
+
+
+def test_a_large_model_keeps_all_threads(bound, tmp_path, three_threads, monkeypatch):
+    monkeypatch.setattr(local, "LARGEST_SHARED_BYTES", 1)
+    with executor([bound], tmp_path) as chosen:
+        assert isinstance(chosen, InProcess)
+        assert chosen.threads == 3
+
+
+def test_cores_are_counted_where_the_system_does_not_say_which_are_allowed(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert local._cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize(("end", "words"), [((os._exit, 3), "exit code 3"), ((signal.raise_signal, 9), "signal 9")])
+def test_a_process_that_ends_is_reported_by_what_is_known(tmp_path, end, words):
+    with local._pool(2, tmp_path) as pool:
+        processes = Processes(pool, 2)
+        with pytest.raises(MachineError) as caught:
+            processes._result(processes._submit(*end))
+    assert words in str(caught.value)
+    assert ("want of memory" in str(caught.value)) == (words == "signal 9")
