@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -139,12 +140,20 @@ class Processes:
             raise self._ended() from None
 
     def _ended(self) -> MachineError:
-        for worker in self._workers:
-            worker.join(timeout=5)
+        how = _how([_exit_code(worker) for worker in self._workers])
         return MachineError(
-            f"a process that measures cells ended before its work was done{_how([w.exitcode for w in self._workers])}; "
-            "finished cells are on disk: start the same command again, and it goes on from there"
+            f"a process that measures cells ended before its work was done{how}; finished cells are on disk: start the "
+            "same command again, and it goes on from there"
         )
+
+
+def _exit_code(worker: BaseProcess) -> int | None:
+    """The exit code of a worker that has ended. The pool waits for it too, and who comes second sees it later."""
+    deadline = time.monotonic() + 5
+    while worker.exitcode is None and time.monotonic() < deadline:
+        worker.join(timeout=0.1)
+        time.sleep(0.01)
+    return worker.exitcode
 
 
 def _how(exit_codes: Sequence[int | None]) -> str:
