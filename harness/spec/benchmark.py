@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import reduce
 from typing import Annotated, Any, Literal
 
@@ -13,16 +14,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness import plugins
-from harness.spec.claim import Claim, Reference
-from harness.spec.common import KeyPath, Name, Share, Strict
+from harness.spec.claim import Claim
+from harness.spec.common import Name, Share, Strict
 from harness.spec.finetuning import FineTuningSettings
-from harness.spec.metrics import repeated_metrics, unknown_metrics
-from harness.spec.region import AttributionSettings, Region, calibration_sets_of
+from harness.spec.region import AttributionSettings, Region
+from harness.spec.resolution import Parts, unresolved
 
 #: Type of the error that names problems by their keys in the file, and where it holds them: [(key, text), ...].
 UNRESOLVED, PROBLEMS = "unresolved", "problems"
-#: The name of the cell that every other cell is compared with.
-INTACT = "intact"
 
 
 def _evaluation_settings() -> Any:
@@ -203,10 +202,11 @@ class BenchmarkSpec(Strict):
     @model_validator(mode="after")
     def names_resolve(self) -> BenchmarkSpec:
         """Everything that a spec refers to by name exists in it, and exists once."""
-        problems: list[tuple[KeyPath, str]] = [((), problem) for problem in self._unresolved()]
-        problems += [*self._unresolved_in_evaluations(), *self._uncalibrated_attacks()]
-        problems += repeated_metrics(self.evaluations)
-        problems += unknown_metrics(self.evaluations, self.claims)
+        cells = sound_cells(dict(enumerate(self.cells)))
+        problems = unresolved(Parts(
+            self.calibration, cells, dict(enumerate(self.evaluations)), dict(enumerate(self.claims)),
+            all_cells=len(cells) == len(self.cells),
+        ))  # fmt: skip
         if problems:
             context = {"text": "; ".join(text for _, text in problems), PROBLEMS: problems}
             raise PydanticCustomError(UNRESOLVED, "{text}", context)
@@ -217,62 +217,11 @@ class BenchmarkSpec(Strict):
         """Names of the calibration sets that the figures of evaluations rest on, whatever the cell."""
         return sorted({name for evaluation in self.evaluations for name in getattr(evaluation, "calibration_sets", [])})
 
-    def _unresolved(self) -> Any:
-        try:
-            cells = self.expanded_cells()
-        except ValidationError:
-            return  # reported by the loader, with its place in the file
-        yield from _repeated("cell", [cell.id for cell in cells])
-        yield from _repeated("evaluation", [evaluation.name for evaluation in self.evaluations])
-        yield from _repeated("claim", [claim.id for claim in self.claims])
-        if INTACT not in {cell.id for cell in cells}:
-            yield f"there is no cell {INTACT!r} (a cell without region), which the others are compared with"
-        for cell in cells:
-            for name in (name for region in cell.regions for name in calibration_sets_of(region)):
-                if name not in self.calibration:
-                    yield f"cell {cell.id}: no calibration set {name!r}; {plugins.suggestion(name, self.calibration)}"
-        known = {cell.id for cell in cells} | {cell.group for cell in cells}
-        for claim in self.claims:
-            bounds = [condition.bound for condition in claim.conditions]
-            references = [bound.cell for bound in bounds if isinstance(bound, Reference) and bound.cell is not None]
-            for name in [*claim.cells, *references]:
-                if name not in known:
-                    yield f"claim {claim.id}: no cell {name!r}; {plugins.suggestion(name, known)}"
 
-    def _unresolved_in_evaluations(self) -> Iterator[tuple[KeyPath, str]]:
-        """What is wrong with evaluations of the intact model's regions and Grams, with the key of each."""
-        try:
-            changed = next((cell.id for cell in self.expanded_cells() if cell.changes_weights), None)
-        except ValidationError:
-            changed = None  # reported by the loader, with its place in the file
-        for index, evaluation in enumerate(self.evaluations):
-            key, sets = ("evaluations", index), getattr(evaluation, "calibration_sets", None)
-            if sets is None:
-                continue
-            for name in dict.fromkeys(sets):
-                if name not in self.calibration:
-                    yield key, f"no calibration set {name!r}; {plugins.suggestion(name, self.calibration)}"
-            if changed is not None:
-                yield key, (f"{evaluation.name} measures the intact model, but the cell {changed} changes its weights; "
-                            "expected intact cells only: give the evaluation a benchmark of its own")  # fmt: skip
-
-    def _uncalibrated_attacks(self) -> Iterator[tuple[KeyPath, str]]:
-        """Attacks whose texts could not be judged: no evaluation shows how the intact model answers in its format."""
-        attacks = {index: entry for index, entry in enumerate(self.evaluations) if entry.kind == "attack"}
-        if any(attack.chat_template and not attack.suffixes for attack in attacks.values()):
-            return
-        for index, attack in attacks.items():
-            lacks = "has suffixes" if attack.chat_template else "has no chat template"
-            yield (
-                ("evaluations", index),
-                (
-                    f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing calibrates "
-                    "which texts are answers; expected at least one with chat_template: true and without suffixes"
-                ),
-            )
-
-
-def _repeated(what: str, names: list[str]) -> list[str]:
-    seen: set[str] = set()
-    repeated = {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
-    return [f"{what} {name!r} is declared twice" for name in sorted(repeated)]
+def sound_cells(groups: Mapping[int, CellGroup]) -> dict[int, list[Cell]]:
+    """The expanded cells of each group; groups with a grid point that makes no cell are left out."""
+    cells: dict[int, list[Cell]] = {}
+    for index, group in groups.items():
+        with suppress(ValidationError):  # the loader reports it, with its place in the file
+            cells[index] = group.cells()
+    return cells

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.errors import UserError
-from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, Cell, CellGroup, key_path
+from harness.spec.benchmark import (
+    PROBLEMS,
+    UNRESOLVED,
+    BenchmarkSpec,
+    Cell,
+    CellGroup,
+    EvaluationSettings,
+    key_path,
+    sound_cells,
+)
+from harness.spec.claim import Claim
 from harness.spec.common import KeyPath
+from harness.spec.resolution import Parts, unresolved
 
 #: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -57,12 +69,40 @@ def _validated(content: dict[str, Any], model: type[Model]) -> tuple[Model | Non
     except ValidationError as error:
         for item in error.errors():
             if item["type"] == UNRESOLVED:
-                problems += [(key, f": {text}" if key else text) for key, text in item["ctx"][PROBLEMS]]
+                problems += [(key, f": {text}") for key, text in item["ctx"][PROBLEMS]]
             else:
                 problems.append((_without_tags(item["loc"], content), _explain(item, model)))
     if issubclass(model, BenchmarkSpec):
         problems += _grid_problems(content)
-    return loaded, problems
+        if loaded is None:
+            problems += [(key, f": {text}") for key, text in unresolved(_sound_parts(content))]
+    return loaded, list(dict.fromkeys(problems))
+
+
+def _sound_parts(content: dict[str, Any]) -> Parts:
+    """What a faulty spec holds that is whole, so that all its faults are told at once."""
+    cells = sound_cells(_sound(content, "cells", TypeAdapter(CellGroup)))
+    evaluations = _sound(content, "evaluations", TypeAdapter(EvaluationSettings))
+    calibration = content.get("calibration")
+    return Parts(
+        calibration if isinstance(calibration, dict) else {}, cells, evaluations,
+        _sound(content, "claims", TypeAdapter(Claim)), all_cells=len(cells) == _length(content, "cells"),
+        all_evaluations=len(evaluations) == _length(content, "evaluations"),
+    )  # fmt: skip
+
+
+def _sound(content: dict[str, Any], section: str, model: TypeAdapter[Any]) -> dict[int, Any]:
+    entries: dict[int, Any] = {}
+    for index, raw in enumerate(content[section] if _length(content, section) else []):
+        with suppress(ValidationError):  # told by the validation of the whole
+            entries[index] = model.validate_python(raw)
+    return entries
+
+
+def _length(content: dict[str, Any], section: str) -> int:
+    """Number of entries of a section that is a list, 0 for anything else."""
+    entries = content.get(section)
+    return len(entries) if isinstance(entries, list) else 0
 
 
 def _read(path: Path) -> tuple[Any, dict[KeyPath, int]]:

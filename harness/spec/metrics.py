@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness import plugins
@@ -13,10 +13,10 @@ from harness.spec.common import KeyPath
 CELL_METRICS = ("planted_precision", "planted_recall")
 
 
-def repeated_metrics(evaluations: Sequence[Any]) -> Iterator[tuple[KeyPath, str]]:
+def repeated_metrics(evaluations: Mapping[int, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Metrics that two evaluations would give, with the key of the second: their figures could not be told apart."""
     owners = dict.fromkeys(CELL_METRICS, "every cell with a region")
-    for index, evaluation in enumerate(evaluations):
+    for index, evaluation in evaluations.items():
         shared = next((metric for metric in evaluation.metrics if metric in owners), None)
         if shared is not None:
             yield ("evaluations", index), (f"{evaluation.name} measures {shared!r}, as {owners[shared]} does; "
@@ -24,18 +24,20 @@ def repeated_metrics(evaluations: Sequence[Any]) -> Iterator[tuple[KeyPath, str]
         owners = {**dict.fromkeys(evaluation.metrics, evaluation.name), **owners}
 
 
-def unknown_metrics(evaluations: Sequence[Any], claims: Sequence[Claim]) -> Iterator[tuple[KeyPath, str]]:
+def unknown_metrics(evaluations: Mapping[int, Any], claims: Mapping[int, Claim]) -> Iterator[tuple[KeyPath, str]]:
     """Metrics that claims speak of and no evaluation measures, each with its key in the file."""
-    known = {*CELL_METRICS, *(metric for evaluation in evaluations for metric in evaluation.metrics)}
-    prefixes = tuple(prefix for evaluation in evaluations for prefix in getattr(evaluation, "metric_prefixes", []))
+    known = {*CELL_METRICS, *(metric for evaluation in evaluations.values() for metric in evaluation.metrics)}
+    prefixes = tuple(
+        prefix for evaluation in evaluations.values() for prefix in getattr(evaluation, "metric_prefixes", [])
+    )
     for key, metric in _metrics_of(claims):
         if metric not in known and not metric.startswith(prefixes):
             yield key, f"no evaluation measures {metric!r}; {plugins.suggestion(metric, known)}"
 
 
-def _metrics_of(claims: Sequence[Claim]) -> Iterator[tuple[KeyPath, str]]:
+def _metrics_of(claims: Mapping[int, Claim]) -> Iterator[tuple[KeyPath, str]]:
     """Every metric that a condition or its bound names."""
-    for number, claim in enumerate(claims):
+    for number, claim in claims.items():
         for index, condition in enumerate(claim.conditions):
             key = ("claims", number, "conditions", index)
             yield (*key, "metric"), condition.metric

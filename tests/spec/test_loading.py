@@ -187,3 +187,17 @@ def test_attacks_that_nothing_calibrates_are_refused_by_name(tmp_path):
     assert bare.startswith("spec.yaml:15: evaluations[1]: bare has no chat template")
     assert gcg.startswith("spec.yaml:16: evaluations[2]: gcg has suffixes")
     assert len(load(tmp_path, GOOD + ATTACK + WITH_SUFFIXES + WRAPPED).evaluations) == 4
+
+
+def test_faults_in_one_part_hide_none_in_another(tmp_path):
+    """Typos in keys and values, and names that lead nowhere, are told together, each with its own line."""
+    text = GOOD.replace("title: Small", "titel: Small").replace("samples: 8", "samples: 0") + textwrap.dedent("""
+        claims:
+          - {id: c, section: s, says: s, quantifier: all, cells: [topp], conditions: [{metric: perplexty, at_least: 1}]}
+        """)
+    found = "\n".join(errors(tmp_path, text))
+    assert "spec.yaml:3: titel is no key here" in found
+    assert "calibration.safety.samples is 0" in found
+    assert "claims[0].cells[0]: no cell 'topp'; did you mean 'top'?" in found
+    assert "claims[0].conditions[0].metric: no evaluation measures 'perplexty'; did you mean 'perplexity'?" in found
+    assert len({line.split(":")[1] for line in found.splitlines()}) >= 3

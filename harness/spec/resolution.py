@@ -1,0 +1,121 @@
+"""What the parts of a spec say of one another: every name leads to something, and to one thing.
+
+It looks at the sound parts of a file, so that a fault in one part hides none in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import plugins
+from harness.spec.claim import Claim, Reference
+from harness.spec.common import KeyPath
+from harness.spec.metrics import repeated_metrics, unknown_metrics
+
+if TYPE_CHECKING:
+    from harness.spec.benchmark import Cell
+
+#: The name of the cell that every other cell is compared with.
+INTACT = "intact"
+#: A fault, and the key in the file at which it lies.
+Problem = tuple[KeyPath, str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The sound parts of a spec by their number in the file; cells are expanded, by group.
+
+    all_cells, all_evaluations: whether every one is sound, without which none can be missed.
+    """
+
+    calibration: Collection[str]
+    cells: Mapping[int, Sequence[Cell]]
+    evaluations: Mapping[int, Any]
+    claims: Mapping[int, Claim]
+    all_cells: bool = True
+    all_evaluations: bool = True
+
+
+def unresolved(parts: Parts) -> list[Problem]:
+    """Every name that leads nowhere or to two things."""
+    problems = [*_repeated(parts), *_calibration_sets(parts), *_intact_evaluations(parts)]
+    problems += repeated_metrics(parts.evaluations)
+    if parts.all_cells:
+        problems += _missing_cells(parts)
+    if parts.all_evaluations:
+        problems += [*_uncalibrated_attacks(parts), *unknown_metrics(parts.evaluations, parts.claims)]
+    return list(dict.fromkeys(problems))
+
+
+def _repeated(parts: Parts) -> Iterator[Problem]:
+    named = [
+        ("cells", "cell", [(index, cell.id) for index, cells in parts.cells.items() for cell in cells]),
+        ("evaluations", "evaluation", [(index, entry.name) for index, entry in parts.evaluations.items()]),
+        ("claims", "claim", [(index, claim.id) for index, claim in parts.claims.items()]),
+    ]
+    for section, what, entries in named:
+        seen: set[str] = set()
+        for index, name in entries:
+            if name in seen:
+                yield (section, index), f"{what} {name!r} is declared twice"
+            seen.add(name)
+
+
+def _calibration_sets(parts: Parts) -> Iterator[Problem]:
+    for index, cells in parts.cells.items():
+        for cell in cells:
+            frozen = cell.fine_tuning.frozen if cell.fine_tuning else None
+            for place, region in ((("region",), cell.region), (("fine_tuning", "frozen"), frozen)):
+                for field in ("data", "safety", "utility"):
+                    name = getattr(region, field, None)
+                    if name is not None and name not in parts.calibration:
+                        yield ("cells", index, *place, field), _no_calibration_set(name, parts)
+    for index, evaluation in parts.evaluations.items():
+        for name in getattr(evaluation, "calibration_sets", []):
+            if name not in parts.calibration:
+                yield ("evaluations", index), _no_calibration_set(name, parts)
+
+
+def _no_calibration_set(name: str, parts: Parts) -> str:
+    return f"no calibration set {name!r}; {plugins.suggestion(name, parts.calibration)}"
+
+
+def _missing_cells(parts: Parts) -> Iterator[Problem]:
+    cells = [cell for group in parts.cells.values() for cell in group]
+    if INTACT not in {cell.id for cell in cells}:
+        yield ("cells",), f"there is no cell {INTACT!r} (a cell without region), which the others are compared with"
+    known = {cell.id for cell in cells} | {cell.group for cell in cells}
+    for index, claim in parts.claims.items():
+        named = [(("cells", number), name) for number, name in enumerate(claim.cells)]
+        for number, condition in enumerate(claim.conditions):
+            side = "at_least" if condition.at_least is not None else "at_most"
+            if isinstance(condition.bound, Reference) and condition.bound.cell is not None:
+                named.append((("conditions", number, side, "cell"), condition.bound.cell))
+        for place, name in named:
+            if name not in known:
+                yield ("claims", index, *place), f"no cell {name!r}; {plugins.suggestion(name, known)}"
+
+
+def _intact_evaluations(parts: Parts) -> Iterator[Problem]:
+    """Evaluations of the intact model's regions and Grams beside cells in which the model is another."""
+    cells = [cell for group in parts.cells.values() for cell in group]
+    changed = next((cell.id for cell in cells if cell.changes_weights), None)
+    for index, evaluation in parts.evaluations.items():
+        if changed is not None and getattr(evaluation, "calibration_sets", None) is not None:
+            text = (f"{evaluation.name} measures the intact model, but the cell {changed} changes its weights; "
+                    "expected intact cells only: give the evaluation a benchmark of its own")  # fmt: skip
+            yield ("evaluations", index), text
+
+
+def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:
+    """Attacks whose texts could not be judged: no evaluation shows how the intact model answers in its format."""
+    attacks = {index: entry for index, entry in parts.evaluations.items() if entry.kind == "attack"}
+    if any(attack.chat_template and not attack.suffixes for attack in attacks.values()):
+        return
+    for index, attack in attacks.items():
+        lacks = "has suffixes" if attack.chat_template else "has no chat template"
+        text = (f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing calibrates "
+                "which texts are answers; expected one with chat_template: true and without suffixes")  # fmt: skip
+        yield ("evaluations", index), text
