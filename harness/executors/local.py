@@ -127,7 +127,8 @@ class Processes:
 
     def _submit(self, work: Callable[..., Any], *arguments: object) -> Future[Any]:
         try:
-            future = self._pool.submit(work, *arguments)
+            with _interrupts_ignored():  # by the processes that this may start, which inherit it
+                future = self._pool.submit(work, *arguments)
         except BrokenProcessPool:
             raise self._ended() from None
         self._workers = self._workers or set(multiprocessing.active_children()) - self._others
@@ -145,6 +146,19 @@ class Processes:
             f"a process that measures cells ended before its work was done{how}; finished cells are on disk: start the "
             "same command again, and it goes on from there"
         )
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C reaches the whole group of processes, and the first one decides; signals are the main thread's to set."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _exit_code(worker: BaseProcess) -> int | None:
@@ -177,6 +191,7 @@ def _pool(processes: int, store: Path) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()  # what it is at would be measured again anyway
+        pool.shutdown()
         raise
     pool.shutdown()
 
@@ -188,7 +203,6 @@ _workbench: Workbench | None = None
 
 def _begin(store: Path) -> None:
     global _workbench
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the first process decides
     threading.Thread(target=_end_with_the_first_process, daemon=True).start()
     torch.set_num_threads(1)
     _workbench = Workbench(store)
