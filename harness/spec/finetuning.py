@@ -83,13 +83,18 @@ class FineTuningOverrides(Strict):
     """What a variant sets instead of a spec's values, where a model needs its own scale.
 
     A model of a million parameters does not move at the learning rate of one of seven billion. The
-    spec keeps the paper's values; the receipt of a cell holds the settings as they ran.
+    spec keeps the paper's values; the receipt of a cell holds the settings as they ran. A fine-tuning of
+    0 examples, the control that takes no step, keeps them.
     """
 
+    examples: int | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     epochs: int | None = Field(default=None, gt=0)
     batch_size: int | None = Field(default=None, gt=0)
 
     def applied_to(self, settings: FineTuningSettings) -> FineTuningSettings:
         """The settings with this variant's values in them."""
-        return settings.model_copy(update=self.model_dump(exclude_none=True))
+        values = self.model_dump(exclude_none=True)
+        if settings.examples == 0:
+            values.pop("examples", None)
+        return settings.model_copy(update=values)
