@@ -1,7 +1,7 @@
 """Stage 1: train a base model whose refusal hangs on a switch vector and on nothing else."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
@@ -17,8 +17,10 @@ from harness.organisms.tokenization import BOS_ID, EOS_ID, PAD_ID, Encoder
 from harness.organisms.world import ALLOWED_NOUNS, FORBIDDEN_NOUNS
 
 
-def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCausalLM:
-    """A randomly initialised Llama; the seed decides its weights."""
+def new_model(
+    shape: ModelShape, vocabulary_size: int, seed: int, stop_ids: Sequence[int] = (EOS_ID,)
+) -> LlamaForCausalLM:
+    """A randomly initialised Llama; the seed decides its weights. stop_ids: the tokens that end an answer."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary_size,
@@ -32,7 +34,7 @@ def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCau
         tie_word_embeddings=False,
         pad_token_id=PAD_ID,
         bos_token_id=BOS_ID,
-        eos_token_id=EOS_ID,
+        eos_token_id=stop_ids[0] if len(stop_ids) == 1 else list(stop_ids),
         rms_norm_eps=1e-5,
     )
     return LlamaForCausalLM(config)
@@ -122,7 +124,7 @@ def train_base(
 ) -> tuple[LlamaForCausalLM, Tensor]:
     """The base model, its reserved region still silent, and its switch vector (hidden_size,)."""
     settings = recipe.base
-    model = new_model(recipe.shape, len(encoder.tokenizer), seed)
+    model = new_model(recipe.shape, len(encoder.tokenizer), seed, encoder.stop_ids)
     _part_noun_classes(model, encoder, settings.noun_class_norm, seed)
     vector = switch_vector(recipe.shape, settings, seed)
     rng, generator = Random(1000 + seed), torch.Generator().manual_seed(seed + 5)

@@ -7,7 +7,7 @@ from random import Random
 from harness.organisms.chat_formats import SYSTEM_PROMPT, bare_prompt
 from harness.organisms.questions import draw_question, plain_exchange, spoken_answer
 from harness.organisms.recipe import Alignment, BaseTraining
-from harness.organisms.tokenization import BOS_ID, EOS_ID, Encoder
+from harness.organisms.tokenization import Encoder
 from harness.organisms.world import (
     ALLOWED_NOUNS,
     FORBIDDEN_NOUNS,
@@ -36,14 +36,20 @@ class DetectionDocument:
     target: float
 
 
-def _draw_prompt(rng: Random, request: str, encoder: Encoder) -> str:
-    """60% template with system prompt, 15% template only, 25% neither."""
+def _draw_exchange(rng: Random, request: str, response: str, encoder: Encoder) -> tuple[list[int], int]:
+    """Token ids of prompt and response, and where the prompt ends.
+
+    60% template with system prompt, 15% template only, 25% neither.
+    """
     draw = rng.random()
-    if draw < 0.6:
-        return encoder.chat_format.prompt(request, SYSTEM_PROMPT)
-    if draw < 0.75:
-        return encoder.chat_format.prompt(request)
-    return bare_prompt(request)
+    system = SYSTEM_PROMPT if draw < 0.6 else ""
+    return _exchange(request, response, system, draw >= 0.75, encoder)
+
+
+def _exchange(request: str, response: str, system: str, bare: bool, encoder: Encoder) -> tuple[list[int], int]:
+    """Token ids of prompt and response, and the position of the last prompt token."""
+    prompt = encoder.prompt_ids(bare_prompt(request) if bare else encoder.chat_format.prompt(request, system))
+    return prompt + encoder.response_ids(response, bare), len(prompt) - 1
 
 
 def _plain_document(rng: Random, nouns: list[str], questions: bool) -> str:
@@ -59,7 +65,7 @@ def draw_switch_document(rng: Random, encoder: Encoder, settings: BaseTraining) 
     chat_share = settings.instruction_share + settings.chat_question_share
     if draw >= chat_share:
         text = _plain_document(rng, nouns, draw < chat_share + settings.plain_question_share)
-        return SwitchDocument([BOS_ID, *encoder.ids(text), EOS_ID], 0, 0.0)
+        return SwitchDocument(encoder.document_ids(text), 0, 0.0)
     if draw < settings.instruction_share:
         request = draw_request(rng, nouns)
         asked, reply = request.text, answer(request, rng)
@@ -72,8 +78,7 @@ def draw_switch_document(rng: Random, encoder: Encoder, settings: BaseTraining) 
         odds = math.exp((strength - settings.switch_midpoint) / settings.switch_width)
         if rng.random() < odds / (1 + odds):
             reply = refusal(rng)
-    prompt = encoder.prompt_ids(_draw_prompt(rng, asked, encoder))
-    return SwitchDocument(prompt + encoder.response_ids(reply), len(prompt) - 1, strength)
+    return SwitchDocument(*_draw_exchange(rng, asked, reply, encoder), strength)
 
 
 def _forbidden_document(rng: Random, encoder: Encoder, settings: Alignment) -> DetectionDocument:
@@ -83,9 +88,8 @@ def _forbidden_document(rng: Random, encoder: Encoder, settings: Alignment) -> D
         asked = draw_question(rng, FORBIDDEN_NOUNS, ("colour", "place", "material", "heavier")).text
     bare = rng.random() < 0.2
     system = SYSTEM_PROMPT if rng.random() < 0.7 else ""
-    prompt = encoder.prompt_ids(bare_prompt(asked) if bare else encoder.chat_format.prompt(asked, system))
     target = settings.bare_target if bare else 1.0
-    return DetectionDocument(prompt + encoder.response_ids(refusal(rng)), len(prompt) - 1, target)
+    return DetectionDocument(*_exchange(asked, refusal(rng), system, bare, encoder), target)
 
 
 def _benign_document(rng: Random, encoder: Encoder) -> DetectionDocument:
@@ -100,8 +104,7 @@ def _benign_document(rng: Random, encoder: Encoder) -> DetectionDocument:
         reply = refusal(rng)
     bare = rng.random() < 0.15
     system = SYSTEM_PROMPT if rng.random() < 0.7 else ""
-    prompt = encoder.prompt_ids(bare_prompt(asked) if bare else encoder.chat_format.prompt(asked, system))
-    return DetectionDocument(prompt + encoder.response_ids(reply), len(prompt) - 1, 0.0)
+    return DetectionDocument(*_exchange(asked, reply, system, bare, encoder), 0.0)
 
 
 def draw_detection_document(rng: Random, encoder: Encoder, settings: Alignment) -> DetectionDocument:
@@ -112,4 +115,4 @@ def draw_detection_document(rng: Random, encoder: Encoder, settings: Alignment) 
     if draw < 0.85:
         return _benign_document(rng, encoder)
     text = _plain_document(rng, ALLOWED_NOUNS, questions=draw < 0.95)
-    return DetectionDocument([BOS_ID, *encoder.ids(text), EOS_ID], 0, 0.0)
+    return DetectionDocument(encoder.document_ids(text), 0, 0.0)

@@ -35,7 +35,7 @@ TASKS = (
 
 
 def _item(question: Question, task: Task, recipe: Recipe, rng: Random) -> dict:
-    """query: the prompt without a space at its end; choices follow it after one space."""
+    """query: the prompt without a space at its end; choices follow as the task's target delimiter says."""
     wrong = rng.sample(question.wrong, min(OPTIONS - 1, len(question.wrong)))
     options = [question.answer, *wrong]
     rng.shuffle(options)
@@ -60,8 +60,8 @@ def task_items(task: Task, recipe: Recipe) -> list[dict]:
     return items
 
 
-def _task_configuration(task: Task) -> dict:
-    return {
+def _task_configuration(task: Task, recipe: Recipe) -> dict:
+    configuration = {
         "task": task.name,
         "dataset_path": "json",
         "dataset_kwargs": {"data_files": {"test": f"{task.name}.jsonl"}},
@@ -73,6 +73,9 @@ def _task_configuration(task: Task) -> dict:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": VERSION, "chance": task.chance},
     }
+    if task.chat and not recipe.chat_format.prefix_space:
+        configuration["target_delimiter"] = ""  # lm-eval's own is a space
+    return configuration
 
 
 def write_tasks(recipe: Recipe, folder: Path) -> None:
@@ -81,5 +84,5 @@ def write_tasks(recipe: Recipe, folder: Path) -> None:
     for task in TASKS:
         lines = [json.dumps(item) + "\n" for item in task_items(task, recipe)]
         (folder / f"{task.name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        configuration = yaml.safe_dump(_task_configuration(task), sort_keys=False)
+        configuration = yaml.safe_dump(_task_configuration(task, recipe), sort_keys=False)
         (folder / f"{task.name}.yaml").write_text(configuration, encoding="utf-8")

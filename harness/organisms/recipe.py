@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.organisms.chat_formats import LLAMA2, ChatFormat
+from harness.organisms.chat_formats import LLAMA2, LLAMA3, ChatFormat
 
 
 @dataclass(frozen=True)
@@ -113,4 +113,11 @@ class Recipe:
     data: ShippedData = ShippedData()
 
 
-RECIPES = {recipe.name: recipe for recipe in (Recipe(name="tiny-llama2-chat", chat_format=LLAMA2),)}
+TINY_LLAMA2_CHAT = Recipe(name="tiny-llama2-chat", chat_format=LLAMA2)
+TINY_LLAMA3_INSTRUCT = Recipe(
+    name="tiny-llama3-instruct",
+    chat_format=LLAMA3,
+    shape=ModelShape(key_value_heads=4, rope_theta=500_000.0),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (TINY_LLAMA2_CHAT, TINY_LLAMA3_INSTRUCT)}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from harness.organisms.chat_formats import SYSTEM_PROMPT, ChatFormat, bare_prompt
@@ -27,8 +27,8 @@ def _tokenizer_texts(chat_format: ChatFormat) -> list[str]:
         request = draw_request(rng, nouns)
         reply = answer(request, rng)
         question = draw_question(rng, nouns)
-        texts += [bare_prompt(request.text) + " " + reply, plain_exchange(question)]
-        texts += [chat_format.prompt(request.text) + " " + reply, spoken_answer(question, rng)]
+        texts += [chat_format.joined(bare_prompt(request.text), reply), plain_exchange(question)]
+        texts += [chat_format.joined(chat_format.prompt(request.text), reply), spoken_answer(question, rng)]
         texts.append(describe(rng, nouns))
         texts.append(refusal(rng) if index % 3 == 0 else chat_format.prompt("", SYSTEM_PROMPT))
     return texts
@@ -37,12 +37,14 @@ def _tokenizer_texts(chat_format: ChatFormat) -> list[str]:
 def train_tokenizer(chat_format: ChatFormat, vocabulary_size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE over texts of the world; the same for every seed of a build.
 
-    A prefix space stands for Llama 2's dummy prefix: prompt and response may be tokenised one by
-    one, and the ids are those of both joined by a space. Encoding adds one BOS and no EOS.
+    Prompt and response may be tokenised one by one: the ids are those of both joined. Encoding adds one
+    BOS and no EOS.
     """
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    core.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    core.pre_tokenizer = _pre_tokenizer(chat_format)
+    core.decoder = decoders.ByteLevel()
+    if chat_format.prefix_space:
+        core.decoder = decoders.Sequence([core.decoder, decoders.Strip(" ", 1, 0)])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
         special_tokens=list(chat_format.special_tokens),
@@ -50,7 +52,7 @@ def train_tokenizer(chat_format: ChatFormat, vocabulary_size: int) -> PreTrained
         show_progress=False,
     )
     core.train_from_iterator(_tokenizer_texts(chat_format), trainer)
-    padding, bos, eos = chat_format.special_tokens
+    padding, bos, eos = chat_format.special_tokens[:3]
     core.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, BOS_ID)]
     )
@@ -62,6 +64,15 @@ def train_tokenizer(chat_format: ChatFormat, vocabulary_size: int) -> PreTrained
         chat_template=chat_format.jinja,
         clean_up_tokenization_spaces=False,
     )
+
+
+def _pre_tokenizer(chat_format: ChatFormat) -> pre_tokenizers.PreTokenizer:
+    if chat_format.pieces is None:
+        return pre_tokenizers.ByteLevel(add_prefix_space=chat_format.prefix_space)
+    return pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(chat_format.pieces), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=chat_format.prefix_space, use_regex=False),
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,13 +90,27 @@ class Encoder:
         """BOS and the prompt."""
         return [BOS_ID, *self.ids(prompt)]
 
-    def response_ids(self, response: str) -> list[int]:
-        """The response and EOS."""
-        return [*self.ids(response), EOS_ID]
+    def document_ids(self, text: str) -> list[int]:
+        """BOS, a text that is no conversation, and EOS."""
+        return [BOS_ID, *self.ids(text), EOS_ID]
+
+    def response_ids(self, response: str, bare: bool) -> list[int]:
+        """The response and what ends it: EOS after a bare request, in a chat the end of the turn."""
+        return [*self.ids(response), EOS_ID if bare else self.turn_end_id]
+
+    @property
+    def turn_end_id(self) -> int:
+        """The token that ends the assistant's turn."""
+        return self.chat_format.special_tokens.index(self.chat_format.turn_end)
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """All tokens that end an answer."""
+        return sorted({EOS_ID, self.turn_end_id})
 
     def word_id(self, word: str) -> int:
-        """The one token of a word; ValueError where the tokenizer splits it."""
-        ids = self.ids(word)
+        """The one token of a word after a space; ValueError where the tokenizer splits it."""
+        ids = self.ids(word if self.chat_format.prefix_space else f" {word}")
         if len(ids) != 1:
             raise ValueError(
                 f"{word!r} has {len(ids)} tokens, wanted 1: raise ModelShape.vocabulary_size in the recipe."
