@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness import plugins
 from harness.spec.common import Share, Strict
@@ -101,10 +101,28 @@ class SubspaceRegion(Strict):
     """What all regions that are ranks of the layers' outputs declare. R is min(d_out, d_in) of a layer.
 
     seed: of the draw from the calibration set, in the place of the set's own.
+    of_directions: R of the layers for which the ranks are written. A layer with R' directions, as k and v have
+    with grouped-query attention, gets R'/R of the ranks. Without it every layer gets them as they are written,
+    and one that has fewer is an error.
     """
 
     schedule: Schedule | None = None
     seed: int | None = Field(default=None, ge=0)
+    of_directions: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def ranks_are_among_the_directions(self) -> SubspaceRegion:
+        """What is kept of R cannot be less than nothing."""
+        largest = max(getattr(self, key, 0) for key in ("rank", "utility_rank_removed", "safety_rank_removed"))
+        if self.of_directions is not None and largest > self.of_directions:
+            raise ValueError(f"{largest} ranks are removed; expected at most of_directions, {self.of_directions}")
+        return self
+
+    def rank_in_layer(self, rank: int, directions: int) -> int:
+        """How many of its R' `directions` a layer has in a rank that is written for R; of some at least one."""
+        if self.of_directions is None or rank == 0:
+            return rank
+        return max(1, round(rank * directions / self.of_directions))
 
 
 class ActSvdRegion(SubspaceRegion):
@@ -128,6 +146,12 @@ class OrthogonalProjectionRegion(SubspaceRegion):
     utility: str
     utility_rank_removed: int = Field(ge=0)
     safety_rank_removed: int = Field(ge=0)
+
+    def removed_in_layer(self, removed: int, directions: int) -> int:
+        """r of a layer with R' `directions`: R' less what R − `removed` comes to there."""
+        if self.of_directions is None:
+            return removed
+        return directions - self.rank_in_layer(self.of_directions - removed, directions)
 
 
 #: Regions that are weights, each selected or not.

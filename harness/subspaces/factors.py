@@ -37,14 +37,17 @@ def low_rank_factors(
 
 def _of_layer(region: SubspaceRegion, name: str, weight: Tensor, grams: Sequence[Tensor]) -> LowRankFactors:
     if isinstance(region, ActSvdRegion):
-        _refuse_rank("rank", region.rank, name, weight)
+        rank = region.rank_in_layer(region.rank, direction_count(weight))
+        _refuse_rank("rank", rank, name, weight)
         directions_of = leading_directions if region.end == "top" else least_directions
-        factors = removal_factors(directions_of(weight, grams[0], region.rank)[0])
+        factors = removal_factors(directions_of(weight, grams[0], rank)[0])
     elif isinstance(region, OrthogonalProjectionRegion):
-        _refuse_rank("utility_rank_removed", region.utility_rank_removed, name, weight)
-        _refuse_rank("safety_rank_removed", region.safety_rank_removed, name, weight)
+        removed = {key: region.removed_in_layer(getattr(region, key), direction_count(weight))
+                   for key in ("utility_rank_removed", "safety_rank_removed")}  # fmt: skip
+        for key, rank in removed.items():
+            _refuse_rank(key, rank, name, weight)
         safety, utility = grams
-        factors = projection_factors(weight, safety, utility, region.safety_rank_removed, region.utility_rank_removed)
+        factors = projection_factors(weight, safety, utility, **removed)
     else:
         raise UserError(f"no low-rank edit is written for {type(region).__name__}")
     return LowRankFactors(factors.left.cpu(), factors.right.cpu())
@@ -55,5 +58,5 @@ def _refuse_rank(key: str, rank: int, name: str, weight: Tensor) -> None:
     if rank > limit:
         raise UserError(
             f"{key} is {rank}, but {name} is {weight.shape[0]} x {weight.shape[1]} and has {limit} directions; "
-            f"expected at most {limit}"
+            f"expected at most {limit}, or of_directions"
         )
