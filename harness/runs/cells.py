@@ -15,6 +15,7 @@ from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.evaluations.base import EvaluationContext
 from harness.models.editing import region_removed
+from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
@@ -26,7 +27,9 @@ from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
+from harness.spec.region import SubspaceRegion
 from harness.spec.result import CellResult, Completion, EditReceipt, FineTuningReceipt, Measurement
+from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
@@ -54,7 +57,14 @@ class MeasuredCell:
 
 
 def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: TensorStore) -> Bench:
-    """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised."""
+    """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised.
+
+    Raises UserError, before a cell is measured, where the model has no such ranks as a cell removes.
+    """
+    for name, layer in linear_layers(loaded.model).items():
+        for region in (region for cell in bound.cells for region in cell.regions):
+            if isinstance(region, SubspaceRegion):
+                ranks_in_layer(region, name, layer.weight)
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     engine = plugins.load("engines", bound.variant.engine).make(loaded)
     environment = digest({"source": provenance.source_sha256(), "machine": provenance.machine(torch.get_num_threads())})

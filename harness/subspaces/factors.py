@@ -35,28 +35,30 @@ def low_rank_factors(
     }
 
 
-def _of_layer(region: SubspaceRegion, name: str, weight: Tensor, grams: Sequence[Tensor]) -> LowRankFactors:
+def ranks_in_layer(region: SubspaceRegion, name: str, weight: Tensor) -> dict[str, int]:
+    """{key of the region: ranks} of one layer. Raises UserError where the layer has fewer directions."""
+    limit = direction_count(weight)
     if isinstance(region, ActSvdRegion):
-        rank = region.rank_in_layer(region.rank, direction_count(weight))
-        _refuse_rank("rank", rank, name, weight)
-        directions_of = leading_directions if region.end == "top" else least_directions
-        factors = removal_factors(directions_of(weight, grams[0], rank)[0])
+        ranks = {"rank": region.rank_in_layer(region.rank, limit)}
     elif isinstance(region, OrthogonalProjectionRegion):
-        removed = {key: region.removed_in_layer(getattr(region, key), direction_count(weight))
-                   for key in ("utility_rank_removed", "safety_rank_removed")}  # fmt: skip
-        for key, rank in removed.items():
-            _refuse_rank(key, rank, name, weight)
-        safety, utility = grams
-        factors = projection_factors(weight, safety, utility, **removed)
+        ranks = {key: region.removed_in_layer(getattr(region, key), limit)
+                 for key in ("utility_rank_removed", "safety_rank_removed")}  # fmt: skip
     else:
         raise UserError(f"no low-rank edit is written for {type(region).__name__}")
+    for key, rank in ranks.items():
+        if rank > limit:
+            raise UserError(
+                f"{key} is {rank}, but {name} is {weight.shape[0]} x {weight.shape[1]} and has {limit} directions; "
+                f"expected at most {limit}, or of_directions"
+            )
+    return ranks
+
+
+def _of_layer(region: SubspaceRegion, name: str, weight: Tensor, grams: Sequence[Tensor]) -> LowRankFactors:
+    ranks = ranks_in_layer(region, name, weight)
+    if isinstance(region, ActSvdRegion):
+        directions_of = leading_directions if region.end == "top" else least_directions
+        factors = removal_factors(directions_of(weight, grams[0], ranks["rank"])[0])
+    else:
+        factors = projection_factors(weight, *grams, **ranks)
     return LowRankFactors(factors.left.cpu(), factors.right.cpu())
-
-
-def _refuse_rank(key: str, rank: int, name: str, weight: Tensor) -> None:
-    limit = direction_count(weight)
-    if rank > limit:
-        raise UserError(
-            f"{key} is {rank}, but {name} is {weight.shape[0]} x {weight.shape[1]} and has {limit} directions; "
-            f"expected at most {limit}, or of_directions"
-        )

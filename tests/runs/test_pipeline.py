@@ -254,3 +254,17 @@ def test_a_record_of_a_users_own_files_holds_no_path_of_this_machine(bound, fini
     record = judge(own, "v/b/1", finished[0].cells, None, finished[0].provenance)
     assert str(bound.path_of("utility").parent) not in record.model_dump_json()
     assert record.variant["datasets"]["utility"]["path"] == bound.path_of("utility").name
+
+
+def test_ranks_that_the_model_has_not_are_refused_before_a_cell_is_measured(bound, small_spec, tmp_path):
+    from harness.spec.loading import load_yaml_model
+    from tests.runs.conftest import run_in_process
+
+    text = small_spec.read_text(encoding="utf-8")
+    ranks = "region: {select: act-svd, data: safety, rank: 129}"
+    path = tmp_path / "ranks.yaml"
+    path.write_text(text.replace("region: {select: planted}", ranks), encoding="utf-8")
+    wide = bind(load_yaml_model(path, BenchmarkSpec), bound.variant, bound.variant_file)
+    with pytest.raises(UserError, match=r"rank is 129, but .* is 128 x 128 and has 128 directions"):
+        run_in_process(wide, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.jsonl"))
