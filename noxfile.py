@@ -43,12 +43,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def organism(session: nox.Session) -> None:
-    """Rebuild the organism from another seed; the figures need no golden value, but every control must hold."""
+    """Rebuild an organism from another seed, by default tiny-llama2-chat from 1; arguments: its name, the seed.
+
+    The figures need no golden value, but every control must hold.
+    """
     install(session)
-    seed = session.posargs[0] if session.posargs else "1"
-    out = Path(session.create_tmp()) / f"tiny-llama2-chat-seed{seed}"
+    seed = next((argument for argument in session.posargs if argument.isdigit()), "1")
+    name = next((argument for argument in session.posargs if not argument.isdigit()), "tiny-llama2-chat")
+    out = Path(session.create_tmp()) / f"{name}-seed{seed}"
     if not (out / "variant.yaml").exists():
-        session.run("harness", "organism", "build", "tiny-llama2-chat", "--seed", seed, "--out", str(out))
+        session.run("harness", "organism", "build", name, "--seed", seed, "--out", str(out))
     # 4: golden values are missing, as they must be for a new organism; a control that fails gives 1, an invalid cell 3.
     session.run("harness", "run", "figure-2a", "--model", str(out), success_codes=[4])
 

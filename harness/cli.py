@@ -33,7 +33,7 @@ OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), de
                    help="Folder for records, scores and reports.")  # fmt: skip
 FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-DEFAULT_VARIANTS = ("tiny-llama2-chat",)
+DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
 
 
@@ -111,7 +111,7 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organism.")
+@click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organisms.")
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
 @OUT
 @with_exit_codes

@@ -4,6 +4,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from harness.organisms.catalogue import organism_names
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
@@ -30,9 +31,10 @@ def test_every_figure_and_table_has_a_spec():
     assert all(name == variant.name for name, variant in VARIANTS.items())
 
 
-@pytest.mark.parametrize("name", sorted(PAPER))
-def test_the_organism_has_golden_values_for_every_figure_and_table(name):
-    assert f"tiny-llama2-chat/{name}" in GOLDEN
+@pytest.mark.parametrize("organism", organism_names())
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+def test_every_organism_has_golden_values_for_every_benchmark(name, organism):
+    assert f"{organism}/{name}" in GOLDEN
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))
