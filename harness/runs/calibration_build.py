@@ -84,17 +84,15 @@ def build_calibration(
         FULL: _csv([(text.prompt, text.text) for text in kept]),
         SHORT: _csv([(text.prompt, judgement_segment(text.text) or text.text) for text in kept]),
     }
-    manifest: dict[str, Any] = {
+    manifest = {
         "variant": variant.name,
         "counts": {"prompted": len(requests), **counts,
                    "refusals_cut_off": sum(text.finish_reason == "length" for text in kept)},
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
         "requests": {name: file_sha256(path) for name, path in sources.items()},
-        "settings": _settings(variant, loaded, len(evaluated), limit, keep_near_twins, texts.limits),
-        "model_sha256": model_fingerprint(loaded.model),
-        "tokenizer_sha256": tokenizer_fingerprint(loaded.tokenizer),
-        "source_sha256": provenance.source_sha256(),
-        **provenance.machine(torch.get_num_threads()),
+        "settings": {**_settings(variant, loaded, texts.limits), "limit": limit, "keep_near_twins": keep_near_twins,
+                     "evaluation_requests_compared": len(evaluated)},
+        **_identity(loaded),
     }  # fmt: skip
     for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
         write_text(folder / name, text)
@@ -173,16 +171,25 @@ def _fate(completion: Completion, limits: Limits) -> str:
     return DISPUTED if kind == "refusal" and keyword_attack_success(completion.text) else kind
 
 
-def _settings(
-    variant: ModelVariant, loaded: LoadedModel, evaluated: int, limit: int | None, keep_near_twins: bool, limits: Limits
-) -> dict[str, Any]:
+def _settings(variant: ModelVariant, loaded: LoadedModel, limits: Limits) -> dict[str, Any]:
+    """How the model was prompted and its answers were judged."""
     return {
         "chat_template": variant.chat_template,
         "template_sha256": template_sha256(loaded.tokenizer, variant.chat_template),
         "system_prompt": variant.system_prompt, "max_new_tokens": variant.max_new_tokens, "temperature": 0.0,
-        "dtype": variant.dtype, "engine": variant.engine, "limit": limit, "keep_near_twins": keep_near_twins,
-        "near_twin_jaccard": NEAR_TWIN_JACCARD, "evaluation_requests_compared": evaluated, "limits": vars(limits),
+        "dtype": variant.dtype, "engine": variant.engine, "near_twin_jaccard": NEAR_TWIN_JACCARD,
+        "limits": vars(limits),
     }  # fmt: skip
+
+
+def _identity(loaded: LoadedModel) -> dict[str, Any]:
+    """Which weights, tokenizer, source, versions and hardware the texts come from."""
+    return {
+        "model_sha256": model_fingerprint(loaded.model),
+        "tokenizer_sha256": tokenizer_fingerprint(loaded.tokenizer),
+        "source_sha256": provenance.source_sha256(),
+        **provenance.machine(torch.get_num_threads()),
+    }
 
 
 def _csv(rows: Sequence[tuple[str, str]]) -> str:
