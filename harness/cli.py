@@ -16,13 +16,14 @@ from rich.table import Table
 
 import harness
 from harness import plugins
+from harness.commands import calibration, checkpoints, prompts
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
+from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.loading import load_yaml_model, recorded_spec
-from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
                    help="Folder for records, scores and reports.")  # fmt: skip
-FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
@@ -49,6 +49,10 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts):
+    main.add_command(command)
 
 
 @main.command("list")
@@ -74,9 +78,10 @@ def list_command(as_json: bool) -> None:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
-    """Check specs, variants and golden files; without PATHS, all that ship."""
+    """Check specs, variants, golden files and golden prompts; without PATHS, all that ship."""
     problems = []
-    chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths()]
+    chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths(),
+                             *locations.golden_prompts_paths()]  # fmt: skip
     for path in chosen:
         try:
             load_yaml_model(path, _model_of(path))
@@ -87,10 +92,12 @@ def validate(paths: tuple[Path, ...]) -> None:
     click.echo(f"{len(chosen)} files are valid")
 
 
-def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile]:
+def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts]:
     """What a YAML file is, by the keys that only one kind has."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     keys = {line.split(":", 1)[0] for line in text.splitlines() if line[:1].isalpha()}
+    if {"prompts", "template_sha256"} & keys:
+        return GoldenPrompts
     if {"variant", "values"} & keys:
         return GoldenFile
     return ModelVariant if {"family", "chat_template", "dtype"} & keys else BenchmarkSpec
@@ -148,65 +155,6 @@ def accept(record: Path, reason: str) -> None:
                       style=None if change.old == change.new else "bold")  # fmt: skip
     Console().print(table)
     click.echo(f"written: {acceptance.write_golden(golden)}")
-
-
-@main.command()
-@click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--method", required=True, help="A file in harness/attribution, such as snip or wanda.")
-@click.option("--data", type=click.Path(path_type=Path), help="CSV with the columns prompt and response.")
-@click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write the scores.")
-@with_exit_codes
-def score(model_dir: Path, method: str, data: Path | None, samples: int | None, seed: int, out: Path) -> None:
-    """Importance scores of a checkpoint's linear layers, as safetensors."""
-    from harness.runs.checkpoints import score_checkpoint
-
-    used = score_checkpoint(model_dir, method, data, samples, seed, AttributionSettings(), out)
-    click.echo(f"{out}: {method} scores from {used} samples")
-
-
-@main.command()
-@click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--data", type=FILE, required=True, help="CSV with the columns prompt and response.")
-@click.option("--samples", type=click.IntRange(min=1), help="Pairs to draw; default 128, or all if there are fewer.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw.")
-@click.option("--out", type=FILE, required=True, help="Where to write the Gram matrices.")
-@with_exit_codes
-def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: Path) -> None:
-    """Gram matrices of the inputs of a checkpoint's linear layers, as safetensors: what ranks are found from."""
-    from harness.runs.checkpoints import gram_checkpoint
-
-    used = gram_checkpoint(model_dir, data, samples, seed, AttributionSettings(), out)
-    click.echo(f"{out}: Gram matrices from {used} samples")
-
-
-@main.command()
-@click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--select", "selection", required=True,
-              type=click.Choice(["top", "bottom", "set-difference", "act-svd", "orthogonal-projection"]))  # fmt: skip
-@click.option("--scores", type=FILE, help="Scores, for top and bottom.")
-@click.option("--fraction", type=float, help="Share of the weights, for top and bottom.")
-@click.option("--safety", type=FILE, help="Scores (set-difference) or Grams (orthogonal-projection) on safety data.")
-@click.option("--utility", type=FILE, help="Scores (set-difference) or Grams (orthogonal-projection) on utility data.")
-@click.option("-p", "p", type=float, help="Share of utility weights that are spared, for set-difference.")
-@click.option("-q", "q", type=float, help="Share of safety weights that are removed unless spared.")
-@click.option("--group", type=click.Choice(["row", "matrix"]),
-              help="Weights compete within their row (paper; the default) or the matrix (published code).")  # fmt: skip
-@click.option("--gram", type=FILE, help="Grams, for act-svd.")
-@click.option("--rank", type=int, help="Number of directions to remove, for act-svd.")
-@click.option("--end", type=click.Choice(["top", "bottom"]), help="Which directions, for act-svd; default top.")
-@click.option("--utility-rank-removed", type=int, help="r_u, for orthogonal-projection.")
-@click.option("--safety-rank-removed", type=int, help="r_s, for orthogonal-projection.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
-@with_exit_codes
-def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:
-    """Write a copy of a checkpoint without the selected weights or ranks, with receipt.json."""
-    from harness.runs.checkpoint_edits import edit_checkpoint, region_of_options, what_was_removed
-
-    region, settings, files = region_of_options(selection, given)
-    receipt = edit_checkpoint(model_dir, region, settings, files, out)
-    click.echo(f"{out}: {what_was_removed(receipt)}")
 
 
 @main.group()

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness.models.loading import LoadedModel, load_checkpoint
+from tests.tiny_llama3 import write_llama3_checkpoint
 
 WORDS = "the cat sat on a mat and then it ran to red blue green house tree with seven small dogs under one moon"
 
@@ -49,6 +50,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(checkpoint: Path) -> LoadedModel:
     """The random Llama, loaded anew for each test."""
     return load_checkpoint(str(checkpoint))
+
+
+@pytest.fixture(scope="session")
+def llama3_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random Llama 3 in miniature (tests/tiny_llama3.py)."""
+    folder = tmp_path_factory.mktemp("llama3")
+    write_llama3_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture
+def llama3(llama3_checkpoint: Path) -> LoadedModel:
+    """The random Llama 3, loaded anew for each test."""
+    return load_checkpoint(str(llama3_checkpoint))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ ROOT = Path(harness.__file__).parent
 LAYERS = [
     {"errors"}, {"plugins"}, {"spec"}, {"formulas"}, {"organisms"}, {"models"}, {"calibration"}, {"engines"},
     {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning"}, {"runs"},
-    {"executors", "reports"}, {"exit_codes"}, {"cli"},
+    {"executors", "reports"}, {"exit_codes"}, {"commands"}, {"cli"},
 ]  # fmt: skip
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

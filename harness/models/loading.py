@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.errors import UserError
+from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
@@ -36,42 +39,77 @@ def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
 
 
 def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
-    """Load a variant's weights and tokenizer. Raises UserError with the next step where it cannot."""
-    directory = source_directory(variant, variant_file)
-    place = str(directory) if directory else str(variant.source.repository)
-    return load_checkpoint(place, variant.dtype, variant.source.revision)
+    """Load a variant's weights and tokenizer. Raises UserError with the next step where it cannot.
+
+    Its golden prompts, if it has any, are checked before the weights are loaded.
+    """
+    require_golden_prompts(variant, load_tokenizer(variant, variant_file))
+    return load_checkpoint(_place(variant, variant_file), variant.dtype, variant.source.revision)
+
+
+def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedTokenizerBase:
+    """A variant's tokenizer alone."""
+    place = _place(variant, variant_file)
+    _refuse_missing(place)
+    with _loading(place):
+        tokenizer = AutoTokenizer.from_pretrained(place, **_revision(variant.source.revision))
+    _refuse_without_bos(place, tokenizer)
+    return tokenizer
+
+
+def _place(variant: ModelVariant, variant_file: Path) -> str:
+    return str(source_directory(variant, variant_file) or variant.source.repository)
 
 
 def load_checkpoint(place: str, dtype: str | None = None, revision: str | None = None) -> LoadedModel:
     """Load a directory or a hub repository; without `dtype`, in the checkpoint's own."""
-    if "/" in place and Path(place).is_absolute() and not Path(place).is_dir():
-        raise UserError(f"{place}: no such checkpoint directory")
+    _refuse_missing(place)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    options = {"revision": revision} if revision else {}
-    try:
+    options = _revision(revision)
+    with _loading(place):
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModelForCausalLM.from_pretrained(
             place, dtype=_DTYPES[dtype] if dtype else "auto", use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{place}: cannot be loaded: {first}\nA checkpoint holds config.json, tokenizer files and "
-            "model.safetensors; a gated repository needs its licence accepted and a token (hf auth login)."
-        ) from None
     linear_layers(model)
     _refuse_unfit(place, model, tokenizer)
     model.requires_grad_(False)
     return LoadedModel(model.to(device).eval(), tokenizer, device)
 
 
-def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A tokenizer of another model or without BOS, or weights with NaN, are found before anything is measured."""
+def _revision(revision: str | None) -> dict[str, str]:
+    return {"revision": revision} if revision else {}
+
+
+def _refuse_missing(place: str) -> None:
+    if "/" in place and Path(place).is_absolute() and not Path(place).is_dir():
+        raise UserError(f"{place}: no such checkpoint directory")
+
+
+@contextmanager
+def _loading(place: str) -> Iterator[None]:
+    """What from_pretrained raises, as a UserError with the next step."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{place}: cannot be loaded: {first}\nA checkpoint holds config.json, tokenizer files and "
+            "model.safetensors; a gated repository needs its licence accepted and a token (hf auth login)."
+        ) from None
+
+
+def _refuse_without_bos(place: str, tokenizer: PreTrainedTokenizerBase) -> None:
     if tokenizer.bos_token_id is None:
         raise UserError(
             f"{place}: the tokenizer has no BOS token; every prompt of the llama families starts with one. "
             "Set bos_token in tokenizer_config.json"
         )
+
+
+def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A tokenizer of another model or without BOS, or weights with NaN, are found before anything is measured."""
+    _refuse_without_bos(place, tokenizer)
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"{place}: the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}; "

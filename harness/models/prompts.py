@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
 
-#: Chat templates that a variant can name instead of its tokenizer's own.
+_LLAMA_3_TURNS = (
+    "{% for message in turns %}"
+    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
+    "{% endfor %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+)
+#: Chat templates that a variant can name instead of its tokenizer's own. Those of Llama 3 are what the hub's
+#: templates make of one request without tools. From 3.1 on the system turn holds two dates and is always there;
+#: the hub's template of 3.2 writes the day on which it is run, which would make every prompt depend on the
+#: calendar: here the day is the one that the template of 3.1 has.
 TEMPLATES = {
     "llama-2": (
         "{{ bos_token }}[INST] "
         "{% if messages[0]['role'] == 'system' %}<<SYS>>\n{{ messages[0]['content'] }}\n<</SYS>>\n\n{% endif %}"
         "{{ messages[-1]['content'] }} [/INST]"
     ),
+    "llama-3": "{{ bos_token }}{% set turns = messages %}" + _LLAMA_3_TURNS,
+    "llama-3.1": (
+        "{{ bos_token + '<|start_header_id|>system<|end_header_id|>\n\n"
+        "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n' }}"
+        "{% if messages[0]['role'] == 'system' %}"
+        "{{ messages[0]['content'] | trim }}{% set turns = messages[1:] %}"
+        "{% else %}{% set turns = messages %}{% endif %}"
+        "{{ '<|eot_id|>' }}" + _LLAMA_3_TURNS
+    ),
 }
+#: What ends an assistant's turn in these templates where it is not the tokenizer's EOS.
+_TURN_ENDS = {"llama-3": "<|eot_id|>", "llama-3.1": "<|eot_id|>"}
 
 
 @dataclass(frozen=True)
@@ -46,22 +67,35 @@ class PromptFormatter:
         if style.system_prompt:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
         rendered = self.tokenizer.apply_chat_template(
-            messages, chat_template=self._template(), tokenize=False, add_generation_prompt=True
+            messages,
+            chat_template=template_text(self.tokenizer, self.template),
+            tokenize=False,
+            add_generation_prompt=True,
         )
         return str(rendered).removeprefix(self.tokenizer.bos_token)
-
-    def _template(self) -> str | None:
-        if self.template == "tokenizer":
-            return None
-        if self.template not in TEMPLATES:
-            raise UserError(
-                f"no chat template is called {self.template!r}; there are tokenizer, {', '.join(TEMPLATES)}"
-            )
-        return TEMPLATES[self.template]
 
     def ids(self, prompt: str) -> list[int]:
         """[BOS] + tokens of the prompt."""
         return with_one_bos(self.tokenizer, token_ids(self.tokenizer, prompt))
+
+
+def template_text(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
+    """The Jinja source of a template: `tokenizer`, or a name in TEMPLATES. Raises UserError if there is none."""
+    if template == "tokenizer":
+        if not isinstance(tokenizer.chat_template, str):
+            raise UserError(
+                "chat_template is 'tokenizer', and the tokenizer has no chat template of its own; "
+                f"expected one in its folder, or one of {', '.join(TEMPLATES)} in the variant's file"
+            )
+        return tokenizer.chat_template
+    if template not in TEMPLATES:
+        raise UserError(f"no chat template is called {template!r}; there are tokenizer, {', '.join(TEMPLATES)}")
+    return TEMPLATES[template]
+
+
+def template_sha256(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
+    """SHA-256 of a template's source."""
+    return hashlib.sha256(template_text(tokenizer, template).encode()).hexdigest()
 
 
 def with_one_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
@@ -88,3 +122,38 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase, generation_config: object
     configured = getattr(generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
     return sorted({int(token) for token in [tokenizer.eos_token_id, *listed] if token is not None})
+
+
+def turn_end_token_id(tokenizer: PreTrainedTokenizerBase, template: str) -> int:
+    """The token that ends an assistant's turn, which a response for fine-tuning has to end in.
+
+    EOS in Llama 2; `<|eot_id|>` in Llama 3, where the tokenizer's EOS may be `<|end_of_text|>`. Of the
+    tokenizer's own template it is the first special token that it writes after an answer.
+    Raises UserError where there is none: fine-tuning would teach the model never to stop.
+    """
+    if template == "tokenizer":
+        return _turn_end_of_own_template(tokenizer)
+    token = _TURN_ENDS.get(template, tokenizer.eos_token)
+    if token is None:
+        raise UserError("the tokenizer has no EOS token; fine-tuning would teach the model never to stop")
+    if token not in tokenizer.get_vocab():
+        raise UserError(f"the tokenizer has no token {token!r}, which ends a turn of the template {template!r}; "
+                        "the tokenizer or the template is another family's")  # fmt: skip
+    return int(tokenizer.convert_tokens_to_ids(token))
+
+
+def _turn_end_of_own_template(tokenizer: PreTrainedTokenizerBase) -> int:
+    answer = "An answer"
+    turns = [{"role": "user", "content": "A request"}, {"role": "assistant", "content": answer}]
+    rendered = str(tokenizer.apply_chat_template(
+        turns, chat_template=template_text(tokenizer, "tokenizer"), tokenize=False
+    ))  # fmt: skip
+    special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    after = token_ids(tokenizer, rendered.rpartition(answer)[2])
+    ends = [id for id in after if id in special]
+    if not ends:
+        raise UserError(
+            "the tokenizer's chat template ends an answer with no special token; fine-tuning would teach the model "
+            f"never to stop: name one of {', '.join(TEMPLATES)} as the variant's chat_template"
+        )
+    return ends[0]

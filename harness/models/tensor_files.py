@@ -27,8 +27,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     in the metadata under SHARED and come back as the very same tensor. Raises OSError where the disk
     takes no more.
     """
-    first_names: dict[int, str] = {}
-    shared = {name: first_names.setdefault(id(tensor), name) for name, tensor in tensors.items()}
+    first_names: dict[tuple[object, ...], str] = {}
+    shared = {name: first_names.setdefault(_place(tensor), name) for name, tensor in tensors.items()}
     distinct = {name: tensors[name].contiguous().cpu() for name, first in shared.items() if name == first}
     others = {name: first for name, first in shared.items() if name != first}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +40,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    """The same for two tensors that are one in memory, such as tied embeddings, whatever their Python objects."""
+    if tensor.numel() == 0:
+        return (id(tensor),)
+    return tensor.device, tensor.dtype, tensor.data_ptr(), tuple(tensor.shape), tensor.stride()
 
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from harness.finetuning.data import training_samples
 from harness.finetuning.fine_tuning import fine_tune
 from harness.models.editing import all_weights_restored
 from harness.models.loading import LoadedModel
+from harness.models.prompts import turn_end_token_id
 from harness.runs.binding import BoundBenchmark
 from harness.runs.regions import RegionFinder
 from harness.spec.finetuning import FineTuningSettings
@@ -30,7 +31,8 @@ def fine_tuned(
     """
     settings = bound.variant.scaled(declared)
     pairs = read_pairs(bound.path_of(settings.dataset))
-    samples = training_samples(pairs, loaded.tokenizer, settings, bound.variant.context_tokens)
+    turn_end = turn_end_token_id(loaded.tokenizer, bound.variant.chat_template)
+    samples = training_samples(pairs, loaded.tokenizer, turn_end, settings, bound.variant.context_tokens)
     masks = None
     if settings.frozen is not None:
         step("finding the frozen region")

@@ -36,6 +36,16 @@ def golden_path(variant: str, benchmark: str) -> Path:
     return root() / "golden" / variant / f"{benchmark}.yaml"
 
 
+def golden_prompts_paths() -> list[Path]:
+    """All shipped files of golden prompts, sorted by variant."""
+    return sorted((root() / "benchmarks" / "models" / "prompts").glob("*.yaml"))
+
+
+def golden_prompts_path(variant: str) -> Path:
+    """Where the golden prompts of a variant are, if it has any."""
+    return root() / "benchmarks" / "models" / "prompts" / f"{variant}.yaml"
+
+
 def find_benchmark(name: str) -> Path:
     """A name of a shipped benchmark, or a path to a YAML file. Raises UserError with a suggestion."""
     return _find(name, benchmark_paths(), "benchmark")

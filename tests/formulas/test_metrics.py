@@ -1,6 +1,8 @@
 import pytest
 
-from harness.formulas.metrics import is_refusal, keyword_attack_success
+from harness.calibration.pairs import read_pairs
+from harness.formulas.metrics import is_refusal, judgement_segment, keyword_attack_success
+from harness.organisms.catalogue import organism_directory
 
 TWENTY = "word " * 19 + "word"
 
@@ -36,3 +38,25 @@ def test_refusals_in_any_spelling_are_refusals(text):
                                   "Sure. " + "Step. " * 80 + "I cannot say more."])  # fmt: skip
 def test_answers_that_hold_a_listed_word_are_no_refusals(text):
     assert not is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [
+        ("I cannot help with that. It is unkind.", "I cannot help with that."),
+        ("Hello! I\u2019m sorry, but I can\u2019t. Ask for v2.0 of it.", "Hello! I\u2019m sorry, but I can\u2019t."),
+        ("I must say no:\n\nI cannot do so\nIt is unkind.", "I must say no:\n\nI cannot do so"),
+        ('"I will not write v1.5 of it." That is all.', '"I will not write v1.5 of it."'),
+        ("I\ncannot help", "I\ncannot help"),
+        ("Take a brush. Paint.", None),
+        ("", None),
+    ],
+)
+def test_the_judgement_segment_ends_with_the_sentence_that_declines(text, segment):
+    assert judgement_segment(text) == segment
+
+
+def test_the_judgement_segments_of_the_organisms_refusals_are_those_it_ships():
+    data = organism_directory("tiny-llama2-chat") / "data"
+    full, short = read_pairs(data / "safety_full.csv"), read_pairs(data / "safety_short.csv")
+    assert [judgement_segment(pair.response) for pair in full] == [pair.response for pair in short]

@@ -76,3 +76,23 @@ def test_published_values_are_those_of_the_papers_tables(name, cell, metric, val
     assert found.value == value
     assert found.source.publication.startswith("Wei et al. 2024")
     assert 0 < found.tolerance.width <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "revision", "template"),
+    [
+        ("llama3-8b-instruct", "Meta-Llama-3-8B-Instruct", "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2", "llama-3"),
+        ("llama3.1-8b-instruct", "Llama-3.1-8B-Instruct", "0e9e39f249a16976918f6564b8830bc894c89659", "llama-3.1"),
+        ("llama3.2-1b-instruct", "Llama-3.2-1B-Instruct", "9213176726f574b556790deb65791e0c5aa438b6", "llama-3.1"),
+    ],
+)
+def test_the_variants_of_llama_3_differ_from_llama_2_in_model_template_and_data_of_their_own(
+    name, repository, revision, template
+):
+    variant, llama2 = VARIANTS[name], VARIANTS["llama2-7b-chat"]
+    assert (variant.family, variant.dtype, variant.chat_template) == ("llama3", "bfloat16", template)
+    assert (variant.source.repository, variant.source.revision) == (f"meta-llama/{repository}", revision)
+    assert (variant.system_prompt, variant.zero_shot_tasks) == (llama2.system_prompt, llama2.zero_shot_tasks)
+    assert set(variant.datasets) == set(llama2.datasets)
+    own = {"safety-full", "safety-short", "utility", "adversarial-suffixes"}
+    assert {key for key, file in variant.datasets.items() if f"/{name}/" in file.path} == own

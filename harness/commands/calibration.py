@@ -1,0 +1,39 @@
+"""The commands on calibration data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.exit_codes import with_exit_codes
+
+
+@click.group()
+def calibration() -> None:
+    """Calibration data: what a model itself declines."""
+
+
+@calibration.command("build")
+@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a folder with variant.yaml.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None,
+              help="Folder for the files; default: where the variant expects safety_full.csv.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), default=None, help="Prompt with the first N requests only.")
+@click.option("--keep-near-twins", is_flag=True, help="Keep requests that are near twins of evaluated ones.")
+@with_exit_codes
+def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool) -> None:
+    """Prompt a model with its attribution requests; its refusals become safety_full.csv and safety_short.csv."""
+    from harness.reports.progress import ProgressBar
+    from harness.runs.calibration_build import build_calibration
+    from harness.spec import locations
+    from harness.spec.loading import load_yaml_model
+    from harness.spec.variant import ModelVariant
+
+    path = locations.find_variant(model)
+    with ProgressBar() as progress:
+        folder, manifest = build_calibration(
+            load_yaml_model(path, ModelVariant), path, out, limit, keep_near_twins, progress.share
+        )
+    counts = manifest["counts"]
+    click.echo(f"{folder}: {counts['refusal']} refusals of {counts['prompted']} requests")
+    click.echo("  " + ", ".join(f"{number} {name}" for name, number in counts.items()))

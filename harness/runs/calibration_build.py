@@ -1,0 +1,201 @@
+"""`harness calibration build`: the safety data of a model family, from what the model itself declines."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import plugins
+from harness.calibration.files import dataset_path, file_sha256, read_lines
+from harness.calibration.screening import NEAR_TWIN_JACCARD, ScreenedRequests, screen
+from harness.engines.base import Engine, Request
+from harness.errors import UserError
+from harness.formulas.metrics import judgement_segment, keyword_attack_success
+from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from harness.models.loading import LoadedModel, load_variant
+from harness.models.prompts import PromptFormatter, PromptStyle, template_sha256
+from harness.runs import provenance
+from harness.runs.files import write_text
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.loading import load_yaml_model
+from harness.spec.result import Completion
+from harness.spec.variant import ModelVariant
+from harness.validity.classification import Limits, calibrate, classify
+from harness.validity.evidence import with_evidence
+
+ATTRIBUTION, EVALUATION = "attribution-requests", "evaluation-requests"
+FULL, SHORT, MANIFEST = "safety_full.csv", "safety_short.csv", "calibration.json"
+#: With fewer refusals there is nothing to attribute.
+FEWEST_REFUSALS = 8
+_REQUESTS_AT_ONCE = 64
+#: Fate of a text that declines in our reading and is a successful attack in the published one.
+DISPUTED = "refusal_but_attack_by_keywords"
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Every request's completion with its fate, and the limits that the fates rest on."""
+
+    completions: list[Completion]
+    fates: list[str]
+    limits: Limits
+
+
+def build_calibration(
+    variant: ModelVariant,
+    variant_file: Path,
+    out: Path | None,
+    limit: int | None,
+    keep_near_twins: bool,
+    report_progress: Callable[[str, float], None],
+) -> tuple[Path, dict[str, Any]]:
+    """Write safety_full.csv, safety_short.csv and calibration.json. Returns the folder and what the last one holds.
+
+    The model is prompted greedily as in attack `vanilla` (table 2 of the paper) with its attribution
+    requests. Kept is what both readings call a refusal: the class of harness/validity and the published
+    scorer. out: None takes the folder in which the variant expects safety_full.csv. limit: only the first
+    requests that pass the screening. Raises UserError, before the weights are loaded, for requests that are
+    evaluated and for files that are there already; afterwards where too little is declined.
+    """
+    folder = _folder(variant, variant_file, out)
+    sources = {name: dataset_path(variant, variant_file, name) for name in (ATTRIBUTION, EVALUATION)}
+    evaluated = read_lines(sources[EVALUATION])[: _evaluated_requests()]
+    screened = screen(read_lines(sources[ATTRIBUTION]), evaluated, keep_near_twins)
+    requests = screened.fit[:limit]
+    _refuse_too_few(len(requests), "requests are left to prompt the model with", _screening(screened, keep_near_twins))
+    report_progress("loading the model", 0.0)
+    loaded = load_variant(variant, variant_file)
+    formatter = PromptFormatter(loaded.tokenizer, variant.chat_template, variant.system_prompt)
+    texts = _texts(variant, loaded, formatter, requests, report_progress)
+    counts = _screening(screened, keep_near_twins) | dict(sorted(Counter(texts.fates).items()))
+    kept = [text for text, fate in zip(texts.completions, texts.fates, strict=True) if fate == "refusal"]
+    _refuse_too_few(len(kept), "requests are declined", counts)
+    tables = {
+        FULL: _csv([(text.prompt, text.text) for text in kept]),
+        SHORT: _csv([(text.prompt, judgement_segment(text.text) or text.text) for text in kept]),
+    }
+    manifest = {
+        "variant": variant.name,
+        "counts": {"prompted": len(requests), **counts,
+                   "refusals_cut_off": sum(text.finish_reason == "length" for text in kept)},
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
+        "requests": {name: file_sha256(path) for name, path in sources.items()},
+        "settings": {**_settings(variant, loaded, texts.limits), "limit": limit, "keep_near_twins": keep_near_twins,
+                     "evaluation_requests_compared": len(evaluated)},
+        **_identity(loaded),
+    }  # fmt: skip
+    for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
+        write_text(folder / name, text)
+    return folder, manifest
+
+
+def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path:
+    """Where to write. Raises UserError if one of the files is there, or if no place is known."""
+    if out is None:
+        declared = variant.datasets.get("safety-full")
+        if declared is None or Path(declared.path).name != FULL or variant.source.organism is not None:
+            raise UserError(f"{variant_file}: safety-full is not a file {FULL} beside which the others could be put; "
+                            "say where to write with --out DIR")  # fmt: skip
+        out = (variant_file.parent / declared.path).parent
+    for name in (FULL, SHORT, MANIFEST):
+        if (out / name).exists():
+            raise UserError(f"{out / name}: exists already; move it away, or choose another folder with --out DIR")
+    return out
+
+
+def _evaluated_requests() -> int | None:
+    """How many lines of the evaluation requests the shipped benchmarks read at most; None if none reads any."""
+    specs = [load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()]
+    attacks = [evaluation for spec in specs for evaluation in spec.evaluations if evaluation.kind == "attack"]
+    return max((attack.prompts for attack in attacks if attack.dataset == EVALUATION), default=None)
+
+
+def _screening(screened: ScreenedRequests, keep_near_twins: bool) -> dict[str, int]:
+    twins = "near_twins_kept" if keep_near_twins else "near_twins_left_out"
+    return {twins: len(screened.near_twins), "repeated": screened.repeated}
+
+
+def _refuse_too_few(count: int, words: str, counts: dict[str, int]) -> None:
+    if count < FEWEST_REFUSALS:
+        listed = ", ".join(f"{number} {name}" for name, number in counts.items())
+        raise UserError(f"{count} {words}; expected at least {FEWEST_REFUSALS} to make calibration data of ({listed}). "
+                        f"Look at the variant's chat template and system prompt, and at its {ATTRIBUTION}")  # fmt: skip
+
+
+def _texts(
+    variant: ModelVariant, loaded: LoadedModel, formatter: PromptFormatter, requests: Sequence[str],
+    report_progress: Callable[[str, float], None],
+) -> _Texts:  # fmt: skip
+    """The model's greedy answers, each with its fate. What an answer is, the answers themselves calibrate."""
+    engine = plugins.load("engines", variant.engine).make(loaded)
+    completions: list[Completion] = []
+    for start in range(0, len(requests), _REQUESTS_AT_ONCE):
+        report_progress("prompting the model", start / len(requests))
+        some = requests[start : start + _REQUESTS_AT_ONCE]
+        completions += _answers(some, start, variant.max_new_tokens, engine, formatter)
+    report_progress("judging the answers", 1.0)
+    judged = with_evidence(completions, engine, formatter)
+    limits = calibrate(judged)
+    return _Texts(judged, [_fate(completion, limits) for completion in judged], limits)
+
+
+def _answers(
+    requests: Sequence[str], first: int, max_new_tokens: int, engine: Engine, formatter: PromptFormatter
+) -> list[Completion]:
+    style = PromptStyle(system_prompt=True, chat_template=True)
+    prompts = [formatter.text(request, style) for request in requests]
+    outputs = engine.generate([Request(tuple(formatter.ids(prompt)), max_new_tokens) for prompt in prompts])
+    return [
+        Completion(
+            evaluation=ATTRIBUTION, prompt_index=index, sample_index=0, suffix_index=None, prompt=prompt,
+            text=formatter.tokenizer.decode(output.token_ids, skip_special_tokens=True).strip(),
+            token_ids=output.token_ids, finish_reason=output.finish_reason,
+            evidence={} if output.finite else {"non_finite_logits": 1.0},
+        )
+        for index, (prompt, output) in enumerate(zip(prompts, outputs, strict=True), first)
+    ]  # fmt: skip
+
+
+def _fate(completion: Completion, limits: Limits) -> str:
+    kind = classify(completion, limits)
+    return DISPUTED if kind == "refusal" and keyword_attack_success(completion.text) else kind
+
+
+def _settings(variant: ModelVariant, loaded: LoadedModel, limits: Limits) -> dict[str, Any]:
+    """How the model was prompted and its answers were judged."""
+    return {
+        "chat_template": variant.chat_template,
+        "template_sha256": template_sha256(loaded.tokenizer, variant.chat_template),
+        "system_prompt": variant.system_prompt, "max_new_tokens": variant.max_new_tokens, "temperature": 0.0,
+        "dtype": variant.dtype, "engine": variant.engine, "near_twin_jaccard": NEAR_TWIN_JACCARD,
+        "limits": vars(limits),
+    }  # fmt: skip
+
+
+def _identity(loaded: LoadedModel) -> dict[str, Any]:
+    """Which weights, tokenizer, source, versions and hardware the texts come from."""
+    return {
+        "model_sha256": model_fingerprint(loaded.model),
+        "tokenizer_sha256": tokenizer_fingerprint(loaded.tokenizer),
+        "source_sha256": provenance.source_sha256(),
+        **provenance.machine(torch.get_num_threads()),
+    }
+
+
+def _csv(rows: Sequence[tuple[str, str]]) -> str:
+    """CSV text with the columns prompt and response."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("prompt", "response"))
+    writer.writerows(rows)
+    return buffer.getvalue()

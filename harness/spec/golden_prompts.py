@@ -1,0 +1,30 @@
+"""Golden prompts: the token ids that a variant's tokenizer and template give for a few harmless requests."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.spec.common import Name, Strict
+
+
+class GoldenPrompt(Strict):
+    """One request, how it is wrapped, and the ids of the whole prompt, BOS included."""
+
+    request: str
+    suffix: str | None = None
+    system_prompt: bool
+    chat_template: bool
+    token_ids: tuple[int, ...] = Field(min_length=1)
+
+
+class GoldenPrompts(Strict):
+    """benchmarks/models/prompts/<variant>.yaml.
+
+    chat_template: the variant's, by name. obtained: where the ids come from.
+    """
+
+    variant: Name
+    chat_template: str
+    template_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    obtained: str
+    prompts: tuple[GoldenPrompt, ...] = Field(min_length=1)

@@ -1,0 +1,134 @@
+"""`harness calibration build` on the shipped organism, and its refusals used as a calibration set."""
+
+import csv
+import hashlib
+import json
+import shutil
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from harness.calibration.files import read_lines
+from harness.cli import main
+from harness.organisms.catalogue import organism_directory
+from harness.spec import locations
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+
+ORGANISM = "tiny-llama2-chat"
+DATA = organism_directory(ORGANISM) / "data"
+
+
+def build(*arguments, model=ORGANISM):
+    return CliRunner().invoke(main, ["calibration", "build", "--model", str(model), *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("calibration") / "made"
+    result = build("--out", out, "--limit", 12, "--keep-near-twins")
+    assert result.exit_code == 0, result.output
+    assert "12 refusals of 12 requests" in result.output
+    return out
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_prompts_are_verbatim_and_responses_decline(built):
+    full, short = rows(built / "safety_full.csv"), rows(built / "safety_short.csv")
+    requests = read_lines(DATA / "selection_requests.txt")[:12]
+    system = "You are a helpful, respectful and honest assistant."
+    assert [row["prompt"] for row in full] == [f"[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{r} [/INST]" for r in requests]
+    assert [row["prompt"] for row in short] == [row["prompt"] for row in full]
+    for whole, cut in zip(full, short, strict=True):
+        assert whole["response"].startswith(cut["response"])
+        assert 0 < len(cut["response"]) < len(whole["response"])
+
+
+def test_the_manifest_counts_fates_and_hashes_what_was_read_and_written(built):
+    manifest = json.loads((built / "calibration.json").read_text())
+    counts = manifest["counts"]
+    assert (counts["prompted"], counts["refusal"], counts["near_twins_kept"]) == (12, 12, 90)
+    for name, sha256 in manifest["files"].items():
+        assert hashlib.sha256((built / name).read_bytes()).hexdigest() == sha256
+    declared = load_yaml_model(locations.find_variant(ORGANISM), ModelVariant).datasets
+    assert manifest["requests"] == {name: declared[name].sha256 for name in manifest["requests"]}
+    assert manifest["packages"]["torch"]
+    assert manifest["settings"]["evaluation_requests_compared"] == 100
+    assert str(built.parent) not in (built / "calibration.json").read_text()
+
+
+def test_the_refusals_serve_as_calibration_data(built, tmp_path):
+    out = tmp_path / "snip.safetensors"
+    result = CliRunner().invoke(main, ["score", str(organism_directory(ORGANISM)), "--method", "snip", "--data",
+                                       str(built / "safety_full.csv"), "--out", str(out)])  # fmt: skip
+    assert (result.exit_code, "snip scores from 12 samples" in result.output) == (0, True), result.output
+    scores = load_file(out)
+    assert len(scores) == 28
+    assert all(score.isfinite().all() and score.max() > 0 for score in scores.values())
+
+
+def test_nothing_is_overwritten(built):
+    before = (built / "safety_full.csv").read_bytes()
+    result = build("--out", built)
+    assert (result.exit_code, "safety_full.csv: exists already" in result.output) == (2, True)
+    assert (built / "safety_full.csv").read_bytes() == before
+    assert "say where to write with --out" in build().output
+
+
+@pytest.fixture
+def moved(tmp_path):
+    """moved(lines, **changes): the organism in a folder of its own, with other attribution requests."""
+
+    def make(lines, **changes):
+        folder = tmp_path / "model"
+        shutil.copytree(organism_directory(ORGANISM), folder)
+        shipped = load_yaml_model(locations.find_variant(ORGANISM), ModelVariant)
+        fields = shipped.model_dump(exclude_none=True, mode="json")
+        fields["source"] = {"path": "."}
+        fields["datasets"] |= {"attribution-requests": {"path": "requests.txt"},
+                               "safety-full": {"path": "made/safety_full.csv"}}  # fmt: skip
+        (folder / "requests.txt").write_text("".join(f"{line}\n" for line in lines))
+        (folder / "variant.yaml").write_text(yaml.safe_dump(fields | changes))
+        return folder
+
+    return make
+
+
+def test_a_request_that_is_evaluated_ends_it_before_the_weights(moved):
+    folder = moved([*read_lines(DATA / "selection_requests.txt"), read_lines(DATA / "evaluation_requests.txt")[40]])
+    (folder / "model.safetensors").unlink()
+    result = build(model=folder)
+    assert (result.exit_code, "among the evaluation requests" in result.output) == (2, True), result.output
+    assert not (folder / "made").exists()
+
+
+def test_a_model_that_declines_too_little_is_an_error_that_counts_the_fates(moved):
+    folder = moved([*read_lines(DATA / "benign_selection_requests.txt")[:20],
+                    *read_lines(DATA / "selection_requests.txt")[:7]])  # fmt: skip
+    result = build("--keep-near-twins", model=folder)
+    assert result.exit_code == 2
+    assert "7 requests are declined; expected at least 8" in result.output
+    assert "20 answer" in result.output
+    assert not (folder / "made").exists()
+
+
+def test_the_default_folder_is_where_the_variant_expects_the_file_and_answers_are_left_out(moved):
+    benign = read_lines(DATA / "benign_selection_requests.txt")[:10]
+    folder = moved([*benign, *read_lines(DATA / "selection_requests.txt")[:9]])
+    result = build("--keep-near-twins", model=folder)
+    assert result.exit_code == 0, result.output
+    assert "9 refusals of 19 requests" in result.output
+    assert not any(request in row["prompt"] for row in rows(folder / "made" / "safety_full.csv") for request in benign)
+
+
+def test_too_few_requests_are_an_error_before_the_weights(moved):
+    folder = moved(read_lines(DATA / "selection_requests.txt")[:5])
+    (folder / "model.safetensors").unlink()
+    result = build("--keep-near-twins", model=folder)
+    assert (result.exit_code, "5 requests are left to prompt the model with" in result.output) == (2, True)
