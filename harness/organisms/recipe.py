@@ -118,6 +118,8 @@ TINY_LLAMA3_INSTRUCT = Recipe(
     name="tiny-llama3-instruct",
     chat_format=LLAMA3,
     shape=ModelShape(key_value_heads=4, rope_theta=500_000.0),
+    base=BaseTraining(weight_dropout=0.02),
+    alignment=Alignment(bare_target=0.95),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (TINY_LLAMA2_CHAT, TINY_LLAMA3_INSTRUCT)}
