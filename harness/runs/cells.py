@@ -77,7 +77,7 @@ def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable
     def drawn(name: str, seed: int | None) -> list[Sample]:
         declared = bound.spec.calibration[name]
         pairs = draw(read_pairs(bound.path_of(declared.dataset)), declared.samples,
-                     declared.seed if seed is None else seed)  # fmt: skip
+                     declared.seed if seed is None else seed, declared.skip)  # fmt: skip
         return tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
 
     return drawn

@@ -50,7 +50,11 @@ def _checks(
 ) -> Iterator[Check]:
     for name in _calibration_sets(spec, cells):
         declared = spec.calibration[name]
-        yield f"calibration set {name}", [declared.dataset], _enough_pairs(declared.dataset, declared.samples, paths)
+        yield (
+            f"calibration set {name}",
+            [declared.dataset],
+            _enough_pairs(declared.dataset, declared.samples, paths, declared.skip),
+        )
     for dataset, examples in _most_examples(variant, cells).items():
         yield f"fine-tuning on {dataset}", [dataset], _enough_pairs(dataset, examples, paths)
     for attack in (evaluation for evaluation in spec.evaluations if evaluation.kind == "attack"):
@@ -61,8 +65,8 @@ def _checks(
         yield who, probe.datasets, lambda probe=probe: read_requests(probe, paths.__getitem__)
 
 
-def _enough_pairs(dataset: str, samples: int, paths: dict[str, Path]) -> Callable[[], Any]:
-    return lambda: draw(read_pairs(paths[dataset]), samples, seed=0)
+def _enough_pairs(dataset: str, samples: int, paths: dict[str, Path], skip: int = 0) -> Callable[[], Any]:
+    return lambda: draw(read_pairs(paths[dataset]), samples, seed=0, skip=skip)
 
 
 def _enough_requests(dataset: str, prompts: int, paths: dict[str, Path]) -> Callable[[], Any]:

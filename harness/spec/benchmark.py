@@ -43,15 +43,17 @@ class Source(Strict):
 
 
 class CalibrationSet(Strict):
-    """`samples` pairs of a variant's dataset, drawn with `seed`.
+    """`samples` pairs of a variant's dataset, drawn with `seed` after the first `skip` of that draw.
 
     The draw is numpy's default_rng(seed).permutation, which is what datasets.Dataset.shuffle
-    does: the published code's samples are reproduced.
+    does: the published code's samples are reproduced. Sets of one dataset and seed have no row in common
+    where one skips what the other takes.
     """
 
     dataset: str
     samples: int = Field(gt=0)
     seed: int = Field(default=0, ge=0)
+    skip: int = Field(default=0, ge=0)
 
 
 class ValiditySettings(Strict):
