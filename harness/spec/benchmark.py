@@ -201,6 +201,11 @@ class BenchmarkSpec(Strict):
         """All cells, grids expanded, in the order of the file."""
         return [cell for group in self.cells for cell in group.cells()]
 
+    def evaluations_of(self, cell: Cell) -> list[EvaluationSettings]:
+        """What is measured in a cell: those of the intact model alone only where the weights are left alone."""
+        return [entry for entry in self.evaluations
+                if not (cell.changes_weights and getattr(entry, "intact_only", False))]  # fmt: skip
+
     @model_validator(mode="after")
     def names_resolve(self) -> BenchmarkSpec:
         """Everything that a spec refers to by name exists in it, and exists once."""
