@@ -76,16 +76,17 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
-def draw(pairs: Sequence[Pair], samples: int, seed: int) -> list[Pair]:
-    """`samples` pairs in the order of numpy's default_rng(seed).permutation.
+def draw(pairs: Sequence[Pair], samples: int, seed: int, skip: int = 0) -> list[Pair]:
+    """`samples` pairs in the order of numpy's default_rng(seed).permutation, after the first `skip` of them.
 
     That is the order of datasets.Dataset.shuffle(seed), which the published code uses. Asking for
     more than there are is an error: the spec would not say what was measured.
     """
-    if samples > len(pairs):
-        raise UserError(f"{samples} samples were asked for, but the file holds {len(pairs)} pairs")
+    if skip + samples > len(pairs):
+        after = f" after the first {skip}" if skip else ""
+        raise UserError(f"{samples} samples{after} were asked for, but the file holds {len(pairs)} pairs")
     order = np.random.default_rng(seed).permutation(len(pairs))
-    return [pairs[index] for index in order[:samples]]
+    return [pairs[index] for index in order[skip : skip + samples]]
 
 
 def tokenise(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_tokens: int) -> list[Sample]:

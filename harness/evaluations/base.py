@@ -5,7 +5,9 @@ properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings
 whose names the spec does not decide, one for each task or layer of a model, also have
 `metric_prefixes`, which those names begin with. Settings of one that measures
 something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
-that it rests on, and `regions` if it has any. One that generates texts also has
+that it rests on, and `regions` if it has any; and either `intact_only = True`, of one that is measured in
+the cells that leave the weights alone and in no other, or `compares_with_intact = True`, of one that needs
+cells that change them. One that generates texts also has
 `measure(settings, completions, unfit)`, called when the texts have been judged.
 """
 
@@ -25,12 +27,23 @@ if TYPE_CHECKING:
 
     from harness.engines.base import Engine
     from harness.models.prompts import PromptFormatter
-    from harness.spec.region import WeightRegion
+    from harness.spec.region import ScoredWeightRegion, WeightRegion
     from harness.spec.variant import ModelVariant
 
 
 #: Why a rate over completions means nothing, or None if it means something.
 Unfit = Callable[[Sequence[Completion]], str | None]
+
+
+@dataclass(frozen=True)
+class IntactRegion:
+    """A region of the intact model: masks (d_out, d_in) bool by layer, and its weights there, (selected,) by layer.
+
+    Both lie on the CPU; the weights are a copy.
+    """
+
+    masks: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,8 @@ class EvaluationContext:
     None where only the engine is at hand.
     find_masks: the masks of a region of the intact model by layer. grams: the Gram matrices of the
     intact model's layer inputs on a calibration set, named. None where no calibration data is at hand.
+    intact_region: a region of the intact model, whatever the model is now. masks_anew: the masks of regions
+    of the model as it is now, each calibration set scored once for all of them.
     """
 
     variant: ModelVariant
@@ -50,6 +65,8 @@ class EvaluationContext:
     model: PreTrainedModel | None = None
     find_masks: Callable[[WeightRegion], Mapping[str, Tensor]] | None = None
     grams: Callable[[str], Mapping[str, Tensor]] | None = None
+    intact_region: Callable[[WeightRegion], IntactRegion] | None = None
+    masks_anew: Callable[[Sequence[ScoredWeightRegion]], Sequence[Mapping[str, Tensor]]] | None = None
 
 
 @dataclass(frozen=True)

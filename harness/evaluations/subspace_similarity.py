@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,8 @@ class Settings(Strict):
     directions gets max(1, round(r R' / R)) of them, so that the paper's rank 100 of 4096 means as large
     a part of another model. Without it every layer gets r, and has to have as many.
     """
+
+    intact_only: ClassVar[bool] = True
 
     kind: Literal["subspace_similarity"]
     name: Name = "similarity"

@@ -20,8 +20,10 @@ SHOWN_PER_CLASS = 2
 #: The metrics that stand first in a table of cells, in this order.
 FIRST_COLUMNS = ("asr_vanilla", "asr_adv_suffix", "asr_adv_decoding", "answered_vanilla", "answered_benign",
                  "accuracy_mean", "perplexity")  # fmt: skip
-#: Metrics of single layers, heads, tasks and rules of counting: in a cell's details, and in no column.
-DETAIL = re.compile(r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*")
+#: Metrics of single layers, heads, tasks and rules of counting: in a cell's details, and in no column. So are the
+#: means over layers of one type, and of overlap shares, which would make a table of a hundred columns.
+DETAIL = re.compile(r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
+                    r"|.*_overlap_share_mean.*")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     for task in [name for name in variant.zero_shot_tasks if name in paths]:
         files = _tried(problems, lambda task=task: task_data_files(paths[task])) or {}
         hashes |= {f"{task}/{split}": file_sha256(file) for split, file in files.items()}
-    problems += data_problems(spec, cells, paths)
+    problems += data_problems(spec, variant, cells, paths)
     _tried(problems, lambda: plugins.load("engines", variant.engine))
     if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:
         problems.append(

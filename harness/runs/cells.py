@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -74,9 +74,8 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
     )  # fmt: skip
-    context = EvaluationContext(
-        bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks, finder.grams
-    )
+    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks,
+                                finder.grams, finder.intact_region, finder.masks_anew)  # fmt: skip
     return Bench(bound, loaded, engine, finder, context)
 
 
@@ -87,7 +86,7 @@ def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable
     def drawn(name: str, seed: int | None) -> list[Sample]:
         declared = bound.spec.calibration[name]
         pairs = draw(read_pairs(bound.path_of(declared.dataset)), declared.samples,
-                     declared.seed if seed is None else seed)  # fmt: skip
+                     declared.seed if seed is None else seed, declared.skip)  # fmt: skip
         return tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
 
     return drawn
@@ -125,11 +124,12 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: 
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         found = bench.finder.find(cell.region)
+    context = _context(bench, cell)
     with (
         _fine_tuned(bench, cell, step) as tuning,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
-        completions, measurements, hashes = _evaluate(bench, cell, step)
+        completions, measurements, hashes = _evaluate(bench, cell, context, step)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
@@ -153,13 +153,25 @@ def _fine_tuned(bench: Bench, cell: Cell, step: Step) -> AbstractContextManager[
     )
 
 
-def _evaluate(bench: Bench, cell: Cell, step: Step) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
+def _context(bench: Bench, cell: Cell) -> EvaluationContext:
+    """The context of the cell's evaluations. The model must still be intact: what is needed of it is found here."""
+    if not cell.changes_weights:
+        return bench.context
+    evaluations = bench.bound.spec.evaluations_of(cell)
+    regions = dict.fromkeys(region for evaluation in evaluations for region in getattr(evaluation, "regions", []))
+    intact = {region: bench.finder.intact_region(region) for region in regions}
+    return replace(bench.context, intact_region=intact.__getitem__)
+
+
+def _evaluate(
+    bench: Bench, cell: Cell, context: EvaluationContext, step: Step
+) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
     completions: list[Completion] = []
     measurements: list[Measurement] = []
     hashes: dict[str, str] = {}
-    for settings in bench.bound.spec.evaluations:
+    for settings in bench.bound.spec.evaluations_of(cell):
         step(f"{cell.id}: {settings.name}")
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, bench.context)
+        result = plugins.load("evaluations", settings.kind).evaluate(settings, context)
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)

@@ -28,13 +28,15 @@ def needed_datasets(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
 
 
-def data_problems(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) -> list[str]:
+def data_problems(
+    spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell], paths: dict[str, Path]
+) -> list[str]:
     """What the files hold too little of, each with who asks for it.
 
     paths: files by dataset; those that are missing from it are reported elsewhere.
     """
     problems: dict[str, None] = {}
-    for who, datasets, check in _checks(spec, cells, paths):
+    for who, datasets, check in _checks(spec, variant, cells, paths):
         if paths.keys() >= set(datasets):
             try:
                 check()
@@ -43,11 +45,17 @@ def data_problems(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, P
     return list(problems)
 
 
-def _checks(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) -> Iterator[Check]:
+def _checks(
+    spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell], paths: dict[str, Path]
+) -> Iterator[Check]:
     for name in _calibration_sets(spec, cells):
         declared = spec.calibration[name]
-        yield f"calibration set {name}", [declared.dataset], _enough_pairs(declared.dataset, declared.samples, paths)
-    for dataset, examples in _most_examples(cells).items():
+        yield (
+            f"calibration set {name}",
+            [declared.dataset],
+            _enough_pairs(declared.dataset, declared.samples, paths, declared.skip),
+        )
+    for dataset, examples in _most_examples(variant, cells).items():
         yield f"fine-tuning on {dataset}", [dataset], _enough_pairs(dataset, examples, paths)
     for attack in (evaluation for evaluation in spec.evaluations if evaluation.kind == "attack"):
         yield f"evaluation {attack.name}", [attack.dataset], _enough_requests(attack.dataset, attack.prompts, paths)
@@ -57,8 +65,8 @@ def _checks(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) 
         yield who, probe.datasets, lambda probe=probe: read_requests(probe, paths.__getitem__)
 
 
-def _enough_pairs(dataset: str, samples: int, paths: dict[str, Path]) -> Callable[[], Any]:
-    return lambda: draw(read_pairs(paths[dataset]), samples, seed=0)
+def _enough_pairs(dataset: str, samples: int, paths: dict[str, Path], skip: int = 0) -> Callable[[], Any]:
+    return lambda: draw(read_pairs(paths[dataset]), samples, seed=0, skip=skip)
 
 
 def _enough_requests(dataset: str, prompts: int, paths: dict[str, Path]) -> Callable[[], Any]:
@@ -75,11 +83,12 @@ def _calibration_sets(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[str]:
     return sorted(regions | set(spec.calibration_sets_of_evaluations))
 
 
-def _most_examples(cells: Sequence[Cell]) -> dict[str, int]:
-    """For each dataset that cells are fine-tuned on, the largest number of pairs that one of them takes."""
+def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, int]:
+    """For each dataset that cells are fine-tuned on, the largest number of pairs that one takes on this variant."""
     most: dict[str, int] = {}
-    for settings in (cell.fine_tuning for cell in cells):
-        if settings is not None:
+    for declared in (cell.fine_tuning for cell in cells):
+        if declared is not None:
+            settings = variant.scaled(declared)
             most[settings.dataset] = max(settings.examples, most.get(settings.dataset, 0))
     return most
 

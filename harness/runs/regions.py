@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,13 @@ from harness.attribution.base import Scores
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
+from harness.evaluations.base import IntactRegion
 from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
+from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.runs.head_regions import HeadFinder
-from harness.runs.store import TensorStore
+from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import (
     ActSvdRegion,
     AttributionSettings,
@@ -27,6 +29,7 @@ from harness.spec.region import (
     PlantedRegion,
     Region,
     ScoredRegion,
+    ScoredWeightRegion,
     SetDifferenceRegion,
     SubspaceRegion,
     TopRegion,
@@ -42,9 +45,13 @@ Measured = dict[str, Tensor]
 NO_DATA = ""
 
 
+class ModelIsAnother(RuntimeError):
+    """The model was changed: what would be measured now does not belong to the model that it is asked of."""
+
+
 @dataclass(frozen=True)
 class RegionFinder:
-    """Finds regions of one intact model.
+    """Finds regions of one intact model. Raises ModelIsAnother where it would have to measure a changed one.
 
     model_sha256: fingerprint of the intact model. samples: the tokenised samples of a calibration set by its name,
     drawn with a seed or, for None, with the set's own. environment: hash of the source and the machine that stored
@@ -55,7 +62,7 @@ class RegionFinder:
     model_sha256: str
     samples: Callable[[str, int | None], Sequence[Sample]]
     defaults: AttributionSettings
-    store: TensorStore
+    store: TensorStore | MemoryStore
     environment: str
     planted: Masks | None
     heads: HeadFinder
@@ -81,6 +88,22 @@ class RegionFinder:
             return found_region(region, settings, layers, [self._stored(region, n, settings) for n in _data_of(region)])
         return self._block_by_block(region, settings)
 
+    def intact_region(self, region: WeightRegion) -> IntactRegion:
+        """A region with the weights that it holds. The model must be intact."""
+        masks, layers = self.masks(region), linear_layers(self.model)
+        weights = {name: layers[name].weight.detach()[mask.to(layers[name].weight.device)].cpu()
+                   for name, mask in masks.items()}  # fmt: skip
+        return IntactRegion(masks, weights)
+
+    def masks_anew(self, regions: Sequence[ScoredWeightRegion]) -> list[Masks]:
+        """Masks of the regions of the model as it is now, whatever was done to it since it was intact.
+
+        Nothing that is stored is used, and nothing is stored: scores are computed once for all regions that
+        rest on the same samples, and are gone with this call.
+        """
+        now = replace(self, model_sha256=model_fingerprint(self.model), store=MemoryStore())
+        return [now.masks(region) for region in regions]
+
     def grams(self, data: str) -> Measured:
         """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
         region = ActSvdRegion(select="act-svd", data=data, rank=1)  # a Gram is the same for every rank
@@ -100,7 +123,7 @@ class RegionFinder:
             "environment": self.environment,
         }
         if isinstance(region, SubspaceRegion):
-            return self.store.get({**key, "kind": "gram"}, lambda: one_shot_grams(self.model, samples, settings))
+            return self.store.get({**key, "kind": "gram"}, lambda: one_shot_grams(self._own_model(), samples, settings))
         key |= {
             "kind": "score",
             "method": region.method,
@@ -108,8 +131,14 @@ class RegionFinder:
             "seed": None if plugins.load("attribution", region.method).USES_DATA else _seed_of(region),
         }
         return self.store.get(
-            key, lambda: one_shot_scores(self.model, samples, region.method, settings, _seed_of(region))
+            key, lambda: one_shot_scores(self._own_model(), samples, region.method, settings, _seed_of(region))
         )
+
+    def _own_model(self) -> PreTrainedModel:
+        """The model, if it is still the one whose fingerprint its scores and Grams are kept under."""
+        if model_fingerprint(self.model) != self.model_sha256:
+            raise ModelIsAnother("regions of the intact model were asked for while its weights are changed")
+        return self.model
 
     def _samples(self, region: ScoredRegion | SubspaceRegion, data: str) -> Sequence[Sample]:
         uses_data = isinstance(region, SubspaceRegion) or plugins.load("attribution", region.method).USES_DATA
@@ -117,7 +146,7 @@ class RegionFinder:
 
     def _block_by_block(self, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings) -> FoundRegion:
         """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
-        streams = [BlockStream(self.model, self._samples(region, name)) for name in _data_of(region)]
+        streams = [BlockStream(self._own_model(), self._samples(region, name)) for name in _data_of(region)]
         measure = _measurement(region, settings)
         done: list[tuple[FoundRegion, Mapping[str, Tensor]]] = []
         try:

@@ -16,6 +16,20 @@ from harness.models.tensor_files import read_tensors, write_tensors
 from harness.runs.files import storage_error
 
 
+class MemoryStore:
+    """What `TensorStore` is, in memory: for a model that is gone soon, and with it all that was measured of it."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, dict[str, Tensor]] = {}
+
+    def get(self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors of `key`, computed when they are asked for first."""
+        text = json.dumps(key, sort_keys=True)
+        if text not in self._tensors:
+            self._tensors[text] = compute()
+        return self._tensors[text]
+
+
 class TensorStore:
     """Files named by the hash of everything that decides the tensors: model, samples, method, settings, code."""
 

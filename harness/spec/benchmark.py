@@ -43,15 +43,17 @@ class Source(Strict):
 
 
 class CalibrationSet(Strict):
-    """`samples` pairs of a variant's dataset, drawn with `seed`.
+    """`samples` pairs of a variant's dataset, drawn with `seed` after the first `skip` of that draw.
 
     The draw is numpy's default_rng(seed).permutation, which is what datasets.Dataset.shuffle
-    does: the published code's samples are reproduced.
+    does: the published code's samples are reproduced. Sets of one dataset and seed have no row in common
+    where one skips what the other takes.
     """
 
     dataset: str
     samples: int = Field(gt=0)
     seed: int = Field(default=0, ge=0)
+    skip: int = Field(default=0, ge=0)
 
 
 class ValiditySettings(Strict):
@@ -198,6 +200,11 @@ class BenchmarkSpec(Strict):
     def expanded_cells(self) -> list[Cell]:
         """All cells, grids expanded, in the order of the file."""
         return [cell for group in self.cells for cell in group.cells()]
+
+    def evaluations_of(self, cell: Cell) -> list[EvaluationSettings]:
+        """What is measured in a cell: those of the intact model alone only where the weights are left alone."""
+        return [entry for entry in self.evaluations
+                if not (cell.changes_weights and getattr(entry, "intact_only", False))]  # fmt: skip
 
     @model_validator(mode="after")
     def names_resolve(self) -> BenchmarkSpec:

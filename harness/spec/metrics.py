@@ -30,17 +30,22 @@ def unknown_metrics(evaluations: Mapping[int, Any], claims: Mapping[int, Claim])
     prefixes = tuple(
         prefix for evaluation in evaluations.values() for prefix in getattr(evaluation, "metric_prefixes", [])
     )
-    for key, metric in _metrics_of(claims):
-        if metric not in known and not metric.startswith(prefixes):
+    for key, metric, _ in looked_up(claims):
+        if key[-1] == "metric" and metric not in known and not metric.startswith(prefixes):
             yield key, f"no evaluation measures {metric!r}; {plugins.suggestion(metric, known)}"
 
 
-def _metrics_of(claims: Mapping[int, Claim]) -> Iterator[tuple[KeyPath, str]]:
-    """Every metric that a condition or its bound names."""
+def looked_up(claims: Mapping[int, Claim]) -> Iterator[tuple[KeyPath, str, tuple[str, ...]]]:
+    """Every metric that a condition or its bound looks up, and the cells or groups in which it does.
+
+    The key is that of the metric, or, where a bound names only its cell, of that.
+    """
     for number, claim in claims.items():
         for index, condition in enumerate(claim.conditions):
             key = ("claims", number, "conditions", index)
-            yield (*key, "metric"), condition.metric
-            if isinstance(condition.bound, Reference) and condition.bound.metric is not None:
+            yield (*key, "metric"), condition.metric, claim.cells
+            if isinstance(condition.bound, Reference):
                 side = "at_least" if condition.at_least is not None else "at_most"
-                yield (*key, side, "metric"), condition.bound.metric
+                cells = claim.cells if condition.bound.cell is None else (condition.bound.cell,)
+                named = "metric" if condition.bound.metric is not None else "cell"
+                yield (*key, side, named), condition.bound.metric or condition.metric, cells

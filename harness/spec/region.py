@@ -158,6 +158,8 @@ class OrthogonalProjectionRegion(SubspaceRegion):
 WeightRegion = Annotated[
     TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
 ]
+#: Regions of weights that rest on an importance score.
+ScoredWeightRegion = Annotated[TopRegion | BottomRegion | SetDifferenceRegion, Field(discriminator="select")]
 #: Regions that are weights, and those that are ranks.
 Region = Annotated[
     TopRegion

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness import plugins
 from harness.spec.claim import Claim, Reference
 from harness.spec.common import KeyPath
-from harness.spec.metrics import repeated_metrics, unknown_metrics
+from harness.spec.metrics import looked_up, repeated_metrics, unknown_metrics
 
 if TYPE_CHECKING:
     from harness.spec.benchmark import Cell
@@ -40,10 +40,10 @@ class Parts:
 
 def unresolved(parts: Parts) -> list[Problem]:
     """Every name that leads nowhere or to two things."""
-    problems = [*_repeated(parts), *_calibration_sets(parts), *_intact_evaluations(parts)]
+    problems = [*_repeated(parts), *_calibration_sets(parts)]
     problems += repeated_metrics(parts.evaluations)
     if parts.all_cells:
-        problems += _missing_cells(parts)
+        problems += [*_missing_cells(parts), *_comparisons_with_nothing(parts), *_figures_of_intact_cells(parts)]
     if parts.all_evaluations:
         problems += [*_uncalibrated_attacks(parts), *unknown_metrics(parts.evaluations, parts.claims)]
     return list(dict.fromkeys(problems))
@@ -98,15 +98,29 @@ def _missing_cells(parts: Parts) -> Iterator[Problem]:
                 yield ("claims", index, *place), f"no cell {name!r}; {plugins.suggestion(name, known)}"
 
 
-def _intact_evaluations(parts: Parts) -> Iterator[Problem]:
-    """Evaluations of the intact model's regions and Grams beside cells in which the model is another."""
-    cells = [cell for group in parts.cells.values() for cell in group]
-    changed = next((cell.id for cell in cells if cell.changes_weights), None)
+def _comparisons_with_nothing(parts: Parts) -> Iterator[Problem]:
+    """Evaluations that compare changed models with the intact one, where every model is the intact one."""
+    if any(cell.changes_weights for group in parts.cells.values() for cell in group):
+        return
     for index, evaluation in parts.evaluations.items():
-        if changed is not None and getattr(evaluation, "calibration_sets", None) is not None:
-            text = (f"{evaluation.name} measures the intact model, but the cell {changed} changes its weights; "
-                    "expected intact cells only: give the evaluation a benchmark of its own")  # fmt: skip
+        if getattr(evaluation, "compares_with_intact", False):
+            text = (f"{evaluation.name} compares changed models with the intact one, but no cell here changes the "
+                    "weights; expected one with fine_tuning or region")  # fmt: skip
             yield ("evaluations", index), text
+
+
+def _figures_of_intact_cells(parts: Parts) -> Iterator[Problem]:
+    """Claims that look for a figure of the intact model alone in a cell that has none."""
+    of_intact = [entry for entry in parts.evaluations.values() if getattr(entry, "intact_only", False)]
+    changed = {name: cell.id for group in parts.cells.values() for cell in group if cell.changes_weights
+               for name in (cell.id, cell.group)}  # fmt: skip
+    for key, metric, cells in looked_up(parts.claims):
+        owner = next((entry for entry in of_intact if metric in entry.metrics
+                      or metric.startswith(tuple(entry.metric_prefixes))), None)  # fmt: skip
+        cell = next((changed[name] for name in cells if name in changed), None)
+        if owner is not None and cell is not None:
+            yield key, (f"{owner.name} is measured where the weights are left alone, so that the cell {cell} has no "
+                        f"{metric}; expected intact cells only")  # fmt: skip
 
 
 def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:

@@ -13,6 +13,20 @@ def test_the_draw_is_the_published_one():
     assert [pair.prompt for pair in draw(pairs, 10, seed=7)] == shuffled["prompt"][:10]
 
 
+def test_draws_that_skip_one_another_are_parts_of_one_permutation():
+    pairs = [Pair(str(i), "x") for i in range(10)]
+    whole = draw(pairs, 10, seed=3)
+    first, second = draw(pairs, 4, seed=3), draw(pairs, 6, seed=3, skip=4)
+    assert first + second == whole
+    assert not {pair.prompt for pair in first} & {pair.prompt for pair in second}
+
+
+def test_a_draw_that_skips_past_the_end_is_an_error():
+    pairs = [Pair(str(i), "x") for i in range(10)]
+    with pytest.raises(UserError, match="7 samples after the first 4 were asked for, but the file holds 10 pairs"):
+        draw(pairs, 7, seed=3, skip=4)
+
+
 def test_asking_for_more_than_there_are_is_an_error():
     with pytest.raises(UserError, match="holds 1"):
         draw([Pair("a", "b")], 2, seed=0)

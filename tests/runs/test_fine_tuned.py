@@ -6,6 +6,7 @@ from harness.errors import UserError
 from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.finetuning import FineTuningOverrides
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
@@ -46,7 +47,8 @@ def bound(tmp_path, text=TUNED, **changes):
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
-    return run_in_process(bound(folder), folder / "runs")[0]
+    overrides = {"full": FineTuningOverrides(learning_rate=0.002)}
+    return run_in_process(bound(folder, fine_tuning=overrides), folder / "runs")[0]
 
 
 def test_every_fine_tuning_starts_from_the_intact_weights(record):
@@ -90,3 +92,11 @@ def test_what_a_variant_cannot_give_is_found_before_any_weight_is_loaded(tmp_pat
     assert old in TUNED
     with pytest.raises(UserError, match=words):
         bound(tmp_path, TUNED.replace(old, new))
+
+
+def test_examples_are_counted_as_the_variant_scales_them(tmp_path):
+    text = TUNED.replace("[0, 20]", "[0, 9999]")
+    scaled = bound(tmp_path, text, fine_tuning={"full": FineTuningOverrides(examples=480)})
+    assert scaled.variant.scaled(scaled.cells[2].fine_tuning).examples == 480
+    with pytest.raises(UserError, match="481 samples were asked for"):
+        bound(tmp_path, text, fine_tuning={"full": FineTuningOverrides(examples=481)})

@@ -38,6 +38,8 @@ claims:
      conditions: [{metric: wanda_jaccard_mean_mlp, at_most: {metric: wanda_jaccard_mean_attention, plus: 1.0}}]}
 golden_values: none
 """
+#: One cell more, in which the model is another.
+CUT = SPEC.replace("evaluations:", "  - {id: cut, title: Cut, region: {select: planted}}\nevaluations:")
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +134,30 @@ def test_the_record_holds_the_hashes_of_the_data_behind_the_sets(measured, varia
                                               "did you mean 'safety'?"),
         ("method: wanda, data: s", "method: wandaa, data: s", "overlaps.yaml:14: evaluations[0].second.method is"),
         ("ranks: [3]", "ranks: [0]", "overlaps.yaml:16: evaluations[2].ranks[0] is 0;"),
-        ("title: Intact}", "title: Intact}\n  - {id: cut, title: Cut, region: {select: planted}}",
-         "overlaps.yaml:12: evaluations[0]: wanda measures the intact model, but the cell cut changes its weights"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_an_evaluation_is_found_at_load_with_its_line(tmp_path, old, new, wanted):
     with pytest.raises(UserError) as caught:
         spec(tmp_path, SPEC.replace(old, new, 1))
+    assert wanted in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("cells: [intact],", "cells: [cut],", "overlaps.yaml:20: claims[0].conditions[0].metric: wanda is measured "
+         "where the weights are left alone, so that the cell cut has no wanda_jaccard_mean_mlp"),
+        ("at_most: {metric", "at_most: {cell: cut, metric", "overlaps.yaml:20: claims[0].conditions[0].at_most.metric: "
+                                                            "wanda is measured where the weights are left alone"),
+        ("metric: wanda_jaccard_mean_mlp, at_most: {metric: wanda_jaccard_mean_attention",
+         "metric: wanda_jaccard/model.layers.0.mlp.up_proj, at_most: {cell: cut",
+         "overlaps.yaml:20: claims[0].conditions[0].at_most.cell: wanda is measured where"),
+    ],
+)  # fmt: skip
+def test_figures_of_the_intact_model_are_not_looked_for_in_cells_that_change_it(tmp_path, old, new, wanted):
+    assert {e.name for e in spec(tmp_path, CUT).evaluations_of(spec(tmp_path, CUT).expanded_cells()[1])} == set()
+    with pytest.raises(UserError) as caught:
+        spec(tmp_path, CUT.replace(old, new, 1))
     assert wanted in str(caught.value)
 
 

@@ -9,6 +9,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
+from harness.spec.region import calibration_sets_of
 from harness.spec.variant import ModelVariant
 
 BENCHMARKS = {path.stem: load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()}
@@ -50,6 +51,19 @@ def test_golden_values_are_of_cells_and_metrics_that_the_spec_measures(name):
     assert set(golden.claims) <= {claim.id for claim in spec.claims}
 
 
+def test_the_resampling_control_compares_sets_without_a_common_row():
+    """Sets of one dataset and seed take the rows from `skip` on of one permutation."""
+    spec = BENCHMARKS["extension-overlap"]
+    seen = 0
+    for evaluation in (entry for entry in spec.evaluations if entry.kind == "overlap"):
+        pairs = zip(calibration_sets_of(evaluation.first), calibration_sets_of(evaluation.second), strict=True)
+        for first, second in ([spec.calibration[name] for name in names] for names in pairs):
+            assert (first.dataset, first.seed, first.samples) == (second.dataset, second.seed, second.samples)
+            assert first.skip + first.samples <= second.skip
+            seen += 1
+    assert seen == 8
+
+
 def golden_value(name, cell, metric):
     return next(value for value in GOLDEN[name].values if (value.cell, value.metric) == (cell, metric))
 
@@ -67,6 +81,8 @@ def golden_value(name, cell, metric):
          "asr_vanilla", 0.91),
         ("llama2-7b-chat/table-3", "fine-tuned_examples10", "asr_vanilla", 0.53),
         ("llama2-7b-chat/table-3", "frozen_examples10_fraction0.7", "asr_vanilla", 0.23),
+        ("llama2-7b-chat/extension-overlap", "frozen", "safety_critical_overlap_share", 0.2601),
+        ("llama2-7b-chat/extension-overlap", "frozen", "top_utility_jaccard", 0.3393),
         ("llama2-7b-chat/figure-9", "intact", "probing_minimum_accuracy", 0.78),
         ("llama2-13b-chat/figure-9", "intact", "probing_minimum_accuracy", 0.74),
     ],
@@ -74,7 +90,8 @@ def golden_value(name, cell, metric):
 def test_published_values_are_those_of_the_papers_tables(name, cell, metric, value):
     found = golden_value(name, cell, metric)
     assert found.value == value
-    assert found.source.publication.startswith("Wei et al. 2024")
+    wanted = "Van Deventer, Ahani and Zhou" if "extension" in name else "Wei et al. 2024"
+    assert found.source.publication.startswith(wanted)
     assert 0 < found.tolerance.width <= 0.2
 
 

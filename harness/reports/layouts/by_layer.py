@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from harness.reports.layouts._svg import Style, draw_panels, line, plain, point
@@ -32,8 +33,14 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
         panels |= {f"{entry.name}, {title}": lines for title, lines in panels_of(entry).items()}
     if not panels:
         return None
+    caption = ("One line for each layer type: attention with whole lines, MLP with dashed ones; hollow where a value "
+               f"is invalid. {words_on_published(published, 'figure')}")  # fmt: skip
+    return Drawing(draw_lines_of(record.id, panels, min(COLUMNS, len(panels))), caption)
+
+
+def draw_lines_of(name: str, panels: Mapping[str, Lines], columns: int) -> Markup:
+    """Inline SVG of the panels by their titles, row by row; name: of the record, see `draw_panels`."""
     look = _look({key for lines in panels.values() for key in lines})
-    columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
 
     def fill(axes: list[list[Axes]]) -> None:
@@ -47,10 +54,7 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
         for axis in places[len(panels) :]:
             axis.remove()
 
-    caption = ("One line for each layer type: attention with whole lines, MLP with dashed ones; hollow where a value "
-               f"is invalid. {words_on_published(published, 'figure')}")  # fmt: skip
-    series = {_label(key): style for key, style in look.items()}
-    return Drawing(draw_panels(record.id, rows, columns, fill, series), caption)
+    return draw_panels(name, rows, columns, fill, {_label(key): style for key, style in look.items()})
 
 
 def panels_of(results: Results) -> dict[str, Lines]:

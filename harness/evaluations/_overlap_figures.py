@@ -1,0 +1,56 @@
+"""Figures of the overlap of two sets of weights: as wholes, as means over layers, and by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from harness.evaluations._layer_means import LayerFigure, layer_measurements, mean_metrics
+from harness.spec.result import Measurement
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.formulas.overlap import Overlap
+
+#: jaccard: |first ∩ second| / |first ∪ second|. overlap_share: |first ∩ second| / |first|, the reproduction
+#: report's overlap percentage as a fraction.
+Measure = Literal["jaccard", "overlap_share"]
+
+
+def overlap_metrics(name: str, measures: Sequence[Measure]) -> list[str]:
+    """Names of the metrics that every model gives; one for each layer comes on top."""
+    return [metric for measure in measures for metric in (f"{name}_{measure}", *mean_metrics(f"{name}_{measure}"))]
+
+
+def overlap_prefixes(name: str, measures: Sequence[Measure]) -> list[str]:
+    """What the names of the metrics of single layers begin with."""
+    return [f"{name}_{measure}/" for measure in measures]
+
+
+def overlap_measurements(
+    name: str, measures: Sequence[Measure], first: Mapping[str, Tensor], second: Mapping[str, Tensor]
+) -> list[Measurement]:
+    """For each measure that of the regions as wholes, `<name>_<measure>`, the means over layers, and each layer.
+
+    first, second: bool masks (d_out, d_in) by layer. A figure's n is the number of weights that it divides by:
+    |first ∪ second|, or |first|. A layer for which that is 0 has no figure and counts in no mean.
+    """
+    from harness.formulas.overlap import Overlap, overlap_by_layer
+
+    by_layer = overlap_by_layer(first, second)
+    whole = sum(by_layer.values(), Overlap(0, 0, 0))
+    measurements: list[Measurement] = []
+    for measure in measures:
+        metric = f"{name}_{measure}"
+        figures = {layer: figure for layer, counts in by_layer.items() if (figure := _figure(measure, counts))}
+        if total := _figure(measure, whole):
+            measurements.append(Measurement(metric=metric, value=total.value, n=total.n))
+        measurements += layer_measurements(metric, figures)
+    return measurements
+
+
+def _figure(measure: Measure, counts: Overlap) -> LayerFigure | None:
+    """None where nothing is divided by nothing."""
+    value, n = (counts.jaccard, counts.union) if measure == "jaccard" else (counts.overlap_share, counts.first)
+    return None if value is None else LayerFigure(value, n)

@@ -1,0 +1,112 @@
+"""How much of the intact model's regions is found again when the model of the cell is scored anew.
+
+Extension 1 of the reproduction report: regions before and after fine-tuning, on the same calibration samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from harness.errors import UserError
+from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
+from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.spec.common import Name, Strict
+from harness.spec.region import ScoredWeightRegion, calibration_sets_of
+from harness.spec.result import Measurement
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from harness.evaluations.base import IntactRegion
+
+
+class Settings(Strict):
+    """Regions, each by the name that its metrics begin with, and what is measured of before and after.
+
+    "Before" is the region of the intact model, "after" the region of the same declaration with the scores of the
+    model as it is in the cell. overlap_share is |before ∩ after| / |before|. Where both hold as many weights, as
+    two tops do, an overlap o makes a Jaccard index of o / (2 − o); two set differences may differ in size.
+    """
+
+    compares_with_intact: ClassVar[bool] = True
+
+    kind: Literal["rescored_overlap"]
+    name: Name = "rescored"
+    compared: dict[Name, ScoredWeightRegion] = Field(min_length=1)
+    measures: tuple[Measure, ...] = Field(default=("overlap_share", "jaccard"), min_length=1)
+
+    @field_validator("compared")
+    @classmethod
+    def scores_depend_on_the_model(cls, compared: dict[str, ScoredWeightRegion]) -> dict[str, ScoredWeightRegion]:
+        """Random weights are found again whatever the model has become."""
+        for name, region in compared.items():
+            if region.method == "random":
+                raise ValueError(f"{name} has the method random, which looks at no model: before and after are one")
+        return compared
+
+    @property
+    def regions(self) -> list[ScoredWeightRegion]:
+        """The regions of the intact model that have to be found."""
+        return list(self.compared.values())
+
+    @property
+    def calibration_sets(self) -> list[str]:
+        """Names of the calibration sets that the regions are computed from."""
+        return [name for region in self.regions for name in calibration_sets_of(region)]
+
+    @property
+    def datasets(self) -> list[str]:
+        """No datasets besides those of the calibration sets."""
+        return []
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that every model gives; one for each layer comes on top."""
+        return [metric for name in self.compared
+                for metric in (*overlap_metrics(name, self.measures), unchanged_metric(name))]  # fmt: skip
+
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of the metrics of single layers begin with."""
+        return [prefix for name in self.compared for prefix in overlap_prefixes(name, self.measures)]
+
+
+def unchanged_metric(name: str) -> str:
+    """What the share of a region's weights that kept every bit is called."""
+    return f"{name}_unchanged_share"
+
+
+def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
+    """For each region `<region>_overlap_share` and `<region>_jaccard` (see `overlap_measurements`), and
+    `<region>_unchanged_share`: of the weights that were in it before, those that have every bit as before.
+
+    Frozen weights keep their values, not their scores: |W ∘ ∇L| has the gradient of the model around them.
+    """
+    if context.model is None or context.intact_region is None or context.masks_anew is None:
+        raise UserError(f"the evaluation {settings.name!r} scores the model, and this context holds none")
+    measurements: list[Measurement] = []
+    for name, after in zip(settings.compared, context.masks_anew(settings.regions), strict=True):
+        before = context.intact_region(settings.compared[name])
+        measurements += overlap_measurements(name, settings.measures, before.masks, after)
+        measurements.append(_unchanged(name, before, context.model))
+    return EvaluationResult(measurements=tuple(measurements))
+
+
+def _unchanged(name: str, before: IntactRegion, model: PreTrainedModel) -> Measurement:
+    """None where the region holds no weight."""
+    from harness.models.layers import linear_layers
+
+    layers = linear_layers(model)
+    now = {layer: layers[layer].weight[mask.to(layers[layer].weight.device)] for layer, mask in before.masks.items()}
+    total = sum(values.numel() for values in before.weights.values())
+    return Measurement(metric=unchanged_metric(name), value=_equal_bits(before.weights, now) / total if total else None,
+                       n=total)  # fmt: skip
+
+
+def _equal_bits(before: Mapping, now: Mapping) -> int:
+    from harness.finetuning.fine_tuning import bitwise_changed
+
+    return sum(int((~bitwise_changed(values, now[layer])).sum()) for layer, values in before.items())
