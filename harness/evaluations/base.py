@@ -5,7 +5,9 @@ properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings
 whose names the spec does not decide, one for each task or layer of a model, also have
 `metric_prefixes`, which those names begin with. Settings of one that measures
 something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
-that it rests on, and `regions` if it has any. One that generates texts also has
+that it rests on, and `regions` if it has any; those of one that measures a fine-tuned model against the intact one
+also have `follows_fine_tuning = True`. It has `prepare(settings, context)`, called on the intact model before a
+fine-tuning; what that gives comes back as `context.prepared[settings.name]`. One that generates texts also has
 `measure(settings, completions, unfit)`, called when the texts have been judged.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.formulas.statistics import Estimate
 from harness.spec.result import Completion, Measurement
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from harness.engines.base import Engine
+    from harness.finetuning.checkpoints import Checkpoint
     from harness.models.prompts import PromptFormatter
     from harness.spec.region import WeightRegion
     from harness.spec.variant import ModelVariant
@@ -34,6 +37,14 @@ Unfit = Callable[[Sequence[Completion]], str | None]
 
 
 @dataclass(frozen=True)
+class Training:
+    """What is left of a fine-tuning. intact: every parameter before it, by name, on the CPU."""
+
+    intact: Mapping[str, Tensor]
+    checkpoints: Sequence[Checkpoint]
+
+
+@dataclass(frozen=True)
 class EvaluationContext:
     """Everything an evaluation may use. `path_of` gives the checked file behind a dataset name.
 
@@ -41,6 +52,7 @@ class EvaluationContext:
     None where only the engine is at hand.
     find_masks: the masks of a region of the intact model by layer. grams: the Gram matrices of the
     intact model's layer inputs on a calibration set, named. None where no calibration data is at hand.
+    training: of a fine-tuned cell. prepared: what `prepare` of each evaluation gave, by the evaluation's name.
     """
 
     variant: ModelVariant
@@ -50,6 +62,8 @@ class EvaluationContext:
     model: PreTrainedModel | None = None
     find_masks: Callable[[WeightRegion], Mapping[str, Tensor]] | None = None
     grams: Callable[[str], Mapping[str, Tensor]] | None = None
+    training: Training | None = None
+    prepared: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import functools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,13 +22,13 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
-from harness.runs.fine_tuned import fine_tuned
+from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
 from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
-from harness.spec.result import CellResult, Completion, EditReceipt, FineTuningReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
@@ -108,25 +110,32 @@ def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
     return texts
 
 
-def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: Step) -> MeasuredCell:
-    """Find the region, edit or fine-tune, evaluate, undo, and judge the outputs with the intact model."""
+def measure_cell(
+    bench: Bench, cell: Cell, thresholds: Thresholds | None, checkpoints: Path, step: Step
+) -> MeasuredCell:
+    """Find the region, edit or fine-tune, evaluate, undo, and judge the outputs with the intact model.
+
+    checkpoints: the folder for those of the cell's fine-tuning.
+    """
     began = time.monotonic()
     found = None
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         found = bench.finder.find(cell.region)
+    prepared = _prepared(bench, step) if cell.fine_tuning else {}
     with (
-        _fine_tuned(bench, cell, step) as tuning,
+        _fine_tuned(bench, cell, checkpoints, step) as tuned,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
-        completions, measurements, hashes = _evaluate(bench, cell, step)
+        context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
+        completions, measurements, hashes = _evaluate(bench, context, cell, step)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
-        fine_tuning=tuning,
+        fine_tuning=tuned.receipt if tuned else None,
         measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
@@ -134,22 +143,34 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: 
     return MeasuredCell(result, judged)
 
 
-def _fine_tuned(bench: Bench, cell: Cell, step: Step) -> AbstractContextManager[FineTuningReceipt | None]:
+def _prepared(bench: Bench, step: Step) -> dict[str, Any]:
+    """What evaluations of a fine-tuning have to know of the intact model."""
+    prepared = {}
+    for settings in bench.bound.spec.evaluations:
+        evaluation = plugins.load("evaluations", settings.kind)
+        if hasattr(evaluation, "prepare"):
+            step(f"preparing {settings.name}")
+            prepared[settings.name] = evaluation.prepare(settings, bench.context)
+    return prepared
+
+
+def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> AbstractContextManager[FineTuned | None]:
     """The cell's fine-tuning for the length of the context, or nothing where it has none."""
     if cell.fine_tuning is None:
         return nullcontext()
-    return fine_tuned(
-        bench.bound, bench.loaded, bench.finder, cell.fine_tuning, lambda words: step(f"{cell.id}: {words}")
-    )
+    return fine_tuned(bench.bound, bench.loaded, bench.finder, cell.fine_tuning, checkpoints,
+                      lambda words: step(f"{cell.id}: {words}"))  # fmt: skip
 
 
-def _evaluate(bench: Bench, cell: Cell, step: Step) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
+def _evaluate(
+    bench: Bench, context: EvaluationContext, cell: Cell, step: Step
+) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
     completions: list[Completion] = []
     measurements: list[Measurement] = []
     hashes: dict[str, str] = {}
     for settings in bench.bound.spec.evaluations:
         step(f"{cell.id}: {settings.name}")
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, bench.context)
+        result = plugins.load("evaluations", settings.kind).evaluate(settings, context)
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)

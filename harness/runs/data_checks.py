@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.probing.probe import read_requests
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
-from harness.spec.region import calibration_sets_of
+from harness.spec.region import calibration_sets_of, found_first
 from harness.spec.variant import ModelVariant
 
 #: Who asks, which datasets, and a check of their content that raises UserError.
@@ -28,13 +28,15 @@ def needed_datasets(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
 
 
-def data_problems(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) -> list[str]:
+def data_problems(
+    spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell], paths: dict[str, Path]
+) -> list[str]:
     """What the files hold too little of, each with who asks for it.
 
     paths: files by dataset; those that are missing from it are reported elsewhere.
     """
     problems: dict[str, None] = {}
-    for who, datasets, check in _checks(spec, cells, paths):
+    for who, datasets, check in _checks(spec, variant, cells, paths):
         if paths.keys() >= set(datasets):
             try:
                 check()
@@ -43,11 +45,13 @@ def data_problems(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, P
     return list(problems)
 
 
-def _checks(spec: BenchmarkSpec, cells: Sequence[Cell], paths: dict[str, Path]) -> Iterator[Check]:
+def _checks(
+    spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell], paths: dict[str, Path]
+) -> Iterator[Check]:
     for name in _calibration_sets(spec, cells):
         declared = spec.calibration[name]
         yield f"calibration set {name}", [declared.dataset], _enough_pairs(declared.dataset, declared.samples, paths)
-    for dataset, examples in _most_examples(cells).items():
+    for dataset, examples in _most_examples(variant, cells).items():
         yield f"fine-tuning on {dataset}", [dataset], _enough_pairs(dataset, examples, paths)
     for attack in (evaluation for evaluation in spec.evaluations if evaluation.kind == "attack"):
         yield f"evaluation {attack.name}", [attack.dataset], _enough_requests(attack.dataset, attack.prompts, paths)
@@ -75,11 +79,12 @@ def _calibration_sets(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[str]:
     return sorted(regions | set(spec.calibration_sets_of_evaluations))
 
 
-def _most_examples(cells: Sequence[Cell]) -> dict[str, int]:
-    """For each dataset that cells are fine-tuned on, the largest number of pairs that one of them takes."""
+def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, int]:
+    """For each dataset that cells are fine-tuned on, the largest number of pairs that one takes on this variant."""
     most: dict[str, int] = {}
-    for settings in (cell.fine_tuning for cell in cells):
-        if settings is not None:
+    for cell in cells:
+        if cell.fine_tuning is not None:
+            settings = variant.scaled(cell.fine_tuning)
             most[settings.dataset] = max(settings.examples, most.get(settings.dataset, 0))
     return most
 
@@ -87,10 +92,10 @@ def _most_examples(cells: Sequence[Cell]) -> dict[str, int]:
 def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
     """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
     for evaluation in spec.evaluations:
-        for asked in (evaluation, *getattr(evaluation, "regions", [])):
+        for asked in (evaluation, *map(found_first, getattr(evaluation, "regions", []))):
             if isinstance(asked, ProbeSettings):
                 yield f"evaluation {evaluation.name}", asked
     for cell in cells:
-        for region in cell.regions:
+        for region in map(found_first, cell.regions):
             if isinstance(region, ProbeSettings):
                 yield f"cells {cell.group}", region

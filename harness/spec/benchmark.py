@@ -136,7 +136,9 @@ class CellGroup(Strict):
             _section(sections, path)[last] = value
         suffix = "".join(f"_{key_path(key)[-1]}{value}" for key, value in point.items())
         frozen = (sections["fine_tuning"] or {}).get("frozen")
-        selections = [region.get("select") for region in (sections["region"], frozen) if isinstance(region, dict)]
+        regions = [region for region in (sections["region"], frozen) if isinstance(region, dict)]
+        regions += [region["of"] for region in regions if isinstance(region.get("of"), dict)]
+        selections = [region.get("select") for region in regions]
         return {
             **{name: section for name, section in sections.items() if section is not None},
             "id": self.id + suffix, "group": self.id, "parameters": point,

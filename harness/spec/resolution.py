@@ -67,7 +67,9 @@ def _calibration_sets(parts: Parts) -> Iterator[Problem]:
     for index, cells in parts.cells.items():
         for cell in cells:
             frozen = cell.fine_tuning.frozen if cell.fine_tuning else None
-            for place, region in ((("region",), cell.region), (("fine_tuning", "frozen"), frozen)):
+            places = [(("region",), cell.region), (("fine_tuning", "frozen"), frozen)]
+            places += [((*place, "of"), region.of) for place, region in places if hasattr(region, "of")]
+            for place, region in places:
                 for field in ("data", "safety", "utility"):
                     name = getattr(region, field, None)
                     if name is not None and name not in parts.calibration:
@@ -103,7 +105,8 @@ def _intact_evaluations(parts: Parts) -> Iterator[Problem]:
     cells = [cell for group in parts.cells.values() for cell in group]
     changed = next((cell.id for cell in cells if cell.changes_weights), None)
     for index, evaluation in parts.evaluations.items():
-        if changed is not None and getattr(evaluation, "calibration_sets", None) is not None:
+        follows = getattr(evaluation, "follows_fine_tuning", False)
+        if changed is not None and not follows and getattr(evaluation, "calibration_sets", None) is not None:
             text = (f"{evaluation.name} measures the intact model, but the cell {changed} changes its weights; "
                     "expected intact cells only: give the evaluation a benchmark of its own")  # fmt: skip
             yield ("evaluations", index), text
