@@ -121,6 +121,7 @@ class Settings(Strict):
             *(self.size_metric(group.name, size) for group in self.groups for size in SIZES),
             *(self.metric(group.name, statistic, number)
               for number in numbers for group in self.groups for statistic in self.statistics),
+            *(self.size_ratio_metric(pair) for pair in self.compare),
             *(self.ratio_metric(pair, statistic) for pair in self.compare for statistic in self.compared),
         ]  # fmt: skip
 
@@ -135,6 +136,10 @@ class Settings(Strict):
     def metric(self, group: str, statistic: str, checkpoint: int) -> str:
         """A statistic of a group at a checkpoint, counted from 1."""
         return f"{self.name}_{group}/{statistic}/checkpoint{checkpoint}"
+
+    def size_ratio_metric(self, pair: Comparison) -> str:
+        """Mean |w| of one group divided by that of another, before anything moved: 1 where they are matched."""
+        return f"{self.name}_{pair.name}/magnitude_mean"
 
     def ratio_metric(self, pair: Comparison, statistic: str) -> str:
         """A statistic of one group divided by that of another, at the last checkpoint."""
@@ -182,7 +187,7 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
         for group, by_name in figures.items():
             measurements += [_measurement(settings.metric(group, statistic, number), by_name[statistic])
                              for statistic in settings.statistics if statistic in by_name]  # fmt: skip
-    return EvaluationResult(measurements=(*measurements, *_ratios(settings, figures)))
+    return EvaluationResult(measurements=(*measurements, *_ratios(settings, before, figures)))
 
 
 @dataclass(frozen=True)
@@ -240,10 +245,16 @@ def _sizes(settings: Settings, group: str, weights: Tensor) -> Iterator[Measurem
         yield Measurement(metric=settings.size_metric(group, size), value=float(values[size]), n=n)
 
 
-def _ratios(settings: Settings, figures: Mapping[str, Mapping[str, Figure]]) -> Iterator[Measurement]:
+def _ratios(
+    settings: Settings, before: Mapping[str, _Before], figures: Mapping[str, Mapping[str, Figure]]
+) -> Iterator[Measurement]:
     from harness.formulas.drift import ratio
 
     for pair in settings.compare:
+        first, second = (before[side].values.double().abs().mean() for side in (pair.first, pair.second))
+        if second > 0:
+            yield Measurement(metric=settings.size_ratio_metric(pair), value=float(first / second),
+                              n=before[pair.first].values.numel())  # fmt: skip
         for statistic in settings.compared:
             first, second = (figures[side].get(statistic) for side in (pair.first, pair.second))
             found = ratio(first, second) if first and second else None
