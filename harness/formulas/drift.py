@@ -30,12 +30,12 @@ class Figure:
 
 
 def change_of_merged(weight: Tensor, update: Tensor, dtype: torch.dtype) -> Tensor:
-    """Δw, float32, of weights that hold W₀ + update in a dtype, against W₀ in that dtype.
+    """Δw, float64, of weights that hold W₀ + update in a dtype, against W₀ in that dtype.
 
     weight, update: (n,). In bfloat16, with 8 bits, an update below about |w| / 512 to |w| / 256 is rounded away.
     """
     before = weight.to(dtype)
-    return (before.float() + update).to(dtype).float() - before.float()
+    return (before.float() + update).to(dtype).double() - before.double()
 
 
 def resampled_layers(layers: int, replicates: int, seed: int) -> Tensor:
@@ -155,7 +155,8 @@ class _Bins:
 
     def trimmed_means(self) -> Tensor:
         """(B,), the bin at the cut counted in part, NaN where nothing was drawn."""
-        wanted = self.counts.sum(dim=1, keepdim=True) * (1 - TRIMMED)
+        drawn = self.counts.sum(dim=1, keepdim=True)
+        wanted = drawn - (TRIMMED * drawn).floor()
         before = self.counts.cumsum(dim=1) - self.counts
         share = ((wanted - before) / self.counts).nan_to_num(nan=0.0).clamp(0, 1)  # an empty bin adds nothing
         return (self.totals * share).sum(dim=1) / wanted.squeeze(1)
