@@ -142,7 +142,7 @@ def test_without_a_step_nothing_has_drifted(measured):
 
 def test_full_training_is_measured_too(measured, masks):
     chosen = settings(statistics=["absolute_mean", "relative_max"])
-    found, before = measured(chosen, method="full", lora=None, learning_rate=1e-3)
+    found, _ = measured(chosen, method="full", lora=None, learning_rate=1e-3)
     assert found[chosen.metric("first", "absolute_mean", 3)].value > 1e-4
     assert set(found) == set(chosen.metrics)
 

@@ -6,6 +6,7 @@ from harness.errors import UserError
 from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.finetuning import FineTuningOverrides
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
@@ -46,7 +47,8 @@ def bound(tmp_path, text=TUNED, **changes):
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
-    return run_in_process(bound(folder), folder / "runs")[0]
+    overrides = {"full": FineTuningOverrides(learning_rate=0.002)}
+    return run_in_process(bound(folder, fine_tuning=overrides), folder / "runs")[0]
 
 
 def test_every_fine_tuning_starts_from_the_intact_weights(record):
