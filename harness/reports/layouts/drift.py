@@ -106,8 +106,10 @@ def courses_of(results: Results, settings: Settings) -> list[Course]:
 
 
 def rows_of(course: Course) -> list[Row]:
-    """The statistics that any comparison has."""
-    rows = []
+    """How the groups compare in size, then every statistic that any comparison has."""
+    measured = course.cell.measurements
+    sizes = [measured.get(course.settings.size_ratio_metric(pair)) for pair in course.settings.compare]
+    rows = [Row("mean |w| before", sizes, [NO_INTERVAL] * len(sizes))] if any(sizes) else []
     for statistic in course.settings.compared:
         ratios = [_ratio(course, pair, statistic) for pair in course.settings.compare]
         if any(ratios):

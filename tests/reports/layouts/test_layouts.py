@@ -282,7 +282,8 @@ def drift_values(steps, **groups):
         values |= {f"d_{group}/absolute_mean/checkpoint{number}": value
                    for number, value in enumerate(numbers, start=1)}  # fmt: skip
     return values | {"d_random_over_safety/relative_mean/last": 9.0, "d_random_over_safety/absolute_mean/last": 1.05,
-                     "d_matched_over_safety/relative_mean/last": 0.5}  # fmt: skip
+                     "d_matched_over_safety/relative_mean/last": 0.5,
+                     "d_matched_over_safety/magnitude_mean": 1.0}  # fmt: skip
 
 
 def test_drift_is_a_line_over_steps_for_each_group_and_a_table_of_what_each_statistic_supports(make_cell, make_record):
@@ -293,6 +294,7 @@ def test_drift_is_a_line_over_steps_for_each_group_and_a_table_of_what_each_stat
     assert [(step, m.value) for step, m in course.series("random", "absolute_mean")] == [(5.0, 0.4), (10.0, 0.9)]
     assert [(step, m.value) for step, m in course.series("matched", "absolute_mean")] == [(5.0, 0.3)]
     outcomes = {row.statistic: row.outcomes for row in drift.rows_of(course)}
+    assert outcomes.pop("mean |w| before") == ["-", "-"]
     assert outcomes == {"relative_mean": ["supported", "contradicted"], "absolute_mean": ["underpowered", "-"]}
     drawing = drift.draw(record, [])
     assert panels(drawing.content) == 1
