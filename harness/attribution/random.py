@@ -19,11 +19,12 @@ USES_DATA = False
 def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int) -> Scores:
     """Uniform scores of `layers`; each layer's depend on the seed and its name alone."""
     return {
-        name: random_score(tuple(layer.weight.shape), _generator(seed, name)).to(layer.weight.device)
+        name: random_score(tuple(layer.weight.shape), seeded(seed, name)).to(layer.weight.device)
         for name, layer in layers.items()
     }
 
 
-def _generator(seed: int, name: str) -> torch.Generator:
+def seeded(seed: int, name: str) -> torch.Generator:
+    """A generator that depends on the seed and a layer's name alone."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -5,9 +5,11 @@ properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings
 whose names the spec does not decide, one for each task or layer of a model, also have
 `metric_prefixes`, which those names begin with. Settings of one that measures
 something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
-that it rests on, and `regions` if it has any; and either `intact_only = True`, of one that is measured in
-the cells that leave the weights alone and in no other, or `compares_with_intact = True`, of one that needs
-cells that change them. One that generates texts also has
+that it rests on, and `regions` if it has any. They may have `measured_in`: `intact`, of one that is measured
+in the cells that leave the weights alone and in no other, or `fine_tuned`, in the cells with a fine-tuning; and
+`compares_with_intact = True`, of one that needs a cell that changes the weights. One may have
+`prepare(settings, context)`, called on the intact model before a cell's weights are changed; what that gives comes
+back as `context.prepared[settings.name]`. One that generates texts also has
 `measure(settings, completions, unfit)`, called when the texts have been judged.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.formulas.statistics import Estimate
 from harness.spec.result import Completion, Measurement
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from harness.engines.base import Engine
+    from harness.finetuning.checkpoints import Checkpoint
     from harness.models.prompts import PromptFormatter
     from harness.spec.region import ScoredWeightRegion, WeightRegion
     from harness.spec.variant import ModelVariant
@@ -36,14 +39,11 @@ Unfit = Callable[[Sequence[Completion]], str | None]
 
 
 @dataclass(frozen=True)
-class IntactRegion:
-    """A region of the intact model: masks (d_out, d_in) bool by layer, and its weights there, (selected,) by layer.
+class Training:
+    """What is left of a fine-tuning. intact: every parameter before it, by name, on the CPU."""
 
-    Both lie on the CPU; the weights are a copy.
-    """
-
-    masks: Mapping[str, Tensor]
-    weights: Mapping[str, Tensor]
+    intact: Mapping[str, Tensor]
+    checkpoints: Sequence[Checkpoint]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class EvaluationContext:
     None where only the engine is at hand.
     find_masks: the masks of a region of the intact model by layer. grams: the Gram matrices of the
     intact model's layer inputs on a calibration set, named. None where no calibration data is at hand.
-    intact_region: a region of the intact model, whatever the model is now. masks_anew: the masks of regions
-    of the model as it is now, each calibration set scored once for all of them.
+    masks_anew: the masks of regions of the model as it is now, each calibration set scored once for all of them.
+    training: of a fine-tuned cell. prepared: what `prepare` of each evaluation gave, by the evaluation's name.
     """
 
     variant: ModelVariant
@@ -65,8 +65,9 @@ class EvaluationContext:
     model: PreTrainedModel | None = None
     find_masks: Callable[[WeightRegion], Mapping[str, Tensor]] | None = None
     grams: Callable[[str], Mapping[str, Tensor]] | None = None
-    intact_region: Callable[[WeightRegion], IntactRegion] | None = None
     masks_anew: Callable[[Sequence[ScoredWeightRegion]], Sequence[Mapping[str, Tensor]]] | None = None
+    training: Training | None = None
+    prepared: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from harness.spec.region import WeightRegion, calibration_sets_of
 class Settings(Strict):
     """Two regions of weights, and what is measured of their overlap: see `Measure`."""
 
-    intact_only: ClassVar[bool] = True
+    measured_in: ClassVar[str] = "intact"
 
     kind: Literal["overlap"]
     name: Name = "overlap"

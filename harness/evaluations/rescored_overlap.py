@@ -6,6 +6,7 @@ Extension 1 of the reproduction report: regions before and after fine-tuning, on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -18,9 +19,19 @@ from harness.spec.region import ScoredWeightRegion, calibration_sets_of
 from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
-    from harness.evaluations.base import IntactRegion
+
+@dataclass(frozen=True)
+class IntactRegion:
+    """A region of the intact model: masks (d_out, d_in) bool by layer, and its weights there, (selected,) by layer.
+
+    Both lie on the CPU; the weights are a copy.
+    """
+
+    masks: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
 
 
 class Settings(Strict):
@@ -79,17 +90,32 @@ def unchanged_metric(name: str) -> str:
     return f"{name}_unchanged_share"
 
 
+def prepare(settings: Settings, context: EvaluationContext) -> dict[str, IntactRegion]:
+    """The regions of the intact model by name, with the weights that they hold."""
+    from harness.models.layers import linear_layers
+
+    if context.model is None or context.find_masks is None:
+        raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
+    layers, found = linear_layers(context.model), {}
+    for name, region in settings.compared.items():
+        masks = context.find_masks(region)
+        weights = {layer: layers[layer].weight.detach()[mask.to(layers[layer].weight.device)].cpu()
+                   for layer, mask in masks.items()}  # fmt: skip
+        found[name] = IntactRegion(masks, weights)
+    return found
+
+
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
     """For each region `<region>_overlap_share` and `<region>_jaccard` (see `overlap_measurements`), and
     `<region>_unchanged_share`: of the weights that were in it before, those that have every bit as before.
 
     Frozen weights keep their values, not their scores: |W ∘ ∇L| has the gradient of the model around them.
     """
-    if context.model is None or context.intact_region is None or context.masks_anew is None:
+    if context.model is None or context.masks_anew is None:
         raise UserError(f"the evaluation {settings.name!r} scores the model, and this context holds none")
     measurements: list[Measurement] = []
-    for name, after in zip(settings.compared, context.masks_anew(settings.regions), strict=True):
-        before = context.intact_region(settings.compared[name])
+    regions: Mapping[str, IntactRegion] = context.prepared[settings.name]
+    for (name, before), after in zip(regions.items(), context.masks_anew(settings.regions), strict=True):
         measurements += overlap_measurements(name, settings.measures, before.masks, after)
         measurements.append(_unchanged(name, before, context.model))
     return EvaluationResult(measurements=tuple(measurements))

@@ -26,7 +26,7 @@ class Settings(Strict):
     a part of another model. Without it every layer gets r, and has to have as many.
     """
 
-    intact_only: ClassVar[bool] = True
+    measured_in: ClassVar[str] = "intact"
 
     kind: Literal["subspace_similarity"]
     name: Name = "similarity"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,9 +12,10 @@ from transformers import PreTrainedModel
 
 from harness.calibration.pairs import IGNORED, Sample
 from harness.errors import UserError
+from harness.finetuning.checkpoints import CheckpointWriter
 from harness.finetuning.full import FullTraining
 from harness.finetuning.lora import LoraTraining
-from harness.finetuning.training import Method, Progress, TrainingCourse, train
+from harness.finetuning.training import AfterStep, Method, Progress, TrainingCourse, train
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint
 from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
@@ -44,21 +46,26 @@ def fine_tune(
     settings: FineTuningSettings,
     frozen_masks: Mapping[str, Tensor] | None,
     progress: Progress,
+    checkpoints: Path | None = None,
 ) -> FineTuningReceipt:
     """Fine-tune the model in place; the same seed gives the same weights on one machine and thread count.
 
     frozen_masks: {layer name: (d_out, d_in) bool}, True where a weight must not move; layers not in it
-    move freely. Call it inside `all_weights_restored` where the intact model is needed again.
+    move freely. checkpoints: the folder for those that the settings ask for, emptied first.
+    Call it inside `all_weights_restored` where the intact model is needed again.
     Raises UserError for bad samples or masks before a weight is touched, or where the loss diverges;
     FrozenWeightsMoved if a frozen entry differs in one bit afterwards.
     """
+    if settings.checkpoint_every is not None and checkpoints is None:
+        raise ValueError("the settings ask for checkpoints, and no folder is given for them")
     masks = dict(frozen_masks or {})
     _refuse_unfit(model, samples, settings, masks)
     fingerprint = model_fingerprint(model)
     before = {name: parameter.detach().cpu().clone() for name, parameter in model.named_parameters()}
     method: Method = _METHODS[settings.method](model, settings, masks)
     try:
-        course = train(model, method, samples, settings, progress)
+        writer = CheckpointWriter(checkpoints, method, masks) if settings.checkpoint_every and checkpoints else None
+        course = train(model, method, samples, settings, progress, _saving(writer, settings))
         if course.steps:
             method.merge()
     finally:
@@ -66,7 +73,20 @@ def fine_tune(
     counts = _count(model, method, masks, before)
     if counts.frozen_changed:
         raise FrozenWeightsMoved(f"{counts.frozen_changed} of {counts.frozen} frozen weights changed")
-    return _receipt(model, settings, masks, course, counts, fingerprint)
+    receipt = _receipt(model, settings, masks, course, counts, fingerprint)
+    return receipt if writer is None else receipt.model_copy(update={"checkpoints": tuple(writer.written)})
+
+
+def _saving(writer: CheckpointWriter | None, settings: FineTuningSettings) -> AfterStep:
+    """What saves a checkpoint after the steps that the settings name; the one of step 0 at once."""
+    due = set(settings.checkpoint_steps)
+
+    def after_step(step: int) -> None:
+        if writer is not None and step in due:
+            writer.write(step)
+
+    after_step(0)
+    return after_step
 
 
 def _refuse_unfit(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from harness.finetuning.training import WEIGHTS, TrainedFiles
 from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
 
@@ -70,6 +71,10 @@ class FullTraining:
     def update(self, name: str, before: Tensor) -> Tensor:
         """Master minus the weight before, in float32."""
         return self._masters[name].detach() - before.to(self._masters[name].device).float()
+
+    def trained_files(self) -> TrainedFiles:
+        """The float32 values of every parameter that trains."""
+        return TrainedFiles(WEIGHTS, {name: master.detach() for name, master in self._masters.items()})
 
     def close(self) -> None:
         """No gradient is kept and none will flow."""

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from harness.finetuning.training import ADAPTER, ADAPTER_CONFIG, KEY_PREFIX, TrainedFiles
 from harness.models.layers import layer_type, linear_layers
 from harness.spec.finetuning import FineTuningSettings
 
@@ -98,6 +99,14 @@ class LoraTraining:
     def update(self, name: str, before: Tensor) -> Tensor:
         """(1 − M) ∘ (s·BA) of the parameter's layer."""
         return self._layers[name.removesuffix(".weight")].masked_update()
+
+    def trained_files(self) -> TrainedFiles:
+        """A and B of every layer as PEFT saves them; the configuration names no base model, whose path is private."""
+        tensors = {f"{KEY_PREFIX}.{name}.lora_{x}.weight": getattr(layer, f"lora_{x}")[_ADAPTER].weight.detach()
+                   for name, layer in self._layers.items() for x in "AB"}  # fmt: skip
+        config = self._peft.peft_config[_ADAPTER].to_dict() | {"base_model_name_or_path": None, "inference_mode": True}
+        plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+        return TrainedFiles(ADAPTER, tensors, {ADAPTER_CONFIG: plain})
 
     def close(self) -> None:
         """The layers are the model's own again."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,23 @@ from harness.calibration.pairs import IGNORED, Batch, Sample, pad
 from harness.errors import UserError
 from harness.spec.finetuning import FineTuningSettings
 
+#: File names of checkpoints: PEFT's for adapters, with the prefix of its keys, and ours for whole weights.
+ADAPTER_CONFIG, ADAPTER, KEY_PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model"
+WEIGHTS = "weights.safetensors"
+
 #: Called with the share of the steps that is done, from 0 to 1.
 Progress = Callable[[float], None]
+#: Called after each step with the number of steps taken.
+AfterStep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class TrainedFiles:
+    """Float32 tensors of one safetensors file, and the JSON files that stand beside it, by file name."""
+
+    file: str
+    tensors: dict[str, Tensor]
+    json_files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Method(Protocol):
@@ -41,6 +56,9 @@ class Method(Protocol):
 
     def update(self, name: str, before: Tensor) -> Tensor:
         """The float32 change of a trained parameter, before it was rounded to the model's dtype."""
+
+    def trained_files(self) -> TrainedFiles:
+        """What has been trained so far, as files that hold it whole."""
 
     def close(self) -> None:
         """Leave the model as modules and gradient flags were, whatever its weights are now."""
@@ -69,10 +87,11 @@ def response_loss(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, int]:
 
 
 def train(
-    model: PreTrainedModel, method: Method, samples: Sequence[Sample], settings: FineTuningSettings, progress: Progress
-) -> TrainingCourse:
+    model: PreTrainedModel, method: Method, samples: Sequence[Sample], settings: FineTuningSettings,
+    progress: Progress, after_step: AfterStep,
+) -> TrainingCourse:  # fmt: skip
     """Take all steps. Raises UserError if the loss stops being finite: the model would be noise."""
-    total = settings.epochs * math.ceil(len(samples) / (settings.batch_size * settings.gradient_accumulation))
+    total = settings.steps
     if total == 0:
         return TrainingCourse(0, None, None)
     optimizer = torch.optim.AdamW(method.leaves, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -93,6 +112,7 @@ def train(
         method.store()
         optimizer.zero_grad()
         progress((step + 1) / total)
+        after_step(step + 1)
     return TrainingCourse(total, losses[0], losses[-1])
 
 

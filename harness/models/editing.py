@@ -141,16 +141,16 @@ def region_removed(model: nn.Module, region: FoundRegion, planted: Masks | None 
 
 
 @contextmanager
-def all_weights_restored(model: nn.Module) -> Iterator[None]:
+def all_weights_restored(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """Whatever happens to the parameters within the context, afterwards they are as they were, in every bit.
 
-    The copy lies in the CPU's memory and is as large as the model.
+    Gives the parameters as they were, by name; the copy lies in the CPU's memory and is as large as the model.
     Raises WeightsNotRestored if a parameter is gone or if the fingerprint of all of them differs.
     """
     before = model_fingerprint(model)
     saved = {name: parameter.detach().to("cpu", copy=True) for name, parameter in model.named_parameters()}
     try:
-        yield
+        yield saved
     finally:
         parameters = dict(model.named_parameters())
         if parameters.keys() != saved.keys():

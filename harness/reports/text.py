@@ -27,12 +27,17 @@ def shown_number(measured: Measurement | None) -> str:
         return "no value"
     if measured.n == 0:
         return max(f"{measured.value:.2f}", f"{measured.value:.6g}", key=len)
-    return f"{measured.value:.3f}"
+    return _rounded(measured.value)
 
 
 def shown_interval(measured: Measurement) -> str:
     """`[0.915, 0.990]`; empty where there is none."""
-    return "" if measured.interval is None else f"[{measured.interval[0]:.3f}, {measured.interval[1]:.3f}]"
+    return "" if measured.interval is None else f"[{', '.join(map(_rounded, measured.interval))}]"
+
+
+def _rounded(value: float) -> str:
+    """Three decimals; two significant digits where these would be 0.000 or 0.001 for what is neither."""
+    return f"{value:.1e}" if 0 < abs(value) < 0.0015 else f"{value:.3f}"
 
 
 def short_name(grid_key: str) -> str:

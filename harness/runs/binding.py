@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import PlantedRegion, ScoredRegion, calibration_sets_of
+from harness.spec.region import PlantedRegion, ScoredRegion, calibration_sets_of, found_first
 from harness.spec.variant import ModelVariant
 
 #: The planted region's name among the hashes of a run's data.
@@ -69,7 +69,7 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         )
     if any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations) and not variant.zero_shot_tasks:
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
-    problems += _problems_of_evaluations(spec, variant)
+    problems += [*_problems_of_evaluations(spec, variant), *_problems_of_checkpoints(spec, variant, cells)]
     if not cells:
         reasons = "; ".join(f"{cell}: {reason}" for cell, reason in skipped.items())
         problems.append(f"the variant {variant.name} skips every cell of {spec.id}, so nothing is measured: {reasons}")
@@ -113,7 +113,7 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
         if cell.variants and not any(fnmatchcase(variant.name, pattern) for pattern in cell.variants):
             skipped[cell.id] = f"these numbers are for {', '.join(cell.variants)}"
             continue
-        for region in cell.regions:
+        for region in map(found_first, cell.regions):
             if isinstance(region, ScoredRegion) and not calibration_sets_of(region):
                 method = plugins.load("attribution", region.method)
                 if method.USES_DATA:
@@ -125,13 +125,29 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
 def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[str]:
     """Regions that evaluations look at and that cannot be found on this variant."""
     for evaluation in spec.evaluations:
-        for region in getattr(evaluation, "regions", []):
+        for region in map(found_first, getattr(evaluation, "regions", [])):
             if isinstance(region, PlantedRegion) and variant.planted_region is None:
                 yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
             if isinstance(region, ScoredRegion) and not calibration_sets_of(region) and (
                 plugins.load("attribution", region.method).USES_DATA
             ):  # fmt: skip
                 yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
+
+
+def _problems_of_checkpoints(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell]) -> Iterator[str]:
+    """Evaluations of checkpoints, whose metrics are numbered, where a fine-tuning saves another number of them."""
+    scaled = {cell.id: variant.scaled(cell.fine_tuning) for cell in cells if cell.fine_tuning}
+    saving = {cell: settings for cell, settings in scaled.items() if settings.checkpoint_every is not None}
+    for evaluation in spec.evaluations:
+        wanted = getattr(evaluation, "checkpoints", None)
+        if wanted is not None and not saving:
+            yield f"evaluation {evaluation.name}: no cell saves checkpoints; give fine_tuning.checkpoint_every"
+        for cell, settings in saving.items() if wanted is not None else ():
+            found = len(settings.checkpoint_steps)
+            if settings.steps and found != wanted:
+                yield (f"cell {cell}: {settings.steps} steps with a checkpoint every {settings.checkpoint_every} give "
+                       f"{found} checkpoints, but the evaluation {evaluation.name} expects {wanted}; set "
+                       "checkpoint_every, in the spec or under `fine_tuning` of the variant")  # fmt: skip
 
 
 def _tried(problems: list[str], attempt: Callable[[], Any]) -> Any:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,14 +23,14 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
-from harness.runs.fine_tuned import fine_tuned
+from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
 from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.region import SubspaceRegion
-from harness.spec.result import CellResult, Completion, EditReceipt, FineTuningReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
 from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
@@ -75,7 +77,7 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
     )  # fmt: skip
     context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks,
-                                finder.grams, finder.intact_region, finder.masks_anew)  # fmt: skip
+                                finder.grams, finder.masks_anew)  # fmt: skip
     return Bench(bound, loaded, engine, finder, context)
 
 
@@ -117,18 +119,24 @@ def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
     return texts
 
 
-def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: Step) -> MeasuredCell:
-    """Find the region, edit or fine-tune, evaluate, undo, and judge the outputs with the intact model."""
+def measure_cell(
+    bench: Bench, cell: Cell, thresholds: Thresholds | None, checkpoints: Path, step: Step
+) -> MeasuredCell:
+    """Find the region, edit or fine-tune, evaluate, undo, and judge the outputs with the intact model.
+
+    checkpoints: the folder for those of the cell's fine-tuning.
+    """
     began = time.monotonic()
     found = None
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         found = bench.finder.find(cell.region)
-    context = _context(bench, cell)
+    prepared = _prepared(bench, cell, step)
     with (
-        _fine_tuned(bench, cell, step) as tuning,
+        _fine_tuned(bench, cell, checkpoints, step) as tuned,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
+        context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
         completions, measurements, hashes = _evaluate(bench, cell, context, step)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
@@ -136,7 +144,7 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: 
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
-        fine_tuning=tuning,
+        fine_tuning=tuned.receipt if tuned else None,
         measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
@@ -144,23 +152,23 @@ def measure_cell(bench: Bench, cell: Cell, thresholds: Thresholds | None, step: 
     return MeasuredCell(result, judged)
 
 
-def _fine_tuned(bench: Bench, cell: Cell, step: Step) -> AbstractContextManager[FineTuningReceipt | None]:
+def _prepared(bench: Bench, cell: Cell, step: Step) -> dict[str, Any]:
+    """What the cell's evaluations have to know of the intact model."""
+    prepared = {}
+    for settings in bench.bound.spec.evaluations_of(cell):
+        evaluation = plugins.load("evaluations", settings.kind)
+        if hasattr(evaluation, "prepare"):
+            step(f"{cell.id}: preparing {settings.name}")
+            prepared[settings.name] = evaluation.prepare(settings, bench.context)
+    return prepared
+
+
+def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> AbstractContextManager[FineTuned | None]:
     """The cell's fine-tuning for the length of the context, or nothing where it has none."""
     if cell.fine_tuning is None:
         return nullcontext()
-    return fine_tuned(
-        bench.bound, bench.loaded, bench.finder, cell.fine_tuning, lambda words: step(f"{cell.id}: {words}")
-    )
-
-
-def _context(bench: Bench, cell: Cell) -> EvaluationContext:
-    """The context of the cell's evaluations. The model must still be intact: what is needed of it is found here."""
-    if not cell.changes_weights:
-        return bench.context
-    evaluations = bench.bound.spec.evaluations_of(cell)
-    regions = dict.fromkeys(region for evaluation in evaluations for region in getattr(evaluation, "regions", []))
-    intact = {region: bench.finder.intact_region(region) for region in regions}
-    return replace(bench.context, intact_region=intact.__getitem__)
+    return fine_tuned(bench.bound, bench.loaded, bench.finder, cell.fine_tuning, checkpoints,
+                      lambda words: step(f"{cell.id}: {words}"))  # fmt: skip
 
 
 def _evaluate(

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.probing.probe import read_requests
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
-from harness.spec.region import calibration_sets_of
+from harness.spec.region import calibration_sets_of, found_first
 from harness.spec.variant import ModelVariant
 
 #: Who asks, which datasets, and a check of their content that raises UserError.
@@ -86,9 +86,9 @@ def _calibration_sets(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[str]:
 def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, int]:
     """For each dataset that cells are fine-tuned on, the largest number of pairs that one takes on this variant."""
     most: dict[str, int] = {}
-    for declared in (cell.fine_tuning for cell in cells):
-        if declared is not None:
-            settings = variant.scaled(declared)
+    for cell in cells:
+        if cell.fine_tuning is not None:
+            settings = variant.scaled(cell.fine_tuning)
             most[settings.dataset] = max(settings.examples, most.get(settings.dataset, 0))
     return most
 
@@ -96,10 +96,10 @@ def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, in
 def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
     """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
     for evaluation in spec.evaluations:
-        for asked in (evaluation, *getattr(evaluation, "regions", [])):
+        for asked in (evaluation, *map(found_first, getattr(evaluation, "regions", []))):
             if isinstance(asked, ProbeSettings):
                 yield f"evaluation {evaluation.name}", asked
     for cell in cells:
-        for region in cell.regions:
+        for region in map(found_first, cell.regions):
             if isinstance(region, ProbeSettings):
                 yield f"cells {cell.group}", region

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from harness.calibration.pairs import read_pairs
+from harness.evaluations.base import Training
+from harness.finetuning.checkpoints import Checkpoint, checkpoint_directory
 from harness.finetuning.data import training_samples
 from harness.finetuning.fine_tuning import fine_tune
 from harness.models.editing import all_weights_restored
 from harness.models.loading import LoadedModel
 from harness.models.prompts import turn_end_token_id
 from harness.runs.binding import BoundBenchmark
+from harness.runs.files import storage_error
 from harness.runs.regions import RegionFinder
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.result import FineTuningReceipt
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuning that is in force: its receipt, and what evaluations may look at."""
+
+    receipt: FineTuningReceipt
+    training: Training
 
 
 @contextmanager
@@ -23,11 +36,12 @@ def fine_tuned(
     loaded: LoadedModel,
     finder: RegionFinder,
     declared: FineTuningSettings,
+    checkpoints: Path,
     step: Callable[[str], None],
-) -> Iterator[FineTuningReceipt]:
+) -> Iterator[FineTuned]:
     """Within it the model is fine-tuned; the frozen region is that of the intact model.
 
-    step: told in words what is being done.
+    checkpoints: the folder for those that the settings ask for. step: told in words what is being done.
     """
     settings = bound.variant.scaled(declared)
     pairs = read_pairs(bound.path_of(settings.dataset))
@@ -37,5 +51,12 @@ def fine_tuned(
     if settings.frozen is not None:
         step("finding the frozen region")
         masks = finder.masks(settings.frozen)
-    with all_weights_restored(loaded.model):
-        yield fine_tune(loaded.model, samples, settings, masks, lambda share: step(f"fine-tuning {share:.0%}"))
+    with all_weights_restored(loaded.model) as intact:
+        try:
+            receipt = fine_tune(
+                loaded.model, samples, settings, masks, lambda share: step(f"fine-tuning {share:.0%}"), checkpoints
+            )
+        except OSError as error:
+            raise storage_error(error, checkpoints) from None
+        saved = [Checkpoint(each.step, checkpoint_directory(checkpoints, each.step)) for each in receipt.checkpoints]
+        yield FineTuned(receipt, Training(intact, saved))

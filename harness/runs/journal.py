@@ -80,6 +80,10 @@ class Journal:
         """Where a cell's completions are."""
         return self.directory / "completions" / f"{cell_id}.jsonl"
 
+    def checkpoints_path(self, cell_id: str) -> Path:
+        """The folder of a cell's checkpoints, if its fine-tuning saves any."""
+        return self.directory / "checkpoints" / cell_id
+
     def _cell_path(self, cell_id: str) -> Path:
         return self.directory / "cells" / f"{cell_id}.json"
 

@@ -11,10 +11,11 @@ from transformers import PreTrainedModel
 
 from harness import plugins
 from harness.attribution.base import Scores
+from harness.attribution.random import seeded
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
-from harness.evaluations.base import IntactRegion
+from harness.formulas.matching import matched_random_mask
 from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
@@ -26,6 +27,7 @@ from harness.spec.region import (
     AttributionSettings,
     BottomRegion,
     HeadsRegion,
+    MatchedRandomRegion,
     PlantedRegion,
     Region,
     ScoredRegion,
@@ -82,18 +84,13 @@ class RegionFinder:
             return SelectedWeights(self.planted)
         if isinstance(region, HeadsRegion):
             return SelectedWeights(self.heads.masks(region))
+        if isinstance(region, MatchedRandomRegion):
+            return SelectedWeights(self._matched(region))
         settings = self._settings(region)
         layers = linear_layers(self.model)
         if settings.schedule == "one_shot":
             return found_region(region, settings, layers, [self._stored(region, n, settings) for n in _data_of(region)])
         return self._block_by_block(region, settings)
-
-    def intact_region(self, region: WeightRegion) -> IntactRegion:
-        """A region with the weights that it holds. The model must be intact."""
-        masks, layers = self.masks(region), linear_layers(self.model)
-        weights = {name: layers[name].weight.detach()[mask.to(layers[name].weight.device)].cpu()
-                   for name, mask in masks.items()}  # fmt: skip
-        return IntactRegion(masks, weights)
 
     def masks_anew(self, regions: Sequence[ScoredWeightRegion]) -> list[Masks]:
         """Masks of the regions of the model as it is now, whatever was done to it since it was intact.
@@ -108,6 +105,13 @@ class RegionFinder:
         """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
         region = ActSvdRegion(select="act-svd", data=data, rank=1)  # a Gram is the same for every rank
         return self._stored(region, data, self.defaults)
+
+    def _matched(self, region: MatchedRandomRegion) -> Masks:
+        """Weights of like magnitude in every layer; the draw in a layer depends on the seed and its name alone."""
+        layers, masks = linear_layers(self.model), self.masks(region.of)
+        draws = {name: seeded(region.seed, f"matched {name}") for name in masks}
+        return {name: matched_random_mask(layers[name].weight.detach(), mask, region.window, draws[name])
+                for name, mask in masks.items()}  # fmt: skip
 
     def _settings(self, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
         overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}

@@ -44,7 +44,7 @@ class Workbench:
     ) -> None:
         """Measure one cell and write it."""
         cell = next(cell for cell in bound.cells if cell.id == cell_id)
-        measured = measure_cell(self._bench(bound), cell, thresholds, step)
+        measured = measure_cell(self._bench(bound), cell, thresholds, journal.checkpoints_path(cell_id), step)
         journal.write_cell(measured.result, measured.completions)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:

@@ -18,7 +18,7 @@ from harness.spec.claim import Claim
 from harness.spec.common import Name, Share, Strict
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.region import AttributionSettings, Region
-from harness.spec.resolution import Parts, unresolved
+from harness.spec.resolution import Parts, is_measured, unresolved
 
 #: Type of the error that names problems by their keys in the file, and where it holds them: [(key, text), ...].
 UNRESOLVED, PROBLEMS = "unresolved", "problems"
@@ -138,7 +138,9 @@ class CellGroup(Strict):
             _section(sections, path)[last] = value
         suffix = "".join(f"_{key_path(key)[-1]}{value}" for key, value in point.items())
         frozen = (sections["fine_tuning"] or {}).get("frozen")
-        selections = [region.get("select") for region in (sections["region"], frozen) if isinstance(region, dict)]
+        regions = [region for region in (sections["region"], frozen) if isinstance(region, dict)]
+        regions += [region["of"] for region in regions if isinstance(region.get("of"), dict)]
+        selections = [region.get("select") for region in regions]
         return {
             **{name: section for name, section in sections.items() if section is not None},
             "id": self.id + suffix, "group": self.id, "parameters": point,
@@ -202,9 +204,8 @@ class BenchmarkSpec(Strict):
         return [cell for group in self.cells for cell in group.cells()]
 
     def evaluations_of(self, cell: Cell) -> list[EvaluationSettings]:
-        """What is measured in a cell: those of the intact model alone only where the weights are left alone."""
-        return [entry for entry in self.evaluations
-                if not (cell.changes_weights and getattr(entry, "intact_only", False))]  # fmt: skip
+        """What is measured in a cell."""
+        return [entry for entry in self.evaluations if is_measured(entry, cell)]
 
     @model_validator(mode="after")
     def names_resolve(self) -> BenchmarkSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -47,6 +48,8 @@ class FineTuningSettings(Strict):
         regions hold weights of the linear layers only, nothing of these is ever frozen;
         `linear_layers` trains nothing else. Of `full` only.
     frozen: a region of the model before fine-tuning; its weights stay as they are in every bit.
+    checkpoint_every: what was trained is saved after each so many steps, and after no other one (the report: 500);
+        a fine-tuning without steps saves the start. Of `lora` the adapters, of `full` all that trains, in float32.
     """
 
     method: Method
@@ -66,6 +69,19 @@ class FineTuningSettings(Strict):
     parameters: Literal["all", "linear_layers"] = "all"
     lora: LoraSettings | None = None
     frozen: WeightRegion | None = None
+    checkpoint_every: int | None = Field(default=None, gt=0)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole fine-tuning."""
+        return self.epochs * math.ceil(self.examples / (self.batch_size * self.gradient_accumulation))
+
+    @property
+    def checkpoint_steps(self) -> list[int]:
+        """The steps after which a checkpoint is saved; 0 is the start."""
+        if self.checkpoint_every is None:
+            return []
+        return list(range(self.checkpoint_every, self.steps + 1, self.checkpoint_every)) if self.steps else [0]
 
     @model_validator(mode="after")
     def adapters_belong_to_lora(self) -> FineTuningSettings:
@@ -84,17 +100,20 @@ class FineTuningOverrides(Strict):
 
     A model of a million parameters does not move at the learning rate of one of seven billion. The
     spec keeps the paper's values; the receipt of a cell holds the settings as they ran. A fine-tuning of
-    0 examples, the control that takes no step, keeps them.
+    0 examples, the control that takes no step, keeps them, and one without checkpoints goes on without.
     """
 
     examples: int | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     epochs: int | None = Field(default=None, gt=0)
     batch_size: int | None = Field(default=None, gt=0)
+    checkpoint_every: int | None = Field(default=None, gt=0)
 
     def applied_to(self, settings: FineTuningSettings) -> FineTuningSettings:
         """The settings with this variant's values in them."""
         values = self.model_dump(exclude_none=True)
         if settings.examples == 0:
             values.pop("examples", None)
+        if settings.checkpoint_every is None:
+            values.pop("checkpoint_every", None)
         return settings.model_copy(update=values)

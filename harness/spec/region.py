@@ -97,6 +97,27 @@ class HeadsRegion(ProbeSettings):
     fraction: Share
 
 
+class MatchedRandomRegion(Strict):
+    """For each weight of another region a random one of like magnitude, in the same layer and outside the region.
+
+    It is drawn with `seed` among the 2 * window + 1 weights outside the region whose |w| is nearest in rank; the
+    next one is taken where several weights draw the same. What a region owes to the size of its weights alone, this
+    one has too.
+    """
+
+    select: Literal["matched-random"]
+    of: Annotated[
+        TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
+    ]
+    window: int = Field(default=32, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that the other region needs besides calibration sets."""
+        return getattr(self.of, "datasets", [])
+
+
 class SubspaceRegion(Strict):
     """What all regions that are ranks of the layers' outputs declare. R is min(d_out, d_in) of a layer.
 
@@ -156,7 +177,8 @@ class OrthogonalProjectionRegion(SubspaceRegion):
 
 #: Regions that are weights, each selected or not.
 WeightRegion = Annotated[
-    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
+    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion | MatchedRandomRegion,
+    Field(discriminator="select"),
 ]
 #: Regions of weights that rest on an importance score.
 ScoredWeightRegion = Annotated[TopRegion | BottomRegion | SetDifferenceRegion, Field(discriminator="select")]
@@ -167,6 +189,7 @@ Region = Annotated[
     | SetDifferenceRegion
     | PlantedRegion
     | HeadsRegion
+    | MatchedRandomRegion
     | ActSvdRegion
     | OrthogonalProjectionRegion,
     Field(discriminator="select"),
@@ -179,7 +202,13 @@ def region_models() -> dict[str, type[Strict]]:
     return {get_args(member.model_fields["select"].annotation)[0]: member for member in members}
 
 
+def found_first(region: Region) -> Region:
+    """The region that has to be found to find this one: the one that it is matched to, or itself."""
+    return region.of if isinstance(region, MatchedRandomRegion) else region
+
+
 def calibration_sets_of(region: Region) -> list[str]:
     """Names of the calibration sets that a region is computed from."""
+    region = found_first(region)
     fields = ("data", "safety", "utility")
     return [name for name in (getattr(region, field, None) for field in fields) if name is not None]

@@ -43,7 +43,7 @@ def unresolved(parts: Parts) -> list[Problem]:
     problems = [*_repeated(parts), *_calibration_sets(parts)]
     problems += repeated_metrics(parts.evaluations)
     if parts.all_cells:
-        problems += [*_missing_cells(parts), *_comparisons_with_nothing(parts), *_figures_of_intact_cells(parts)]
+        problems += [*_missing_cells(parts), *_comparisons_with_nothing(parts), *_figures_of_other_cells(parts)]
     if parts.all_evaluations:
         problems += [*_uncalibrated_attacks(parts), *unknown_metrics(parts.evaluations, parts.claims)]
     return list(dict.fromkeys(problems))
@@ -67,7 +67,9 @@ def _calibration_sets(parts: Parts) -> Iterator[Problem]:
     for index, cells in parts.cells.items():
         for cell in cells:
             frozen = cell.fine_tuning.frozen if cell.fine_tuning else None
-            for place, region in ((("region",), cell.region), (("fine_tuning", "frozen"), frozen)):
+            places = [(("region",), cell.region), (("fine_tuning", "frozen"), frozen)]
+            places += [((*place, "of"), region.of) for place, region in places if hasattr(region, "of")]
+            for place, region in places:
                 for field in ("data", "safety", "utility"):
                     name = getattr(region, field, None)
                     if name is not None and name not in parts.calibration:
@@ -109,18 +111,35 @@ def _comparisons_with_nothing(parts: Parts) -> Iterator[Problem]:
             yield ("evaluations", index), text
 
 
-def _figures_of_intact_cells(parts: Parts) -> Iterator[Problem]:
-    """Claims that look for a figure of the intact model alone in a cell that has none."""
-    of_intact = [entry for entry in parts.evaluations.values() if getattr(entry, "intact_only", False)]
-    changed = {name: cell.id for group in parts.cells.values() for cell in group if cell.changes_weights
-               for name in (cell.id, cell.group)}  # fmt: skip
+#: What evaluations are measured in, by `measured_in` of their settings: for errors.
+_PLACES = {"intact": ("where the weights are left alone", "intact cells"),
+           "fine_tuned": ("after a fine-tuning", "cells with fine_tuning")}  # fmt: skip
+
+
+def is_measured(evaluation: Any, cell: Any) -> bool:
+    """Whether an evaluation is for a cell: `measured_in` of its settings may keep it to some."""
+    fits = {"any": True, "intact": not cell.changes_weights, "fine_tuned": cell.fine_tuning is not None}
+    return fits[getattr(evaluation, "measured_in", "any")]
+
+
+def _figures_of_other_cells(parts: Parts) -> Iterator[Problem]:
+    """Claims that look for a figure in a cell in which its evaluation is not measured."""
+    kept = [entry for entry in parts.evaluations.values() if getattr(entry, "measured_in", "any") in _PLACES]
+    by_name: dict[str, list[Any]] = {}
+    for cell in (cell for group in parts.cells.values() for cell in group):
+        for name in (cell.id, cell.group):
+            by_name.setdefault(name, []).append(cell)
     for key, metric, cells in looked_up(parts.claims):
-        owner = next((entry for entry in of_intact if metric in entry.metrics
-                      or metric.startswith(tuple(entry.metric_prefixes))), None)  # fmt: skip
-        cell = next((changed[name] for name in cells if name in changed), None)
-        if owner is not None and cell is not None:
-            yield key, (f"{owner.name} is measured where the weights are left alone, so that the cell {cell} has no "
-                        f"{metric}; expected intact cells only")  # fmt: skip
+        owner = next((entry for entry in kept if metric in entry.metrics
+                      or metric.startswith(tuple(getattr(entry, "metric_prefixes", ())))), None)  # fmt: skip
+        if owner is None:
+            continue
+        chosen = (cell for name in cells for cell in by_name.get(name, []))
+        lacking = next((cell.id for cell in chosen if not is_measured(owner, cell)), None)
+        if lacking is not None:
+            where, expected = _PLACES[owner.measured_in]
+            yield key, (f"{owner.name} is measured {where}, so that the cell {lacking} has no {metric}; "
+                        f"expected {expected} only")  # fmt: skip
 
 
 def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:

@@ -81,6 +81,13 @@ class EditReceipt(Strict):
     truth_by_layer: dict[str, TruthComparison] = Field(default_factory=dict)
 
 
+class CheckpointReceipt(Strict):
+    """A checkpoint that a fine-tuning saved after `step` steps, with the SHA-256 of each of its files."""
+
+    step: int
+    files_sha256: dict[str, str]
+
+
 class FineTuningReceipt(Strict):
     """What a fine-tuning did, measured on the weights themselves.
 
@@ -95,6 +102,7 @@ class FineTuningReceipt(Strict):
     moved_share: of the weights that could move, those that differ in a bit. swallowed_share: those
         whose float32 update is not 0 but was rounded away when it was stored in the model's dtype.
     Fingerprints are SHA-256 over all parameters: before and after the fine-tuning.
+    checkpoints: those that were saved, in `checkpoints/<cell>` beside the record.
     """
 
     settings: dict[str, Any]
@@ -112,6 +120,7 @@ class FineTuningReceipt(Strict):
     swallowed_share: float | None
     fingerprint_before: str
     fingerprint_after: str
+    checkpoints: tuple[CheckpointReceipt, ...] = ()
 
 
 class CellResult(Strict):

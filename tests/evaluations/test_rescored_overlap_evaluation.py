@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.evaluations.base import IntactRegion
-from harness.evaluations.rescored_overlap import Settings, evaluate
+from harness.evaluations.rescored_overlap import Settings, evaluate, prepare
 from harness.models.layers import linear_layers
 
 Q0, UP1 = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.up_proj"
@@ -28,17 +27,17 @@ def masks(model, places):
 
 @pytest.fixture
 def context(intact_context):
-    """Before and after are as above; one weight of UP1's region has changed since."""
+    """Before and after are as above."""
     model = intact_context.model
-    before = masks(model, BEFORE)
-    weights = {name: linear_layers(model)[name].weight.detach()[mask] for name, mask in before.items()}
-    linear_layers(model)[UP1].weight.data[0, 3] += 1.0
-    return replace(intact_context, intact_region=lambda region: IntactRegion(before, weights),
+    return replace(intact_context, find_masks=lambda region: masks(model, BEFORE),
                    masks_anew=lambda regions: [masks(model, AFTER)] * len(regions))  # fmt: skip
 
 
-def measured(chosen, context):
-    return {m.metric: m for m in evaluate(chosen, context).measurements}
+def measured(chosen, context, change=lambda layers: None):
+    """The figures by metric, after a change of the weights."""
+    prepared = {chosen.name: prepare(chosen, context)}
+    change(linear_layers(context.model))
+    return {m.metric: m for m in evaluate(chosen, replace(context, prepared=prepared)).measurements}
 
 
 def test_the_overlap_is_the_part_of_before_that_is_in_after(context):
@@ -51,16 +50,20 @@ def test_the_overlap_is_the_part_of_before_that_is_in_after(context):
 
 
 def test_weights_that_kept_every_bit_are_counted_in_the_region_before(context):
-    share = measured(settings(), context)["top_unchanged_share"]
+    def change(layers):
+        layers[UP1].weight.data[0, 3] += 1.0
+        layers[UP1].weight.data[0, 5] += 1.0  # not in the region
+
+    share = measured(settings(), context, change)["top_unchanged_share"]
     assert (share.value, share.n) == (pytest.approx(7 / 8), 8)
 
 
 def test_plus_zero_is_another_weight_than_minus_zero(context):
     weight = linear_layers(context.model)[Q0].weight.data
-    before = {Q0: torch.tensor([0.0])}
-    weight[0, 0] = -0.0
-    changed = replace(context, intact_region=lambda region: IntactRegion(masks(context.model, {Q0: [0]}), before))
-    assert measured(settings(), changed)["top_unchanged_share"].value == 0.0
+    weight[0, 0] = 0.0
+    one = replace(context, find_masks=lambda region: masks(context.model, {Q0: [0]}))
+    share = measured(settings(), one, lambda layers: weight[0, 0].neg_())["top_unchanged_share"]
+    assert (share.value, share.n) == (0.0, 1)
 
 
 def test_every_region_has_metrics_of_its_own(context):

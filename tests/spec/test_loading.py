@@ -89,7 +89,7 @@ def test_errors_in_a_region_of_ranks_are_located(tmp_path, region, grid, wanted)
 
 
 def test_every_region_that_can_be_selected_is_known_by_name():
-    weights = {"top", "bottom", "set-difference", "planted", "attention-heads"}
+    weights = {"top", "bottom", "set-difference", "planted", "attention-heads", "matched-random"}
     assert set(region_models()) == weights | {"act-svd", "orthogonal-projection"}
     assert all(model.model_fields["select"].annotation.__args__ == (n,) for n, model in region_models().items())
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from harness import plugins
-from harness.reports.layouts import against_removed, by_layer, frozen_share, grid_table, histogram
+from harness.reports.layouts import against_removed, by_layer, drift, frozen_share, grid_table, histogram
 from harness.reports.layouts import asr_against_accuracy as figure_2
 from harness.reports.results import published_results, results_of_run
 from harness.spec import locations
@@ -258,3 +258,68 @@ def test_titles_in_a_grid_are_escaped(make_cell, make_record):
     cell = make_cell("top_fraction0.1", "<script>", {"asr_vanilla": 0.5}, parameters={"fraction": "<b>"})
     content = grid_table.draw(make_record([cell]), []).content
     assert "<script" not in content.lower() and "<b>" not in content
+
+
+DRIFT = {
+    "kind": "drift", "name": "d", "checkpoints": 2, "statistics": ["absolute_mean", "relative_mean", "norm_ratio"],
+    "groups": [{"name": "safety", "region": {"select": "planted"}},
+               {"name": "random", "region": {"select": "top", "method": "random", "fraction": 0.1}},
+               {"name": "matched", "region": {"select": "matched-random", "of": {"select": "planted"}}}],
+    "compare": [{"first": "random", "second": "safety"}, {"first": "matched", "second": "safety"}],
+}  # fmt: skip
+TUNED = {"id": "tuned", "title": "Tuned"}
+
+
+def drift_record(make_cell, make_record, cells):
+    record = make_record([make_cell(name, name, values) for name, values in cells.items()], [INTACT, TUNED])
+    return record.model_copy(update={"spec": record.spec | {"evaluations": [{"kind": "perplexity"}, DRIFT]}})
+
+
+def drift_values(steps, **groups):
+    """`absolute_mean` of each group at each checkpoint, two ratios around 1, and one above it (intervals ± 0.1)."""
+    values = {f"d/step/checkpoint{number}": float(step) for number, step in enumerate(steps, start=1)}
+    for group, numbers in groups.items():
+        values |= {f"d_{group}/absolute_mean/checkpoint{number}": value
+                   for number, value in enumerate(numbers, start=1)}  # fmt: skip
+    return values | {"d_random_over_safety/relative_mean/last": 9.0, "d_random_over_safety/absolute_mean/last": 1.05,
+                     "d_matched_over_safety/relative_mean/last": 0.5,
+                     "d_matched_over_safety/magnitude_mean": 1.0}  # fmt: skip
+
+
+def test_drift_is_a_line_over_steps_for_each_group_and_a_table_of_what_each_statistic_supports(make_cell, make_record):
+    tuned = drift_values((5, 10), safety=(0.5, 0.8), random=(0.4, 0.9), matched=(0.3, None))
+    untouched = {"d/step/checkpoint1": 0.0, "d_safety/absolute_mean/checkpoint1": 0.0}
+    record = drift_record(make_cell, make_record, {"tuned": tuned, "no-steps": untouched})
+    (course,) = drift.courses_of(results_of_run(record), drift.Settings.model_validate(DRIFT))
+    assert [(step, m.value) for step, m in course.series("random", "absolute_mean")] == [(5.0, 0.4), (10.0, 0.9)]
+    assert [(step, m.value) for step, m in course.series("matched", "absolute_mean")] == [(5.0, 0.3)]
+    outcomes = {row.statistic: row.outcomes for row in drift.rows_of(course)}
+    assert outcomes.pop("mean |w| before") == ["-", "-"]
+    assert outcomes == {"relative_mean": ["supported", "contradicted"], "absolute_mean": ["underpowered", "-"]}
+    drawing = drift.draw(record, [])
+    assert panels(drawing.content) == 1
+    assert {"safety", "random", "matched", "mean |Δw|", "step"} <= set(texts(drawing.content))
+    assert "prints no values" in drawing.caption
+
+
+def test_published_drift_stands_in_panels_of_its_own_and_its_quotients_in_a_table(
+    make_cell, make_record, golden_folder
+):
+    record = drift_record(make_cell, make_record, {"tuned": drift_values((5, 10), safety=(0.5, 0.8))})
+    printed = {"d/step/checkpoint1": 500, "d/step/checkpoint2": 1000, "d_safety/absolute_mean/checkpoint2": 0.002,
+               "d_random/absolute_mean/checkpoint1": 7, "d_random/absolute_mean/checkpoint2": 0.003}  # fmt: skip
+    path = golden_folder("llama2-7b-chat", "b", [("tuned", metric, value, "P") for metric, value in printed.items()])
+    published = published_results(record, [path])
+    drawing = drift.draw(record, published)
+    assert panels(drawing.content) == 2
+    assert drawing.content.count("<table>") == 2
+    (course,) = drift.courses_of(published[0], drift.Settings.model_validate(DRIFT))
+    (row,) = drift.rows_of(course)
+    assert (row.statistic, row.ratios[0].value, row.outcomes) == ("absolute_mean", 1.5, ["-", "-"])
+    assert row.ratios[1] is None and "as printed in P" in drawing.caption
+
+
+def test_a_control_looks_like_the_group_that_it_is_matched_to_but_dashed():
+    look = drift._look([drift.Settings.model_validate(DRIFT)])
+    assert look["matched"].colour == look["safety"].colour != look["random"].colour
+    assert (look["matched"].line, look["safety"].line) == ("--", "-")

@@ -1,0 +1,98 @@
+"""Checkpoints of a fine-tuning on disk: written whole or not at all, read one layer at a time.
+
+<folder>/step-000500/adapter_config.json, adapter_model.safetensors    PEFT's own format, for the method lora
+<folder>/step-000500/weights.safetensors                               all that trains, in float32, for `full`
+<folder>/frozen_masks.safetensors                                      1 where an entry could not move, if any
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from harness.finetuning.training import ADAPTER, ADAPTER_CONFIG, KEY_PREFIX, WEIGHTS, Method
+from harness.models.tensor_files import write_tensors
+from harness.spec.result import CheckpointReceipt
+
+FROZEN = "frozen_masks.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What had been trained after `step` steps; it lies in `directory`."""
+
+    step: int
+    directory: Path
+
+    @torch.no_grad()
+    def update(self, layer: str, intact: Tensor) -> Tensor:
+        """The float32 change of a linear layer's weights up to this step, (d_out, d_in), on the CPU.
+
+        intact: W₀ (d_out, d_in). Of LoRA it is (1 − M) ∘ (s·BA), of full training master − W₀; of a layer that
+        was not trained it is 0.
+        """
+        if (self.directory / WEIGHTS).is_file():
+            trained = self._tensor(self.directory / WEIGHTS, f"{layer}.weight")
+            return torch.zeros(intact.shape) if trained is None else trained - intact.cpu().float()
+        b, a = (self._tensor(self.directory / ADAPTER, f"{KEY_PREFIX}.{layer}.lora_{x}.weight") for x in "BA")
+        if b is None or a is None:
+            return torch.zeros(intact.shape)
+        update = (b @ a) * self._scale  # (d_out, r) x (r, d_in)
+        frozen = self._tensor(self.directory.parent / FROZEN, layer)
+        return update if frozen is None else update.masked_fill(frozen.bool(), 0.0)
+
+    @cached_property
+    def _scale(self) -> float:
+        config = json.loads((self.directory / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        return config["lora_alpha"] / config["r"]
+
+    @staticmethod
+    def _tensor(path: Path, name: str) -> Tensor | None:
+        """One tensor of a file; None where the file is not there or does not hold it."""
+        if not path.is_file():
+            return None
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one fine-tuning into a folder of their own.
+
+    What an interrupted run left there is removed first. Raises OSError where the disk takes no more.
+    """
+
+    def __init__(self, folder: Path, method: Method, frozen_masks: Mapping[str, Tensor]) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self._folder, self._method = folder, method
+        self.written: list[CheckpointReceipt] = []
+        if frozen_masks:
+            masks = {name: mask.to("cpu", torch.uint8) for name, mask in frozen_masks.items()}
+            write_tensors(folder / FROZEN, masks, {"format": "pt"})
+
+    def write(self, step: int) -> None:
+        """Save what is trained now. The checkpoint's folder gets its name once all of it is there."""
+        files = self._method.trained_files()
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="part-", ignore_cleanup_errors=True) as temporary:
+            part = Path(temporary) / "whole"
+            write_tensors(part / files.file, files.tensors, {"format": "pt"})
+            for name, content in files.json_files.items():
+                (part / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(part.iterdir())}
+            part.rename(checkpoint_directory(self._folder, step))
+        self.written.append(CheckpointReceipt(step=step, files_sha256=hashes))
+
+
+def checkpoint_directory(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies among those of its fine-tuning."""
+    return folder / f"step-{step:06d}"
