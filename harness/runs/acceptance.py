@@ -18,6 +18,8 @@ from harness.spec.result import Measurement, RunRecord
 
 #: What another processor may change in a figure that is no share of prompts or items.
 HARDWARE_RELATIVE = 0.02
+#: Tolerance of a figure that is 0, or so small that rounding decides it.
+SMALLEST_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _tolerance(measured: Measurement) -> Tolerance:
             width=round(binomial_tolerance(value, measured.n), 6), basis="binomial", note=f"n = {measured.n}"
         )
     basis: Basis = "hardware_spread"
-    return Tolerance(width=round(max(abs(value) * HARDWARE_RELATIVE, 1e-4), 6), basis=basis,
+    return Tolerance(width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"), basis=basis,
                      note=f"{HARDWARE_RELATIVE:.0%} of the value")  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import Verdict
+from harness.spec.result import Measurement, Verdict
 
 
 def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatch):
@@ -24,6 +24,15 @@ def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatc
     assert {check.status for check in checks} <= {"passed", "skipped_invalid"}
     again, _ = acceptance.accept(record, "again")
     assert all(change.old == change.new for change in again)
+
+
+@pytest.mark.parametrize(("value", "width"), [(4.0, 0.08), (-0.5, 0.01), (3.2e-5, 1e-6), (0.0, 1e-6), (2.5e-4, 5e-6)])
+def test_a_tolerance_is_small_beside_the_value_that_it_is_of(finished, value, width):
+    record = finished[0]
+    measured = Measurement(metric="drift", value=value, n=10)
+    cell = record.cells[0].model_copy(update={"measurements": (measured,)})
+    _, golden = acceptance.accept(record.model_copy(update={"cells": (cell,)}), "because")
+    assert golden.values[0].tolerance.width == pytest.approx(width)
 
 
 def test_no_tolerance_is_zero_or_wide_enough_for_anything(finished):

@@ -111,5 +111,5 @@ def test_the_variants_of_llama_3_differ_from_llama_2_in_model_template_and_data_
     assert (variant.source.repository, variant.source.revision) == (f"meta-llama/{repository}", revision)
     assert (variant.system_prompt, variant.zero_shot_tasks) == (llama2.system_prompt, llama2.zero_shot_tasks)
     assert set(variant.datasets) == set(llama2.datasets)
-    own = {"safety-full", "safety-short", "utility", "adversarial-suffixes"}
+    own = {"safety-full", "safety-short", "utility", "alpaca-cleaned", "adversarial-suffixes"}
     assert {key for key, file in variant.datasets.items() if f"/{name}/" in file.path} == own
