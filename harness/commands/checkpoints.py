@@ -61,6 +61,9 @@ def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: 
 @click.option("--end", type=click.Choice(["top", "bottom"]), help="Which directions, for act-svd; default top.")
 @click.option("--utility-rank-removed", type=int, help="r_u, for orthogonal-projection.")
 @click.option("--safety-rank-removed", type=int, help="r_s, for orthogonal-projection.")
+@click.option("--of-directions", type=click.IntRange(min=1),
+              help="R that the ranks are written for; layers with fewer directions (k and v with grouped queries) get "
+              "as large a share of theirs.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
 @with_exit_codes
 def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:

@@ -12,10 +12,14 @@ from harness.spec.result import Measurement
 
 @dataclass(frozen=True)
 class LayerFigure:
-    """An exact figure of one layer, with the number of units that it counts."""
+    """An exact figure of one layer, with the number of units that it counts.
+
+    resolution: of a share of them, what one more or less changes.
+    """
 
     value: float
     n: int
+    resolution: float | None = None
 
 
 def mean_metrics(metric: str) -> list[str]:
@@ -41,7 +45,8 @@ def layer_measurements(metric: str, by_layer: Mapping[str, LayerFigure]) -> list
             means.append(Measurement(metric=name, value=estimate.value, n=estimate.n, interval=estimate.interval))
         elif values:
             means.append(Measurement(metric=name, value=values[0], n=1))
-    layers = [Measurement(metric=f"{metric}/{name}", value=f.value, n=f.n) for name, f in by_layer.items()]
+    layers = [Measurement(metric=f"{metric}/{name}", value=f.value, n=f.n, resolution=f.resolution)
+              for name, f in by_layer.items()]  # fmt: skip
     return [*means, *layers]
 
 

@@ -45,7 +45,7 @@ def overlap_measurements(
         metric = f"{name}_{measure}"
         figures = {layer: figure for layer, counts in by_layer.items() if (figure := _figure(measure, counts))}
         if total := _figure(measure, whole):
-            measurements.append(Measurement(metric=metric, value=total.value, n=total.n))
+            measurements.append(Measurement(metric=metric, value=total.value, n=total.n, resolution=total.resolution))
         measurements += layer_measurements(metric, figures)
     return measurements
 
@@ -53,4 +53,4 @@ def overlap_measurements(
 def _figure(measure: Measure, counts: Overlap) -> LayerFigure | None:
     """None where nothing is divided by nothing."""
     value, n = (counts.jaccard, counts.union) if measure == "jaccard" else (counts.overlap_share, counts.first)
-    return None if value is None else LayerFigure(value, n)
+    return None if value is None else LayerFigure(value, n, resolution=1 / n)

@@ -263,4 +263,5 @@ def _ratios(
 
 
 def _measurement(metric: str, figure: Figure) -> Measurement:
-    return Measurement(metric=metric, value=figure.value, n=figure.n, interval=figure.interval)
+    return Measurement(metric=metric, value=figure.value, n=figure.n, interval=figure.interval,
+                       resolution=figure.resolution)  # fmt: skip

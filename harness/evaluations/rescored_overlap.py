@@ -129,7 +129,7 @@ def _unchanged(name: str, before: IntactRegion, model: PreTrainedModel) -> Measu
     now = {layer: layers[layer].weight[mask.to(layers[layer].weight.device)] for layer, mask in before.masks.items()}
     total = sum(values.numel() for values in before.weights.values())
     return Measurement(metric=unchanged_metric(name), value=_equal_bits(before.weights, now) / total if total else None,
-                       n=total)  # fmt: skip
+                       n=total, resolution=1 / total if total else None)  # fmt: skip
 
 
 def _equal_bits(before: Mapping, now: Mapping) -> int:

@@ -3,6 +3,9 @@
 <folder>/step-000500/adapter_config.json, adapter_model.safetensors    PEFT's own format, for the method lora
 <folder>/step-000500/weights.safetensors                               all that trains, in float32, for `full`
 <folder>/frozen_masks.safetensors                                      1 where an entry could not move, if any
+
+PEFT knows no frozen entries: an adapter that was trained beside some is the model's only once its update is 0 there,
+as `Checkpoint.update` has it. PEFT alone would move them.
 """
 
 from __future__ import annotations
@@ -76,9 +79,11 @@ class CheckpointWriter:
         folder.mkdir(parents=True)
         self._folder, self._method = folder, method
         self.written: list[CheckpointReceipt] = []
+        self._shared_hashes: dict[str, str] = {}
         if frozen_masks:
             masks = {name: mask.to("cpu", torch.uint8) for name, mask in frozen_masks.items()}
             write_tensors(folder / FROZEN, masks, {"format": "pt"})
+            self._shared_hashes = {f"../{FROZEN}": _sha256(folder / FROZEN)}
 
     def write(self, step: int) -> None:
         """Save what is trained now. The checkpoint's folder gets its name once all of it is there."""
@@ -88,9 +93,13 @@ class CheckpointWriter:
             write_tensors(part / files.file, files.tensors, {"format": "pt"})
             for name, content in files.json_files.items():
                 (part / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(part.iterdir())}
+            hashes = {path.name: _sha256(path) for path in sorted(part.iterdir())} | self._shared_hashes
             part.rename(checkpoint_directory(self._folder, step))
         self.written.append(CheckpointReceipt(step=step, files_sha256=hashes))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def checkpoint_directory(folder: Path, step: int) -> Path:

@@ -17,11 +17,15 @@ BINS = 2048
 
 @dataclass(frozen=True)
 class Figure:
-    """A statistic of n weights. resampled: (B,) its values over resampled layers, where it has an interval."""
+    """A statistic of n weights. resampled: (B,) its values over resampled layers, where it has an interval.
+
+    resolution: of a share of the weights, what one more or less changes.
+    """
 
     value: float
     n: int
     resampled: Tensor | None = None
+    resolution: float | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -87,7 +91,7 @@ def group_figures(before: Tensor, change: Tensor, layer: Tensor, resampled: Tens
     if kept.any():
         figures |= _distribution("relative", absolute[kept] / magnitude[kept], layer[kept], resampled)
         figures["norm_ratio"] = _norm_ratio(change, before, layer, resampled)
-    figures["unchanged_share"] = Figure(float((change == 0).double().mean()), len(change))
+    figures["unchanged_share"] = Figure(float((change == 0).double().mean()), len(change), resolution=1 / len(change))
     return figures
 
 

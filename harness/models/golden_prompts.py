@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import yaml
@@ -31,6 +32,7 @@ def golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, ob
     formatter = PromptFormatter(tokenizer, variant.chat_template, variant.system_prompt)
     return GoldenPrompts(
         variant=variant.name, chat_template=variant.chat_template,
+        system_prompt_sha256=_sha256(variant.system_prompt),
         template_sha256=template_sha256(tokenizer, variant.chat_template), obtained=obtained,
         prompts=tuple(
             GoldenPrompt(
@@ -57,13 +59,21 @@ def require_golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizer
     path = locations.golden_prompts_path(variant.name)
     if not path.is_file():
         return
-    differing = list(_differences(load_yaml_model(path, GoldenPrompts), variant, tokenizer))
+    golden = load_yaml_model(path, GoldenPrompts)
+    if golden.system_prompt_sha256 != _sha256(variant.system_prompt):
+        raise UserError(f"{path}: the ids are those of another system prompt than {variant.system_prompt!r}; put back "
+                        f"that of {variant.name}, or give a variant of your own a name of its own")  # fmt: skip
+    differing = list(_differences(golden, variant, tokenizer))
     if differing:
         raise UserError("\n".join([
             *(f"{path}: {words}" for words in differing),
             f"The tokenizer or the template of {variant.name} is of another revision than the one that these ids are "
             "from; put the revision in the variant's file in its place, or give a model of your own a name of its own.",
         ]))  # fmt: skip
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _differences(golden: GoldenPrompts, variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:

@@ -35,6 +35,12 @@ TEMPLATES = {
         "{{ '<|eot_id|>' }}" + _LLAMA_3_TURNS
     ),
 }
+#: What a prompt in these templates ends with, whitespace aside.
+_PROMPT_ENDS = {
+    "llama-2": "[/INST]",
+    "llama-3": "<|start_header_id|>assistant<|end_header_id|>",
+    "llama-3.1": "<|start_header_id|>assistant<|end_header_id|>",
+}
 #: What ends an assistant's turn in these templates where it is not the tokenizer's EOS.
 _TURN_ENDS = {"llama-3": "<|eot_id|>", "llama-3.1": "<|eot_id|>"}
 
@@ -96,6 +102,13 @@ def template_text(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
 def template_sha256(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
     """SHA-256 of a template's source."""
     return hashlib.sha256(template_text(tokenizer, template).encode()).hexdigest()
+
+
+def template_of_another_family(prompt: str, template: str) -> str | None:
+    """The named template that a prompt is wrapped in, if it ends otherwise than prompts in `template` do."""
+    own = _PROMPT_ENDS.get(template)
+    found = next((name for name, end in _PROMPT_ENDS.items() if prompt.rstrip().endswith(end)), None)
+    return None if own is None or found is None or _PROMPT_ENDS[found] == own else found
 
 
 def with_one_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:

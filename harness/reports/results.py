@@ -90,7 +90,7 @@ def published_results(record: RunRecord, golden_paths: Iterable[Path]) -> list[R
         cells = _published_cells(record, golden, {value.cell for value in printed})
         if cells:
             sources = dict.fromkeys(value.source.publication or "" for value in printed)
-            found.append(Results(f"paper: {_title(golden.variant)}", cells, tuple(sources)))
+            found.append(Results(f"published: {_title(golden.variant)}", cells, tuple(sources)))
     return found
 
 

@@ -6,6 +6,7 @@ import math
 import unicodedata
 from typing import Any
 
+from harness.formulas.rounding import rounded
 from harness.spec.benchmark import key_path
 from harness.spec.result import Measurement
 
@@ -27,17 +28,12 @@ def shown_number(measured: Measurement | None) -> str:
         return "no value"
     if measured.n == 0:
         return max(f"{measured.value:.2f}", f"{measured.value:.6g}", key=len)
-    return _rounded(measured.value)
+    return rounded(measured.value)
 
 
 def shown_interval(measured: Measurement) -> str:
     """`[0.915, 0.990]`; empty where there is none."""
-    return "" if measured.interval is None else f"[{', '.join(map(_rounded, measured.interval))}]"
-
-
-def _rounded(value: float) -> str:
-    """Three decimals; two significant digits where these would be 0.000 or 0.001 for what is neither."""
-    return f"{value:.1e}" if 0 < abs(value) < 0.0015 else f"{value:.3f}"
+    return "" if measured.interval is None else f"[{', '.join(map(rounded, measured.interval))}]"
 
 
 def short_name(grid_key: str) -> str:

@@ -18,6 +18,8 @@ from harness.spec.result import Measurement, RunRecord
 
 #: What another processor may change in a figure that is no share of prompts or items.
 HARDWARE_RELATIVE = 0.02
+#: So many of the things that a share counts may fall on the other side of a near tie.
+FLIPPED = 3
 #: Tolerance of a figure that is 0, or so small that rounding decides it.
 SMALLEST_WIDTH = 1e-6
 
@@ -99,6 +101,10 @@ def _tolerance(measured: Measurement) -> Tolerance:
             width=round(binomial_tolerance(value, measured.n), 6), basis="binomial", note=f"n = {measured.n}"
         )
     basis: Basis = "hardware_spread"
+    if measured.resolution is not None:
+        width = max(abs(value) * HARDWARE_RELATIVE, FLIPPED * measured.resolution)
+        return Tolerance(width=float(f"{width:.3g}"), basis=basis,
+                         note=f"{HARDWARE_RELATIVE:.0%} of the value, {FLIPPED} of n at least")  # fmt: skip
     return Tolerance(width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"), basis=basis,
                      note=f"{HARDWARE_RELATIVE:.0%} of the value")  # fmt: skip
 

@@ -214,7 +214,7 @@ def _truth_measurements(receipt: EditReceipt | None) -> list[Measurement]:
     if receipt is None or receipt.truth is None:
         return []
     truth = receipt.truth
-    return [Measurement(metric=metric, value=value, n=n)
+    return [Measurement(metric=metric, value=value, n=n, resolution=1 / n if n else None)
             for metric, value, n in (("planted_precision", truth.precision, truth.selected),
                                      ("planted_recall", truth.recall, truth.planted))
             if value is not None]  # fmt: skip

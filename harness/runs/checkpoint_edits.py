@@ -32,7 +32,8 @@ NEEDED = {
     "act-svd": ("gram", "rank"),
     "orthogonal-projection": ("safety", "utility", "utility_rank_removed", "safety_rank_removed"),
 }
-ALLOWED = {"top": ("group",), "bottom": ("group",), "set-difference": ("group",), "act-svd": ("end",)}
+ALLOWED = {"top": ("group",), "bottom": ("group",), "set-difference": ("group",), "act-svd": ("end", "of_directions"),
+           "orthogonal-projection": ("of_directions",)}  # fmt: skip
 #: Options that name files, in the order in which a region wants what they hold.
 FILES = ("scores", "gram", "safety", "utility")
 
@@ -62,7 +63,8 @@ def region_of_options(
         region = model.model_validate({"select": selection, **fields})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{first['loc'][-1]} is {first['input']}; {first['msg'].lower()}") from None
+        where = f"{first['loc'][-1]} is {first['input']}; " if first["loc"] else ""
+        raise UserError(where + first["msg"].removeprefix("Value error, ").lower()) from None
     return region, settings, [given[name] for name in FILES if given[name] is not None]  # type: ignore[return-value]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.formulas.rounding import rounded
 from harness.formulas.statistics import difference_interval
 from harness.spec.claim import Claim, ClaimStatus, Condition, Reference
 from harness.spec.result import CellResult, ClaimResult, Measurement
@@ -67,7 +68,7 @@ def _condition(condition: Condition, cell: CellResult, cells: Sequence[CellResul
         return _Finding(None, problem)
     bound = condition.bound
     value, interval = measured.value, measured.interval or (measured.value, measured.value)
-    shown = f"{condition.metric} {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    shown = f"{condition.metric} {rounded(value)} [{rounded(interval[0])}, {rounded(interval[1])}]"
     relation = "at least" if condition.at_least is not None else "at most"
     if isinstance(bound, Reference):
         found = _threshold(condition.metric, bound, cell, cells)
@@ -76,7 +77,7 @@ def _condition(condition: Condition, cell: CellResult, cells: Sequence[CellResul
         threshold, spread = found
         margin = difference_interval(value, interval, threshold, spread)
         source = " of ".join(filter(None, (bound.metric, bound.cell)))
-        shown += f", {relation} {threshold:.3f} [{spread[0]:.3f}, {spread[1]:.3f}] from {source}"
+        shown += f", {relation} {rounded(threshold)} [{rounded(spread[0])}, {rounded(spread[1])}] from {source}"
     else:
         margin = (interval[0] - bound, interval[1] - bound)
         shown += f", {relation} {bound:g}"

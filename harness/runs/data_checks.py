@@ -9,6 +9,7 @@ from typing import Any
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import draw, read_pairs
 from harness.errors import UserError
+from harness.models.prompts import template_of_another_family
 from harness.probing.probe import read_requests
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
@@ -53,10 +54,10 @@ def _checks(
         yield (
             f"calibration set {name}",
             [declared.dataset],
-            _enough_pairs(declared.dataset, declared.samples, paths, declared.skip),
+            _fit_pairs(declared.dataset, declared.samples, paths, variant, declared.skip),
         )
     for dataset, examples in _most_examples(variant, cells).items():
-        yield f"fine-tuning on {dataset}", [dataset], _enough_pairs(dataset, examples, paths)
+        yield f"fine-tuning on {dataset}", [dataset], _fit_pairs(dataset, examples, paths, variant)
     for attack in (evaluation for evaluation in spec.evaluations if evaluation.kind == "attack"):
         yield f"evaluation {attack.name}", [attack.dataset], _enough_requests(attack.dataset, attack.prompts, paths)
         if attack.suffixes:
@@ -65,8 +66,21 @@ def _checks(
         yield who, probe.datasets, lambda probe=probe: read_requests(probe, paths.__getitem__)
 
 
-def _enough_pairs(dataset: str, samples: int, paths: dict[str, Path], skip: int = 0) -> Callable[[], Any]:
-    return lambda: draw(read_pairs(paths[dataset]), samples, seed=0, skip=skip)
+def _fit_pairs(
+    dataset: str, samples: int, paths: dict[str, Path], variant: ModelVariant, skip: int = 0
+) -> Callable[[], Any]:
+    """Enough pairs, and none whose prompt is wrapped for another family: its scores would be of other prompts."""
+
+    def check() -> None:
+        pairs = read_pairs(paths[dataset])
+        draw(pairs, samples, seed=0, skip=skip)
+        for number, pair in enumerate(pairs, start=1):
+            other = template_of_another_family(pair.prompt, variant.chat_template)
+            if other is not None:
+                raise UserError(f"the prompt of pair {number} in {dataset!r} is wrapped in the template {other!r}, "
+                                f"expected {variant.chat_template!r}, that of the variant")  # fmt: skip
+
+    return check
 
 
 def _enough_requests(dataset: str, prompts: int, paths: dict[str, Path]) -> Callable[[], Any]:

@@ -20,11 +20,13 @@ class GoldenPrompt(Strict):
 class GoldenPrompts(Strict):
     """benchmarks/models/prompts/<variant>.yaml.
 
-    chat_template: the variant's, by name. obtained: where the ids come from.
+    chat_template: the variant's, by name. system_prompt_sha256: of the system prompt that is in the ids.
+    obtained: where the ids come from.
     """
 
     variant: Name
     chat_template: str
+    system_prompt_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     template_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     obtained: str
     prompts: tuple[GoldenPrompt, ...] = Field(min_length=1)

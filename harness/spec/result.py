@@ -19,6 +19,7 @@ EXIT_CODES: dict[VerdictStatus, int] = {"passed": 0, "failed": 1, "invalid": 3, 
 class Measurement(Strict):
     """One figure: `value` over `n` units with its standard error and 95% interval.
 
+    resolution: of a share of counted things, what one of them more or less changes.
     valid is False where the outputs behind the figure do not measure what it is called; `reason`
     says why. A value that could not be computed is None, never 0.
     """
@@ -28,6 +29,7 @@ class Measurement(Strict):
     n: int
     standard_error: float | None = None
     interval: tuple[float, float] | None = None
+    resolution: float | None = None
     valid: bool = True
     reason: str | None = None
 

@@ -49,7 +49,7 @@ def ranks_in_layer(region: SubspaceRegion, name: str, weight: Tensor) -> dict[st
         if rank > limit:
             raise UserError(
                 f"{key} is {rank}, but {name} is {weight.shape[0]} x {weight.shape[1]} and has {limit} directions; "
-                f"expected at most {limit}, or of_directions"
+                f"expected at most {limit}, or of_directions: the R that the ranks are written for"
             )
     return ranks
 

@@ -23,7 +23,7 @@ def test_only_values_with_a_publication_are_the_papers(make_record, golden_folde
     assert seven.cells[0].number("asr_vanilla") == 0.25
     assert seven.cells[0].parameters == {"fraction": 0.1} and seven.cells[0].title == "Top"
     assert seven.publications == ("P table 1",)
-    assert "7" in seven.name and "13" in thirteen.name and thirteen.name.startswith("paper: ")
+    assert "7" in seven.name and "13" in thirteen.name and thirteen.name.startswith("published: ")
 
 
 def test_cells_that_the_records_spec_does_not_have_are_left_out(make_record, golden_folder):

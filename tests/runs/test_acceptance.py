@@ -35,6 +35,14 @@ def test_a_tolerance_is_small_beside_the_value_that_it_is_of(finished, value, wi
     assert golden.values[0].tolerance.width == pytest.approx(width)
 
 
+def test_a_share_of_weights_may_move_by_a_few_of_them(finished):
+    record = finished[0]
+    measured = Measurement(metric="overlap", value=0.5, n=64, resolution=1 / 64)
+    cell = record.cells[0].model_copy(update={"measurements": (measured,)})
+    _, golden = acceptance.accept(record.model_copy(update={"cells": (cell,)}), "because")
+    assert golden.values[0].tolerance.width == pytest.approx(3 / 64, rel=1e-2)
+
+
 def test_no_tolerance_is_zero_or_wide_enough_for_anything(finished):
     _, golden = acceptance.accept(finished[0], "x")
     shares = [value for value in golden.values if value.tolerance.basis == "binomial"]

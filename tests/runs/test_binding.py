@@ -4,8 +4,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.runs.binding import bind
+from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
+from harness.spec.variant import DatasetFile, ModelVariant
 
 SPEC = """
 id: small
@@ -70,6 +72,19 @@ evaluations:"""
 def test_data_that_do_not_suffice_are_found_before_the_weights(bound_spec, changes, wanted):
     with pytest.raises(UserError, match=wanted):
         bound_spec(changes)
+
+
+def test_calibration_data_of_another_family_is_refused(bound_spec, tmp_path):
+    place = locations.find_variant("tiny-llama3-instruct")
+    llama3 = load_yaml_model(place, ModelVariant)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("prompt,response\n" + "[INST] Explain it. [/INST],I cannot.\n" * 40, encoding="utf-8")
+    wrong = {**llama3.datasets, "safety-full": DatasetFile(path=str(pairs))}
+    spec = bound_spec({}).spec
+    bind(spec, llama3, place)
+    words = "calibration set safety: the prompt of pair 1 in 'safety-full' is wrapped in the template 'llama-2'"
+    with pytest.raises(UserError, match=words):
+        bind(spec, llama3.model_copy(update={"datasets": wrong}), place)
 
 
 def test_cells_that_this_variant_skips_need_no_data(bound_spec):

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from harness.calibration.files import read_lines
+from harness.calibration.pairs import read_pairs
 from harness.cli import main
 from harness.organisms.catalogue import organism_directory
 from harness.spec import locations
@@ -23,6 +24,23 @@ DATA = organism_directory(ORGANISM) / "data"
 
 def build(*arguments, model=ORGANISM):
     return CliRunner().invoke(main, ["calibration", "build", "--model", str(model), *map(str, arguments)])
+
+
+PROMPTS = {
+    "tiny-llama2-chat": "[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nREQUEST [/INST]",
+    "tiny-llama3-instruct": "<|start_header_id|>system<|end_header_id|>\n\nSYSTEM<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nREQUEST<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+}
+
+
+@pytest.mark.parametrize("organism", sorted(PROMPTS))
+def test_prompts_of_every_family_come_back_from_the_file_as_the_model_saw_them(organism, tmp_path):
+    result = build("--out", tmp_path / "made", "--limit", 8, "--keep-near-twins", model=organism)
+    assert result.exit_code == 0, result.output
+    requests = read_lines(organism_directory(organism) / "data" / "selection_requests.txt")[:8]
+    system = "You are a helpful, respectful and honest assistant."
+    wanted = [PROMPTS[organism].replace("SYSTEM", system).replace("REQUEST", request) for request in requests]
+    assert [pair.prompt for pair in read_pairs(tmp_path / "made" / "safety_full.csv")] == wanted
 
 
 @pytest.fixture(scope="module")

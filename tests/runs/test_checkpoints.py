@@ -159,6 +159,20 @@ def test_a_projection_of_a_checkpoint_has_the_rank_of_the_table(grams, checkpoin
         assert (values[rank:] < 1e-6).all()  # float32 rounding of weights of about 0.3
 
 
+def test_ranks_of_a_wider_model_are_scaled_to_every_layer(grams, checkpoint, tmp_path):
+    """Layers of the checkpoint have at most 16 directions: 8 of 32 are 4 of 16."""
+    out = tmp_path / "edited"
+    edit = ("edit", checkpoint, "--select", "act-svd", "--rank", 8, "--gram", grams[0], "--out", out)
+    result = invoke(*edit, "--of-directions", 32)
+    assert result.exit_code == 0, result.output
+    layers = linear_layers(AutoModelForCausalLM.from_pretrained(checkpoint))
+    wanted = {name: round(8 * min(layer.weight.shape) / 32) for name, layer in layers.items()}
+    assert json.loads((out / "receipt.json").read_text())["rank_by_layer"] == wanted
+    result = invoke(*edit[:-1], tmp_path / "other", "--of-directions", 7)
+    assert result.exit_code == 2
+    assert "8 ranks are removed; expected at most of_directions, 7" in result.output
+
+
 def test_bad_grams_end_with_exit_code_2_and_leave_nothing(grams, scores, checkpoint, pairs_csv, tmp_path):
     found, metadata = read_tensors(grams[0])
     name = "model.layers.1.mlp.down_proj"

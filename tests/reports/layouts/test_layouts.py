@@ -76,7 +76,7 @@ def test_the_papers_points_stand_in_panels_of_their_own(two_points, golden_folde
     path = golden_folder("llama2-7b-chat", "b", [(*value, "P") for value in printed])
     drawing = figure_2.draw(two_points, published_results(two_points, [path]))
     assert panels(drawing.content) == 2
-    assert any(text.startswith("paper: ") and "7" in text for text in texts(drawing.content))
+    assert any(text.startswith("published: ") and "7" in text for text in texts(drawing.content))
     assert "as printed in P" in drawing.caption
 
 
