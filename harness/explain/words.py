@@ -56,7 +56,9 @@ def _printed(entry: Outputs) -> str:
     """What the published scorer said of an attack, and by which of its rules."""
     figure = "no ASR" if entry.recorded is None else f"ASR {entry.recorded:.2f}"
     fates = ", ".join(f"{count} {_FATES[fate]}" for fate, count in entry.counted.items())
-    return f"{entry.evaluation}: {figure} by the published scorer" + (f"; of {entry.total} {fates}" if fates else "")
+    return f"{entry.evaluation}: {figure} by the published scorer" + (
+        f"; {entry.total} outputs: {fates}" if fates else ""
+    )
 
 
 def _read(entry: Outputs) -> str:
@@ -74,5 +76,5 @@ def _held(explanation: Explanation) -> list[str]:
         steps.append(step)
     held = [f"{step.name}: {step.words}" for step in steps if step.observations]
     unknown = [step.name for step in steps if not step.observations and step.name not in ("question", "model")]
-    silent = f"nothing recorded: {', '.join(unknown)}" if unknown else None
+    silent = f"no receipts in this record: {', '.join(unknown)}" if unknown else None
     return [" | ".join(filter(None, [*held, silent]))] if held or silent else []
