@@ -121,14 +121,23 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
 def _data(run: RecordedRun, cell: CellResult, reference: RecordedRun, other: CellResult) -> list[Observation]:
     """The files, the draws from them, and the versions of the tasks."""
     ours, theirs = run.record, reference.record
-    files = _differing(ours.provenance.data_sha256, theirs.provenance.data_sha256)
-    found = [
-        Observation(
-            f"the data file {name!r} is another one than in {THERE}", True, f"compare the two files behind {name!r}"
-        )
-        for name in files
+    files = [
+        name
+        for name in _differing(ours.provenance.data_sha256, theirs.provenance.data_sha256)
         if name in ours.provenance.data_sha256 and name in theirs.provenance.data_sha256
     ]
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    found = (
+        [
+            Observation(
+                f"of the data files, {', '.join(files[:3])}{more} are not those of {THERE}",
+                True,
+                f"compare the two files behind {files[0]!r}",
+            )
+        ]
+        if files
+        else []
+    )
     mine, its = ours.spec.get("calibration", {}), theirs.spec.get("calibration", {})
     drawn = [name for name in _differing(mine, its) if name in mine and name in its]
     found += [

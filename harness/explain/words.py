@@ -15,8 +15,11 @@ _CLASSES = {
     "answer": "answer",
     "truncated": "answer until the token limit",
     "empty": "are empty",
-    "degenerate": "are garbled (loops, fragments, words without sense)",
+    "degenerate": "are garbled",
 }
+
+#: Said once, where the word comes first.
+_GARBLED = "garbled (loops, fragments, words without sense)"
 
 
 def heading(run: RecordedRun) -> list[str]:
@@ -35,7 +38,8 @@ def told(explanation: Explanation) -> list[str]:
     lines = [f"{explanation.cell}: {'; '.join(explanation.why) or 'as expected'}"]
     lines += _line("asked", [explanation.asked])
     lines += _line("printed", [_printed(entry) for entry in explanation.outputs if not entry.benign])
-    lines += _line("outputs", [_read(entry) for entry in explanation.outputs])
+    read = "; ".join(_read(entry) for entry in explanation.outputs)
+    lines += _line("outputs", [f"read as texts: {read.replace('garbled', _GARBLED, 1)}"] if read else [])
     if explanation.example:
         lines += _line("", [f"for example: {explanation.example}"])
     lines += _line("before", _held(explanation))
@@ -64,7 +68,7 @@ def _printed(entry: Outputs) -> str:
 def _read(entry: Outputs) -> str:
     """What the outputs of an evaluation were."""
     counts = ", ".join(f"{count} {_CLASSES[kind]}" for kind, count in entry.classes.items())
-    return f"{entry.evaluation}: read as texts, {counts}"
+    return f"of {entry.total} {entry.evaluation} {counts}"
 
 
 def _held(explanation: Explanation) -> list[str]:

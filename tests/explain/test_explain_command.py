@@ -148,7 +148,7 @@ def test_a_cell_without_completions_is_explained_as_far_as_the_record_goes(wreck
     (path.parent / "completions" / "short.jsonl").unlink()
     output = explained(path, "short")
     assert "completions/short.jsonl is not beside the record" in lines_of(output, "note")[0]
-    assert "20 are garbled" in output
+    assert "of 20 vanilla 20 are garbled" in output
     assert lines_of(output, "departs")[0].startswith("first at the text")
 
 
