@@ -114,6 +114,30 @@ def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tm
     assert [step["step"] for step in cell["steps"] if step["departs"]] == ["mask", "text"]
 
 
+def test_a_cell_with_a_failed_check_is_among_those_to_be_explained(wrecked, tmp_path):
+    def failed(content):
+        check = {"cell": "planted", "metric": "asr_vanilla", "measured": 1.0, "golden": 0.5, "difference": 0.5,
+                 "tolerance": 0.1, "basis": "binomial", "source": "run r", "status": "failed",
+                 "message": "asr_vanilla is 1, expected 0.5 ± 0.1 (binomial)"}  # fmt: skip
+        content["checks"] = [check, check | {"cell": "intact", "status": "passed"}]
+
+    output = explained(rewritten(wrecked, tmp_path, failed))
+    assert "planted: asr_vanilla is 1, expected 0.5 ± 0.1 (binomial)" in output
+    assert "intact: " not in output.splitlines()[0] and "\nintact: " not in output
+    assert "no step departs, as far as the record tells; --reference RECORD compares it" in output
+
+
+def test_a_canary_that_does_not_hold_is_said_first(wrecked, tmp_path):
+    canary = StageReceipt(stage="canary", name="wrecked-model", holds=False, expected="a degenerate model",
+                          seen="answers", advice="look at the thresholds")  # fmt: skip
+
+    def broken(content):
+        content["canaries"] = [canary.model_dump(mode="json")]
+
+    second = explained(rewritten(wrecked, tmp_path, broken)).splitlines()[1]
+    assert second == f"  a canary of the run does not hold: {canary.words}"
+
+
 def test_weights_that_were_not_put_back_are_seen_without_receipts(wrecked, tmp_path):
     def damaged(content):
         cell_of(content, "planted")["receipt"]["fingerprint_restored"] = "0" * 64
