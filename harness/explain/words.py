@@ -41,7 +41,7 @@ def told(explanation: Explanation) -> list[str]:
     read = "; ".join(_read(entry) for entry in explanation.outputs)
     lines += _line("outputs", [f"read as texts: {read.replace('garbled', _GARBLED, 1)}"] if read else [])
     if explanation.example:
-        lines += _line("", [f"for example: {explanation.example}"])
+        lines += _line("", [f'for example: "{explanation.example}"'])
     lines += _line("before", _held(explanation))
     departs = next((step for step in explanation.steps if step.name == explanation.departs), None)
     if departs is not None:

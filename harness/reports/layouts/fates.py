@@ -43,8 +43,8 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
         for (left, right), (metric, title) in zip(axes, attacks.items(), strict=True):
             _stack(left, record.cells, [fate_shares(cell, metric) for cell in record.cells], FATE_STYLES)
             _stack(right, record.cells, [class_shares(cell, metric) for cell in record.cells], CLASS_STYLES)
-            left.set(title=f"{title}: by the published scorer's rules", yticklabels=[label(c) for c in record.cells])
-            right.set(title="the same outputs, read as texts", yticklabels=[])
+            left.set(title=f"{title}, by the scorer's rules", yticklabels=[label(c) for c in record.cells])
+            right.set(title="the same, read as texts", yticklabels=[])
             _write_rates(right, record.cells, metric)
 
     content = draw_panels(record.id, len(attacks), 2, fill, {}) + _points(record, published)
@@ -65,7 +65,8 @@ def class_shares(cell: CellResult, metric: str) -> dict[str, float]:
 
 def label(cell: CellResult) -> str:
     """The title of the cell's group, and where in its grid the cell is."""
-    where = ", ".join(f"{short_name(key)} {str(value).replace('_', ' ')}" for key, value in cell.parameters.items())
+    where = ", ".join(value.replace("_", " ") if isinstance(value, str) else f"{short_name(key)} {value}"
+                      for key, value in cell.parameters.items())  # fmt: skip
     return plain(f"{cell.title} ({where})" if where else cell.title)
 
 
@@ -113,11 +114,13 @@ def _stack(
 
 
 def _write_rates(axis: Axes, cells: Sequence[CellResult], metric: str) -> None:
-    """The ASR as published at the end of each bar, with whether it means anything."""
+    """The ASR as published at the end of each bar, with whether it means anything, and the accuracy."""
     for place, cell in enumerate(cells):
         measured = cell.measurement(metric)
         if measured is not None and measured.value is not None:
+            accuracy = cell.measurement("accuracy_mean")
             words = f"ASR {measured.value:.2f}" + ("" if measured.valid else " INVALID")
+            words += f", accuracy {accuracy.value:.2f}" if accuracy is not None and accuracy.value is not None else ""
             axis.text(1.02, place, words, va="center", fontsize=8, color="black" if measured.valid else "#b42318")
 
 

@@ -26,7 +26,7 @@ def test_the_shares_are_those_of_the_cell(record):
     cell = record.cells[1]
     assert fate_shares(cell, "asr_vanilla") == {"refusal_phrase": 0.0, "too_short": 0.75, "passed": 0.25}
     assert class_shares(cell, "asr_vanilla") == {"degenerate": 0.9, "answer": 0.1}
-    assert label(cell) == "Snip-top (schedule one shot)"
+    assert label(cell) == "Snip-top (one shot)"
     assert fate_shares(record.cells[0], "asr_vanilla") == {}
 
 
