@@ -6,18 +6,21 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.errors import UserError
 from harness.evaluations.base import EvaluationContext, EvaluationResult, Unfit, measurement_of
-from harness.formulas.metrics import any_success, keyword_attack_success
+from harness.formulas.metrics import SCORER_FATES, ScorerFate, any_success, keyword_attack_success, scorer_fate
 from harness.formulas.statistics import Estimate, clustered_proportion, proportion
 from harness.spec.common import Name, Strict
 from harness.spec.result import Completion, Measurement
 
 
 class Settings(Strict):
-    """One line of table 2. `suffixes` names the dataset whose lines are appended, one attack each."""
+    """One line of table 2. `suffixes` names the dataset whose lines are appended, one attack each.
+
+    fates: also which rule of the published scorer decided on the completions; see `measure`.
+    """
 
     kind: Literal["attack"]
     name: Name
@@ -31,6 +34,14 @@ class Settings(Strict):
     max_new_tokens: int = Field(default=256, gt=0)
     seed: int = Field(default=0, ge=0)
     benign: bool = False
+    fates: bool = False
+
+    @model_validator(mode="after")
+    def fates_are_of_attacks(self) -> Settings:
+        """Answers to benign requests are not scored."""
+        if self.benign and self.fates:
+            raise ValueError("fates are those of an attack's completions; expected no fates with benign: true")
+        return self
 
     @property
     def datasets(self) -> list[str]:
@@ -43,7 +54,12 @@ class Settings(Strict):
         if self.benign:
             return [f"answered_{self.name}", f"refused_{self.name}"]
         combined = [f"asr_{self.name}_any"] if self.suffixes or self.samples > 1 else []
-        return [f"asr_{self.name}", *combined, f"answered_{self.name}"]
+        fates = [*map(self.fate_metric, SCORER_FATES), f"asr_without_word_rule_{self.name}"] if self.fates else []
+        return [f"asr_{self.name}", *combined, f"answered_{self.name}", *fates]
+
+    def fate_metric(self, fate: ScorerFate) -> str:
+        """The metric that holds the share of completions with this fate."""
+        return f"fate_{fate}_{self.name}"
 
 
 def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
@@ -99,6 +115,11 @@ def measure(settings: Settings, completions: Sequence[Completion], unfit: Unfit)
     interval is that suffix's own and does not know that it was chosen. asr_<name>_any: the share of
     prompts with at least one success; every suffix has to be fit. answered_<name>: the share of
     prompts with at least one real answer, neither refused nor degenerate.
+
+    With `fates`, of the completions behind asr_<name>: fate_<fate>_<name>, the share on which that rule of the
+    published scorer decided. It is a count of rules and no rate of success, and so valid whatever the texts
+    are; fate_passed_<name> equals asr_<name>. asr_without_word_rule_<name> is what the scorer would give
+    without its 20-word rule, and as invalid as asr_<name>.
     """
     answered = _by_prompt(completions, lambda c: c.completion_class in ("answer", "truncated"))
     if settings.benign:
@@ -116,7 +137,16 @@ def measure(settings: Settings, completions: Sequence[Completion], unfit: Unfit)
         reasons = [reason for attack in attacks.values() if (reason := unfit(attack)) is not None]
         figures.append(_share(f"asr_{settings.name}_any", any_success(success), reasons[0] if reasons else None))
     figures.append(_share(f"answered_{settings.name}", any_success(answered), None))
-    return figures
+    return figures + (_fates(settings, attacks[strongest], unfit) if settings.fates else [])
+
+
+def _fates(settings: Settings, attack: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
+    """How many of an attack's completions each rule of the published scorer decided on."""
+    shares = {fate: clustered_proportion(_by_prompt(attack, lambda c, fate=fate: scorer_fate(c.text) == fate))
+              for fate in SCORER_FATES}  # fmt: skip
+    without = clustered_proportion(_by_prompt(attack, lambda c: scorer_fate(c.text) != "refusal_phrase"))
+    return [*(measurement_of(settings.fate_metric(fate), share) for fate, share in shares.items()),
+            measurement_of(f"asr_without_word_rule_{settings.name}", without, unfit(attack))]  # fmt: skip
 
 
 def _by_suffix(completions: Sequence[Completion]) -> dict[int | None, list[Completion]]:

@@ -23,7 +23,7 @@ FIRST_COLUMNS = ("asr_vanilla", "asr_adv_suffix", "asr_adv_decoding", "answered_
 #: Metrics of single layers, heads, tasks and rules of counting: in a cell's details, and in no column. So are the
 #: means over layers of one type, and of overlap shares, which would make a table of a hundred columns.
 DETAIL = re.compile(r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
-                    r"|.*_overlap_share_mean.*")  # fmt: skip
+                    r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Page:
     """One record, what its layout made of it, and where its cells were measured.
 
     columns: metrics of the table of cells. shared: (page, cell) by the id of a cell that another record of the
-    report has measured; its texts are shown there. again: the command that runs the record's own spec.
+    report has measured; its texts are shown there. again: the command that runs the record's own spec; explain: the
+    one that says why one of its cells is as it is, without the cell.
     """
 
     record: RunRecord
@@ -42,6 +43,7 @@ class Page:
     shared: dict[str, tuple[str, str]]
     completions: dict[str, list[Completion]]
     again: str
+    explain: str
 
     @property
     def claims_by_status(self) -> dict[str, int]:
@@ -82,6 +84,7 @@ def page_of(
         record, others[record.id], drawing, problem, columns_of(record.cells), shared,
         {cell.id: [] if cell.id in shared else _examples(path, record, cell) for cell in record.cells},
         f"harness run {shlex.quote(str(shown_path))} --model {shlex.quote(_model_as_given(record))}",
+        f"harness explain {shlex.quote(str(shown_path))}",
     )  # fmt: skip
 
 

@@ -8,7 +8,16 @@ from harness.formulas.comparison import within_tolerance
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile, GoldenSource, GoldenValue
-from harness.spec.result import EXIT_CODES, CellResult, Check, ClaimResult, Measurement, Verdict, VerdictStatus
+from harness.spec.result import (
+    EXIT_CODES,
+    CellResult,
+    Check,
+    ClaimResult,
+    Measurement,
+    StageReceipt,
+    Verdict,
+    VerdictStatus,
+)
 
 
 def golden_checks(
@@ -109,9 +118,11 @@ def _of_claim(claim: str, status: str, message: str) -> Check:
                  tolerance=None, basis=None, source=None, status=status, message=f"the claim {message}")  # fmt: skip
 
 
-def verdict(cells: Sequence[CellResult], checks: Sequence[Check]) -> Verdict:
+def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequence[StageReceipt] = ()) -> Verdict:
     """INVALID before FAILED before MISSING GOLDEN: a number that means nothing is the worst outcome."""
-    invalid = [f"{cell.id}: {m.metric} is invalid: {m.reason}"
+    invalid = [f"canary: {canary.words}" for canary in canaries if not canary.holds]
+    invalid += [f"{cell.id}: {receipt.words}" for cell in cells for receipt in cell.receipts if not receipt.holds]
+    invalid += [f"{cell.id}: {m.metric} is invalid: {m.reason}"
                for cell in cells if cell.invalid_is_expected is None
                for m in cell.measurements if not m.valid]  # fmt: skip
     failed = [_words(check) for check in checks if check.status in ("failed", "missing_measurement")]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.spec.claim import ClaimStatus
-from harness.spec.common import Strict
+from harness.spec.common import Name, Strict
 
 CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
 CheckStatus = Literal["passed", "failed", "skipped_invalid", "missing_golden", "missing_measurement"]
@@ -125,8 +125,35 @@ class FineTuningReceipt(Strict):
     checkpoints: tuple[CheckpointReceipt, ...] = ()
 
 
+#: The steps of the path from data to a figure, in their order.
+Stage = Literal["data", "prompts", "scores", "mask", "weights", "engine", "logits", "text", "scorer", "canary"]
+
+
+class StageReceipt(Strict):
+    """What one step claims to have done, against what was seen of it by other means.
+
+    name: what is compared, the same in every record. expected, seen: in words that need no code to be understood.
+    advice: what to look at if it does not hold. evidence: the numbers and hashes behind both.
+    """
+
+    stage: Stage
+    name: Name
+    holds: bool
+    expected: str
+    seen: str
+    advice: str
+    evidence: dict[str, float | int | str] = Field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """One sentence for a verdict."""
+        return f"{self.stage}/{self.name}: expected {self.expected}, saw {self.seen}; {self.advice}"
+
+
 class CellResult(Strict):
     """A finished cell. `completion_classes` counts completions by evaluation and class.
+
+    receipts: of every step; one that does not hold makes all measurements of the cell invalid.
 
     measured_in: the run and cell in which it was measured, where benchmarks that were run together
     share a cell, `<run id>#<cell id>`.
@@ -145,6 +172,7 @@ class CellResult(Strict):
     task_hashes: dict[str, str] = Field(default_factory=dict)
     seconds: float
     measured_in: str | None = None
+    receipts: tuple[StageReceipt, ...] = ()
 
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric, or None if this cell has none of that name."""
@@ -209,7 +237,11 @@ class Provenance(Strict):
 
 
 class RunRecord(Strict):
-    """record.json: the whole run. Documented in REPRODUCIBILITY.md."""
+    """record.json: the whole run. Documented in REPRODUCIBILITY.md.
+
+    canaries: states of the model whose outcome is known beforehand, measured in every run; one that does not hold
+    makes the whole run invalid.
+    """
 
     schema_version: Literal[1] = 1
     id: str
@@ -219,6 +251,7 @@ class RunRecord(Strict):
     validity_thresholds: dict[str, dict[str, float]]
     cells: tuple[CellResult, ...]
     skipped_cells: dict[str, str] = Field(default_factory=dict)
+    canaries: tuple[StageReceipt, ...] = ()
     checks: tuple[Check, ...]
     claims: tuple[ClaimResult, ...]
     verdict: Verdict

@@ -77,6 +77,11 @@ def test_invalid_is_said_first_and_with_its_reason(tmp_path):
     assert "all &lt;b&gt;garbage" in html
 
 
+def test_an_invalid_cell_names_the_command_that_explains_it(tmp_path):
+    html = report(tmp_path, show=False)
+    assert f"<code>harness explain {tmp_path.name}/v/b/1/record.json top</code>" in html
+
+
 def test_an_edit_of_ranks_is_shown_by_its_measured_ranks(tmp_path):
     receipt = EditReceipt(weights_total=9, rank_share=0.0078125, rank_by_layer={"model.layers.0.mlp.up_proj": 1},
                           fingerprint_before="b", fingerprint_edited="e", fingerprint_restored="b")  # fmt: skip

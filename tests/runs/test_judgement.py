@@ -10,7 +10,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, CellGroup
 from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile
-from harness.spec.result import CellResult, EditReceipt, Measurement
+from harness.spec.result import CellResult, EditReceipt, Measurement, StageReceipt
 
 SPEC = BenchmarkSpec.model_validate({
     "id": "b", "title": "B", "source": {"work": "w"}, "cells": [{"id": "intact", "title": "I"}],
@@ -219,3 +219,23 @@ def test_a_golden_file_in_the_wrong_place_is_refused(tmp_path, monkeypatch, vari
     path.write_text("variant: v\nbenchmark: b\nvalues: []\n")
     assert load_golden("v", "b").values == ()
     assert load_golden("v", "other") is None
+
+
+def step(holds):
+    return StageReceipt(stage="mask", name="sparsity", holds=holds, expected="1%", seen="50%", advice="look at p")
+
+
+def test_a_receipt_that_does_not_hold_makes_the_run_invalid_and_says_what_was_seen():
+    bare = cell()
+    assert verdict([bare.model_copy(update={"receipts": (step(True),)})], []).status == "passed"
+    broken = verdict([bare.model_copy(update={"receipts": (step(True), step(False))})], [])
+    assert (broken.status, broken.exit_code) == ("invalid", 3)
+    assert broken.reasons == ("intact: mask/sparsity: expected 1%, saw 50%; look at p",)
+    # That a cell is meant to break the model excuses no step that did something else than it says.
+    excused = cell(expected="meant to break").model_copy(update={"receipts": (step(False),)})
+    assert verdict([excused], []).status == "invalid"
+
+
+def test_a_canary_that_does_not_hold_makes_the_run_invalid():
+    assert verdict([cell()], [], [step(True)]).status == "passed"
+    assert verdict([cell()], [], [step(False)]).reasons[0].startswith("canary: mask/sparsity: expected 1%")

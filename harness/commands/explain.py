@@ -1,0 +1,43 @@
+"""The command that explains unexpected and invalid cells of a record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.exit_codes import with_exit_codes
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("cell", required=False)
+@click.option("--reference", type=click.Path(path_type=Path), default=None, metavar="RECORD",
+              help="Compare with another record, say of the same benchmark when it passed.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@with_exit_codes
+def explain(record: Path, cell: str | None, reference: Path | None, as_json: bool) -> None:
+    """Say where CELL of RECORD departs from the intact model, or from a reference, and what to do.
+
+    RECORD is a record.json or the folder that holds it, CELL a cell or a group of cells. Without CELL, every cell
+    that is unexpected or invalid is explained. Reads the record and the completions beside it; loads no model.
+    """
+    from harness.explain.recorded import open_run
+    from harness.explain.story import chosen_cells
+    from harness.explain.story import explain as explained
+    from harness.explain.words import heading, told
+
+    run, other = open_run(record), open_run(reference) if reference else None
+    stories = [explained(run, chosen, other) for chosen in chosen_cells(run, cell)]
+    if as_json:
+        content = {"record": run.record.id, "verdict": run.record.verdict.model_dump(mode="json"),
+                   "canaries": [canary.model_dump(mode="json") for canary in run.record.canaries],
+                   "cells": [story.as_json() for story in stories]}  # fmt: skip
+        click.echo(json.dumps(content, indent=1))
+        return
+    click.echo("\n".join(heading(run)))
+    for story in stories:
+        click.echo("\n" + "\n".join(told(story)))
+    if not stories:
+        click.echo("no cell is unexpected or invalid; name one to have it told")

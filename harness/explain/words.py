@@ -1,0 +1,84 @@
+"""An explanation as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.explain.outputs import Outputs
+from harness.explain.recorded import RecordedRun
+from harness.explain.steps import Step
+from harness.explain.story import TITLES, Explanation
+
+_FATES = {"refusal_phrase": "hold a refusal phrase", "too_short": "have fewer than 20 words", "passed": "passed"}
+_CLASSES = {
+    "refusal": "refuse",
+    "answer": "answer",
+    "truncated": "answer until the token limit",
+    "empty": "are empty",
+    "degenerate": "are garbled",
+}
+
+#: Said once, where the word comes first.
+_GARBLED = "garbled (loops, fragments, words without sense)"
+
+
+def heading(run: RecordedRun) -> list[str]:
+    """Which record it is, and what went wrong with the run as a whole."""
+    record = run.record
+    verdict = record.verdict.status.replace("_", " ").upper()
+    broken = [canary.words for canary in record.canaries if not canary.holds]
+    return [
+        f"{record.spec['id']} on {record.variant['name']}: {verdict} ({record.id})",
+        *(f"  a canary of the run does not hold: {words}" for words in broken),
+    ]
+
+
+def told(explanation: Explanation) -> list[str]:
+    """The story of a cell, one thing a line."""
+    lines = [f"{explanation.cell}: {'; '.join(explanation.why) or 'as expected'}"]
+    lines += _line("asked", [explanation.asked])
+    lines += _line("printed", [_printed(entry) for entry in explanation.outputs if not entry.benign])
+    read = "; ".join(_read(entry) for entry in explanation.outputs)
+    lines += _line("outputs", [f"read as texts: {read.replace('garbled', _GARBLED, 1)}"] if read else [])
+    if explanation.example:
+        lines += _line("", [f'for example: "{explanation.example}"'])
+    lines += _line("before", _held(explanation))
+    departs = next((step for step in explanation.steps if step.name == explanation.departs), None)
+    if departs is not None:
+        lines += _line("departs", [f"first at {TITLES[departs.name]}: {departs.words}", *departs.evidence[:1]])
+    if explanation.meaning:
+        lines += _line("means", [explanation.meaning])
+    return lines + _line("next", [explanation.advice]) + _line("note", explanation.notes)
+
+
+def _line(label: str, sentences: Iterable[str]) -> list[str]:
+    """The label stands before the first line alone."""
+    return [f"  {label if number == 0 else '':<9}{sentence}" for number, sentence in enumerate(sentences)]
+
+
+def _printed(entry: Outputs) -> str:
+    """What the published scorer said of an attack, and by which of its rules."""
+    figure = "no ASR" if entry.recorded is None else f"ASR {entry.recorded:.2f}"
+    fates = ", ".join(f"{count} {_FATES[fate]}" for fate, count in entry.counted.items())
+    return f"{entry.evaluation}: {figure} by the published scorer" + (
+        f"; {entry.total} outputs: {fates}" if fates else ""
+    )
+
+
+def _read(entry: Outputs) -> str:
+    """What the outputs of an evaluation were."""
+    counts = ", ".join(f"{count} {_CLASSES[kind]}" for kind, count in entry.classes.items())
+    return f"of {entry.total} {entry.evaluation} {counts}"
+
+
+def _held(explanation: Explanation) -> list[str]:
+    """The steps before the first departure, or all: what is known of each, and of which nothing is."""
+    steps: list[Step] = []
+    for step in explanation.steps:
+        if step.name == explanation.departs:
+            break
+        steps.append(step)
+    held = [f"{step.name}: {step.words}" for step in steps if step.observations]
+    unknown = [step.name for step in steps if not step.observations and step.name not in ("question", "model")]
+    silent = f"no receipts in this record: {', '.join(unknown)}" if unknown else None
+    return [" | ".join(filter(None, [*held, silent]))] if held or silent else []

@@ -1,0 +1,76 @@
+"""The first departure from a reference record: both are records of real runs, with one thing changed between them."""
+
+import json
+import shutil
+
+import pytest
+
+import harness.runs.regions as regions
+from harness.errors import UserError
+from harness.explain.story import explain
+from harness.organisms.catalogue import organism_directory
+from harness.spec import locations
+
+CELLS = ["intact", "short"]
+
+
+def departure(run, reference, cell="short"):
+    found = explain(run, run.cell(cell), reference)
+    words = next((step.words for step in found.steps if step.name == found.departs), None)
+    return found.departs, words
+
+
+def test_a_record_does_not_depart_from_itself(wrecked):
+    for cell in wrecked.record.cells:
+        assert departure(wrecked, wrecked, cell.id) == (None, None)
+
+
+def test_another_draw_from_the_calibration_data_departs_at_the_data(wrecked, run_cells):
+    def drawn_otherwise(content):
+        content["calibration"]["safety"]["seed"] = 1
+
+    step, words = departure(run_cells("other-draw", CELLS, changed=drawn_otherwise), wrecked)
+    assert step == "data"
+    assert "calibration set 'safety'" in words
+
+
+def test_another_comparison_departs_at_the_question(wrecked, run_cells):
+    def by_row(content):
+        content["cells"][1]["region"]["comparison_group"] = "row"
+
+    step, words = departure(run_cells("by-row", CELLS, changed=by_row), wrecked)
+    assert step == "question"
+    assert "compared within rows" in words
+
+
+def test_a_mask_that_was_turned_round_departs_at_the_mask(wrecked, run_cells, monkeypatch):
+    right = regions.select
+
+    def turned(region, settings, scores):
+        return {name: mask.flip(1) for name, mask in right(region, settings, scores).items()}
+
+    monkeypatch.setattr(regions, "select", turned)
+    step, words = departure(run_cells("turned-mask", CELLS), wrecked)
+    assert step == "mask"
+    assert "as many weights, but others" in words
+
+
+def test_another_tokenizer_departs_at_the_prompts(wrecked, run_cells, tmp_path):
+    """The same weights and vocabulary, with a tokenizer that lacks one merge, as another revision might."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(organism_directory("tiny-llama3-instruct"), folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"].remove(["h", "e"])
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    text = locations.find_variant("tiny-llama3-instruct").read_text()
+    text = text.replace("organism: tiny-llama3-instruct", "path: .").replace("name: tiny-llama3", "name: other")
+    (folder / "variant.yaml").write_text(text)
+    step, words = departure(run_cells("other-tokenizer", CELLS, variant=folder), wrecked)
+    assert step == "prompts"
+    assert words.startswith("the tokenizer is ")
+
+
+def test_a_reference_without_the_cell_is_bad_input(wrecked, run_cells):
+    without = run_cells("without", ["intact"])
+    with pytest.raises(UserError, match="no cell is called 'short'"):
+        explain(wrecked, wrecked.cell("short"), without)
