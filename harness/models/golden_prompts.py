@@ -55,9 +55,8 @@ def as_yaml(golden: GoldenPrompts) -> str:
 def require_golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise UserError unless the tokenizer gives the ids in the variant's file; without a file nothing is checked."""
     path = locations.golden_prompts_path(variant.name)
-    if not path.is_file():
-        return
-    differing = list(_differences(load_yaml_model(path, GoldenPrompts), variant, tokenizer))
+    golden = read_golden_prompts(variant)
+    differing = list(golden_prompt_differences(golden, variant, tokenizer)) if golden else []
     if differing:
         raise UserError("\n".join([
             *(f"{path}: {words}" for words in differing),
@@ -66,7 +65,15 @@ def require_golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizer
         ]))  # fmt: skip
 
 
-def _differences(golden: GoldenPrompts, variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+def read_golden_prompts(variant: ModelVariant) -> GoldenPrompts | None:
+    """The golden prompts of a variant, or None if it has none."""
+    path = locations.golden_prompts_path(variant.name)
+    return load_yaml_model(path, GoldenPrompts) if path.is_file() else None
+
+
+def golden_prompt_differences(
+    golden: GoldenPrompts, variant: ModelVariant, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[str]:
     """What differs, in words: the template, and every prompt."""
     if golden.chat_template != variant.chat_template:
         yield f"the ids are those of the template {golden.chat_template!r}, the variant has {variant.chat_template!r}"
