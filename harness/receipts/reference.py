@@ -14,7 +14,7 @@ from harness.models.golden_prompts import read_golden_prompts
 from harness.models.loading import load_stop_tokens, load_tokenizer
 from harness.receipts.data import Draw, PlainSet, read_plainly
 from harness.receipts.plain_prompts import Frame, frame
-from harness.receipts.plain_scores import plain_grams, plain_scores
+from harness.receipts.plain_scores import Entering, entering, plain_grams, plain_scores
 from harness.receipts.prompts import AskedPrompts, own_ids
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden_prompts import GoldenPrompts
@@ -78,16 +78,24 @@ class Reference:
     ) -> dict[str, Tensor] | None:
         """Scores of a block by the plain definition, or its Grams; None where there is no such definition."""
         key = (method, name, seed, settings.loss_reduction, settings.activation_positions, block)
-        return self._once(key, lambda: self.measured_now(method, name, seed, settings, block))
+
+        def states() -> list[Entering]:
+            return self._once((name, seed, block), lambda: entering(self.model, block, self.samples(name, seed)))
+
+        return self._once(key, lambda: self._measured(method, [] if name is None else states(), settings, block))
 
     def measured_now(
-        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+        self, method: str, name: str, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
         """As `measured`, of the model as it is, and not kept."""
-        plain = None if name is None else self.samples(name, seed)
+        return self._measured(method, entering(self.model, block, self.samples(name, seed)), settings, block)
+
+    def _measured(
+        self, method: str, states: list[Entering], settings: AttributionSettings, block: int
+    ) -> dict[str, Tensor] | None:
         if method == GRAM:
-            return plain_grams(self.model, block, plain, settings)
-        return plain_scores(method, self.model, block, plain, settings)
+            return plain_grams(self.model, block, states, settings)
+        return plain_scores(method, self.model, block, states, settings)
 
     def asked(self, attack: Any) -> AskedPrompts:
         """What an evaluation of kind `attack` has to ask."""

@@ -169,8 +169,8 @@ def ranked_as_asked(
     return StageReceipt(
         stage="scores", name="selected-region", holds=holds,
         expected=f"the selected weights to stand {wanted}, by importance",
-        seen=", ".join(f"{place:.3f} on {role} data (0 is the least, 1 the most important weight)"
-                       for role, place in places.items()),
+        seen=" and ".join(f"{place:.3f} on {'its' if role == 'data' else role} data" for role, place in places.items())
+             + " (0 is the least important weight, 1 the most)",
         advice="scores of two data sets were swapped, or their sign was flipped, before the region was selected",
         evidence={f"{role}_place": place for role, place in places.items()},
     )  # fmt: skip
