@@ -93,9 +93,12 @@ class Reference:
     def _measured(
         self, method: str, states: list[Entering], settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
+        """In float32, so that those of a large model's block can be kept."""
         if method == GRAM:
-            return plain_grams(self.model, block, states, settings)
-        return plain_scores(method, self.model, block, states, settings)
+            found = plain_grams(self.model, block, states, settings)
+        else:
+            found = plain_scores(method, self.model, block, states, settings)
+        return None if found is None else {name: tensor.float() for name, tensor in found.items()}
 
     def asked(self, attack: Any) -> AskedPrompts:
         """What an evaluation of kind `attack` has to ask."""

@@ -6,6 +6,7 @@ mistakes are tried, and the one that fits is named.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from harness.spec.result import StageReceipt
 
 #: Largest Σ|in use − plain| / Σ|plain| of a layer. In float32 both are sums of some thousand products, each off by
-#: 6e-8 of itself at random: 1e-7 was measured on the organisms. A sum in bfloat16 is off by 2e-3 or more.
+#: 6e-8 of itself at random: 8e-8 was measured on the organisms, and 2e-5 with another kernel for the loss. A sum in
+#: bfloat16 is off by 2e-3 or more.
 LARGEST_DEPARTURE = 1e-4
 #: The same where the model itself computes in 16 bits: every activation is off by up to 4e-3, in another way in
 #: every batch.
@@ -25,6 +27,10 @@ SMALLEST_RANK_CORRELATION = 0.999
 #: A float32 number lies this close to a bfloat16 number, relatively, once in a hundred times by chance.
 _ON_THE_GRID = 2e-5
 _RANKED = 4096
+#: What a sum of scores is at least, so that no weights at all are no division by 0.
+_TINY = 1e-300
+#: About so many rows of a layer, evenly spread, in which the places of selected weights are looked up.
+RANKED_ROWS = 64
 
 #: {layer name: scores or Gram}.
 Measured = Mapping[str, Tensor]
@@ -58,7 +64,7 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
         if off < float("inf"):
             correlation = min(_rank_correlation(part.in_use[name], part.plain[name]) for name in part.plain)
         evidence |= {f"{part.role}_departure": off, f"{part.role}_rank_correlation": correlation}
-        if on_bfloat16_grid(part):
+        if off < float("inf") and on_bfloat16_grid(part):
             problems.append(f"those in use as {part.role} ({part.described}) were summed or kept in bfloat16, which "
                             f"has 8 bits (off by {off:.2g} on average)")  # fmt: skip
         elif not (off <= limit and correlation >= SMALLEST_RANK_CORRELATION):
@@ -76,13 +82,13 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
 
 
 def departure(in_use: Measured, plain: Measured) -> float:
-    """The largest of the layers' Σ|in use − plain| / Σ|plain|; infinite where a layer is missing or another."""
+    """The largest of the layers' Σ|in use − plain| / Σ|plain|; infinite where a layer is missing, another or NaN."""
     worst = 0.0
     for name, wanted in plain.items():
         if name not in in_use or in_use[name].shape != wanted.shape:
             return float("inf")
-        difference = (in_use[name].double() - wanted).abs().sum()
-        worst = max(worst, float(difference / wanted.abs().sum().clamp(min=torch.finfo(torch.float64).tiny)))
+        off = float((in_use[name].double() - wanted).abs().sum() / wanted.abs().sum().clamp(min=_TINY))
+        worst = max(worst, off if math.isfinite(off) else float("inf"))
     return worst
 
 
@@ -95,7 +101,7 @@ def _rank_correlation(one: Tensor, other: Tensor) -> float:
 
 def on_bfloat16_grid(part: ScoresInUse) -> bool:
     """Whether the sums behind scores, score / |W| or that times the number of samples, are bfloat16 numbers, mostly."""
-    if part.magnitudes is None or not part.in_use.keys() >= part.magnitudes.keys():
+    if part.magnitudes is None:
         return False
     scores = torch.cat([part.in_use[name].flatten()[:_RANKED].double().cpu() for name in part.magnitudes])
     sizes = torch.cat([magnitude.flatten()[:_RANKED].double().cpu() for magnitude in part.magnitudes.values()])
@@ -153,9 +159,10 @@ def ranked_as_asked(
     """Whether the selected weights stand where the spec wants them, by plain scores of the layers of a block.
 
     masks: (d_out, d_in) bool. parts: plain scores by role. A weight's place is its rank among its row or its matrix,
-    from 0 for the least to 1. A set difference holds weights that stand, on average, at least as high on safety as on
-    utility data: of a group with m of them, at worst ranks k + 1 to k + m of safety beside the same of utility. A top
-    stands above the middle, a bottom below. None where a layer of the block has no selected weight.
+    from 0 for the least to 1, seen among RANKED_ROWS rows. m weights of a set difference have, from the top, at worst
+    the ranks k + 1 to k + m on safety data, k being the weights that the top p of utility took out, and at best the
+    same ranks on utility data: on average they stand at least as high on safety data, in any part of a group. A top
+    stands above the middle, a bottom below. None where no weight is selected there.
     """
     places = {role: _mean_place(masks, scores, by_row) for role, scores in parts.items()}
     if any(place is None for place in places.values()):
@@ -182,6 +189,8 @@ def _mean_place(masks: Mapping[str, Tensor], scores: Measured, by_row: bool) -> 
         mask = masks.get(name)
         if mask is None or mask.shape != score.shape:
             return None
+        step = max(1, len(score) // RANKED_ROWS)
+        score, mask = score[::step], mask[::step].cpu()
         groups, chosen = (score, mask) if by_row else (score.reshape(1, -1), mask.reshape(1, -1))
         places = groups.argsort(dim=1, stable=True).argsort(dim=1).double() / max(1, groups.shape[1] - 1)
         total, count = total + float(places[chosen].sum()), count + int(chosen.sum())
