@@ -66,8 +66,11 @@ def region_receipts(
     """
     evaluated = [region for settings in reference.spec.evaluations_of(cell)
                  for region in getattr(settings, "regions", [])]  # fmt: skip
+    bare = [name for settings in reference.spec.evaluations_of(cell) if not hasattr(settings, "regions")
+            for name in getattr(settings, "calibration_sets", [])]  # fmt: skip
     regions = list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
-    receipts = _data_receipts(reference, bound, finder, _sets_of(reference, regions))
+    receipts = _data_receipts(reference, bound, finder, [*_sets_of(regions), *((name, None) for name in bare)])
+    receipts += [_gram_receipt(reference, finder, name) for name in bare]
     for region in regions:
         if region is cell.region and found is not None:
             masks, witness = found
@@ -89,8 +92,17 @@ def one_of_each(receipts: Sequence[StageReceipt]) -> list[StageReceipt]:
     return list(kept.values())
 
 
-def _sets_of(reference: Reference, regions: Sequence[Region]) -> list[tuple[str, int | None]]:
-    """Calibration sets by name and seed that regions and figures of the intact model rest on."""
+def _gram_receipt(reference: Reference, finder: RegionFinder, name: str) -> StageReceipt:
+    """Of the Grams from which an evaluation computes subspaces itself."""
+    settings, last = reference.spec.attribution, len(transformer_blocks(reference.model)) - 1
+    plain = reference.measured(GRAM, name, None, settings, last) or {}
+    grams = finder.grams(name)
+    part = scores.ScoresInUse("data", f"{GRAM} on {name}", {layer: grams[layer] for layer in plain}, plain, {})
+    return scores.as_defined([part], f"block {last + 1} of {last + 1}", reference.model.dtype != torch.float32)
+
+
+def _sets_of(regions: Sequence[Region]) -> list[tuple[str, int | None]]:
+    """Calibration sets by name and seed that regions rest on."""
     used = [(name, getattr(_scored(region), "seed", None)) for region in regions if _uses_data(region)
             for name in calibration_sets_of(region)]  # fmt: skip
     return list(dict.fromkeys(used))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
+from harness.errors import UserError
 from harness.evaluations.base import EvaluationContext
 from harness.models.editing import region_removed
 from harness.models.layers import linear_layers
@@ -142,6 +143,7 @@ def measure_cell(
     witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
     with (
+        _explained_by(receipts),
         _fine_tuned(bench, cell, checkpoints, step) as tuned,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
@@ -162,6 +164,18 @@ def measure_cell(
         receipts=tuple(receipts),
     )  # fmt: skip
     return MeasuredCell(result, judged)
+
+
+@contextmanager
+def _explained_by(receipts: Sequence[StageReceipt]) -> Iterator[None]:
+    """A UserError within it also says which receipts do not hold: they are the likely cause."""
+    try:
+        yield
+    except UserError as error:
+        broken = [receipt.words for receipt in receipts if not receipt.holds]
+        if not broken:
+            raise
+        raise UserError("\n".join([str(error), *broken])) from None
 
 
 def _prepared(bench: Bench, cell: Cell, step: Step) -> dict[str, Any]:

@@ -54,6 +54,10 @@ def another_seed(original):
     return lambda pairs, samples, seed, skip=0: original(pairs, samples, seed + 1, skip)
 
 
+def magnitude_for_wanda(original):
+    return lambda method, *others: original("magnitude" if method == "wanda" else method, *others)
+
+
 def magnitude(original):
     return lambda method, *others: original("magnitude", *others)
 
@@ -78,7 +82,7 @@ def heads_and_all(original):
         ("harness.runs.regions:RegionFinder._settings", one_shot, "block-by-block", "scores/block-by-block",
          "those of one_shot"),
         ("harness.runs.regions:one_shot_scores", half_of_the_samples, "wanda-top", "scores/plain-definition", "wanda"),
-        ("harness.runs.regions:_finite_scores", magnitude, "wanda-top", "scores/plain-definition",
+        ("harness.runs.regions:_finite_scores", magnitude_for_wanda, "wanda-top", "scores/plain-definition",
          "those of the method magnitude"),
         ("harness.runs.cells:draw", another_seed, "wanda-top", "data/calibration-samples", "are not among the 16"),
         ("harness.runs.workbench:load_variant", loaded_with_another_tokenizer, "intact", "prompts/tokenizer",
@@ -91,6 +95,15 @@ def test_it_is_named(target, make_wrong, cell, receipt, words, tmp_path):
         record, _ = run_in_process(bound, tmp_path)
     assert record.verdict.status == "invalid"
     assert words in broken(record)[cell][receipt]
+
+
+def test_a_region_without_a_weight_is_explained_by_the_receipts_that_do_not_hold(tmp_path):
+    bound = bound_on(ORGANISM, tmp_path)
+    with (
+        replaced("harness.runs.regions:_finite_scores", magnitude),
+        pytest.raises(UserError, match=r"(?s)holds no weight.*scores/plain-definition.*method magnitude"),
+    ):
+        run_in_process(bound, tmp_path)
 
 
 def test_a_tokenizer_that_gives_no_bos_is_refused_at_loading(tmp_path):
