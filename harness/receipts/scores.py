@@ -29,6 +29,9 @@ _ON_THE_GRID = 2e-5
 _RANKED = 4096
 #: What a sum of scores is at least, so that no weights at all are no division by 0.
 _TINY = 1e-300
+#: The departure of what cannot be compared. A record's numbers are finite.
+ANOTHER = 1e9
+_IN_BFLOAT16 = "they were summed or kept in bfloat16, which has 8 bits"
 #: About so many rows of a layer, evenly spread, in which the places of selected weights are looked up.
 RANKED_ROWS = 64
 
@@ -59,17 +62,17 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
     limit = LARGEST_DEPARTURE_16_BIT if sixteen_bit else LARGEST_DEPARTURE
     problems, evidence = [], {}
     for part in scores:
-        off = departure(part.in_use, part.plain)
-        correlation = 0.0
-        if off < float("inf"):
+        off, correlation = departure(part.in_use, part.plain), 0.0
+        if off < ANOTHER:
             correlation = min(_rank_correlation(part.in_use[name], part.plain[name]) for name in part.plain)
         evidence |= {f"{part.role}_departure": off, f"{part.role}_rank_correlation": correlation}
-        if off < float("inf") and on_bfloat16_grid(part):
-            problems.append(f"those in use as {part.role} ({part.described}) were summed or kept in bfloat16, which "
-                            f"has 8 bits (off by {off:.2g} on average)")  # fmt: skip
-        elif not (off <= limit and correlation >= SMALLEST_RANK_CORRELATION):
+        in_bfloat16 = off < ANOTHER and on_bfloat16_grid(part)
+        if in_bfloat16 or off > limit or correlation < SMALLEST_RANK_CORRELATION:
+            cause = _cause(part, limit) if off > limit else None
+            if cause is None:
+                cause = _IN_BFLOAT16 if in_bfloat16 else "no known mistake explains it"
             problems.append(f"those in use as {part.role} ({part.described}) differ by {off:.2g} on average, rank "
-                            f"correlation {correlation:.2f}: {_cause(part, limit)}")  # fmt: skip
+                            f"correlation {correlation:.2f}: {cause}")  # fmt: skip
     return StageReceipt(
         stage="scores", name="plain-definition", holds=not problems,
         expected=f"the importance of {where} to be that by the plain definition, "
@@ -82,21 +85,21 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
 
 
 def departure(in_use: Measured, plain: Measured) -> float:
-    """The largest of the layers' Σ|in use − plain| / Σ|plain|; infinite where a layer is missing, another or NaN."""
+    """The largest of the layers' Σ|in use − plain| / Σ|plain|; ANOTHER where one is missing, another or NaN."""
     worst = 0.0
     for name, wanted in plain.items():
         if name not in in_use or in_use[name].shape != wanted.shape:
-            return float("inf")
+            return ANOTHER
         off = float((in_use[name].double() - wanted).abs().sum() / wanted.abs().sum().clamp(min=_TINY))
-        worst = max(worst, off if math.isfinite(off) else float("inf"))
-    return worst
+        worst = max(worst, off if math.isfinite(off) else ANOTHER)
+    return min(worst, ANOTHER)
 
 
 def _rank_correlation(one: Tensor, other: Tensor) -> float:
     """Spearman's, over weights evenly spread over the layer."""
     step = max(1, one.numel() // _RANKED)
     ranks = torch.stack([part.flatten()[::step].argsort().argsort().double() for part in (one, other)])
-    return float(torch.corrcoef(ranks)[0, 1])
+    return float(torch.corrcoef(ranks)[0, 1].nan_to_num())
 
 
 def on_bfloat16_grid(part: ScoresInUse) -> bool:
@@ -117,12 +120,12 @@ def _share_on_grid(numbers: Tensor) -> float:
     return float((off <= _ON_THE_GRID).double().mean())
 
 
-def _cause(part: ScoresInUse, limit: float) -> str:
+def _cause(part: ScoresInUse, limit: float) -> str | None:
     for words, measured in part.mistakes.items():
         candidate = measured()
         if candidate is not None and departure(part.in_use, candidate) <= limit:
             return words
-    return "no known mistake explains it"
+    return None
 
 
 def not_one_shot(scores: Sequence[ScoresInUse], where: str) -> StageReceipt:
