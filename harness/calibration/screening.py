@@ -26,33 +26,35 @@ def screen(requests: Sequence[str], evaluated: Sequence[str], keep_near_twins: b
 
     Raises UserError where a request is itself evaluated: what is found with it would be tested on it.
     """
-    distinct = list({_normalised(request): request for request in reversed(requests)}.values())[::-1]
-    held_out = {_normalised(request) for request in evaluated}
-    leaked = [request for request in distinct if _normalised(request) in held_out]
+    distinct = list({normalised(request): request for request in reversed(requests)}.values())[::-1]
+    held_out = {normalised(request) for request in evaluated}
+    leaked = [request for request in distinct if normalised(request) in held_out]
     if leaked:
         raise UserError(
             f"{len(leaked)} attribution requests are among the evaluation requests, first {leaked[0]!r}; expected "
             "none: put requests that are not evaluated into the file of the dataset 'attribution-requests'"
         )
-    words_evaluated = [_words(request) for request in evaluated]
+    words_evaluated = [words_of(request) for request in evaluated]
     twins = tuple(
         request
         for request in distinct
-        if any(_jaccard(_words(request), words) >= NEAR_TWIN_JACCARD for words in words_evaluated)
+        if any(word_jaccard(words_of(request), words) >= NEAR_TWIN_JACCARD for words in words_evaluated)
     )
     left_out = set() if keep_near_twins else set(twins)
     fit = tuple(request for request in distinct if request not in left_out)
     return ScreenedRequests(fit, twins, len(requests) - len(distinct))
 
 
-def _normalised(request: str) -> str:
+def normalised(request: str) -> str:
+    """A request without what does not make it another one: case, and how words are spaced."""
     return " ".join(request.casefold().split())
 
 
-def _words(request: str) -> frozenset[str]:
+def words_of(request: str) -> frozenset[str]:
+    """The distinct words of a request, without case and punctuation."""
     return frozenset(re.findall(r"\w+", request.casefold()))
 
 
-def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+def word_jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     """|A ∩ B| / |A ∪ B|; 0 for two empty sets."""
     return len(one & other) / len(one | other) if one | other else 0.0

@@ -45,6 +45,10 @@ class ScoreRequest:
 class Engine(Protocol):
     """Weights are edited in the model that the engine was made from; the engine sees the edit at once."""
 
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+
     def generate(self, requests: Sequence[Request]) -> list[Generated]:
         """Answers in the order of the requests, the same whatever else is in the batch."""
 

@@ -43,6 +43,11 @@ class HfEngine:
         self._pad = pad if pad is not None else self._stop[0]
         self._context = int(loaded.model.config.max_position_embeddings)
 
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """See harness.engines.base.Engine."""
+        return tuple(self._stop)
+
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generated]:
         """Prompts of similar length share a batch, so that little is padded."""

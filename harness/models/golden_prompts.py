@@ -57,13 +57,13 @@ def as_yaml(golden: GoldenPrompts) -> str:
 def require_golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise UserError unless the tokenizer gives the ids in the variant's file; without a file nothing is checked."""
     path = locations.golden_prompts_path(variant.name)
-    if not path.is_file():
+    golden = read_golden_prompts(variant)
+    if golden is None:
         return
-    golden = load_yaml_model(path, GoldenPrompts)
     if golden.system_prompt_sha256 != _sha256(variant.system_prompt):
         raise UserError(f"{path}: the ids are those of another system prompt than {variant.system_prompt!r}; put back "
                         f"that of {variant.name}, or give a variant of your own a name of its own")  # fmt: skip
-    differing = list(_differences(golden, variant, tokenizer))
+    differing = list(golden_prompt_differences(golden, variant, tokenizer))
     if differing:
         raise UserError("\n".join([
             *(f"{path}: {words}" for words in differing),
@@ -76,7 +76,15 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _differences(golden: GoldenPrompts, variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+def read_golden_prompts(variant: ModelVariant) -> GoldenPrompts | None:
+    """The golden prompts of a variant, or None if it has none."""
+    path = locations.golden_prompts_path(variant.name)
+    return load_yaml_model(path, GoldenPrompts) if path.is_file() else None
+
+
+def golden_prompt_differences(
+    golden: GoldenPrompts, variant: ModelVariant, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[str]:
     """What differs, in words: the template, and every prompt."""
     if golden.chat_template != variant.chat_template:
         yield f"the ids are those of the template {golden.chat_template!r}, the variant has {variant.chat_template!r}"

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from harness.errors import UserError
 from harness.models.golden_prompts import require_golden_prompts
@@ -55,6 +62,19 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
         tokenizer = AutoTokenizer.from_pretrained(place, **_revision(variant.source.revision))
     _refuse_without_bos(place, tokenizer)
     return tokenizer
+
+
+def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int]:
+    """The tokens that end an answer by the files of a checkpoint: its generation config's, or else its config's."""
+    place = _place(variant, variant_file)
+    revision = _revision(variant.source.revision)
+    try:
+        configured = GenerationConfig.from_pretrained(place, **revision).eos_token_id
+    except OSError:
+        with _loading(place):
+            configured = AutoConfig.from_pretrained(place, **revision).eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return frozenset(int(token) for token in listed if token is not None)
 
 
 def _place(variant: ModelVariant, variant_file: Path) -> str:

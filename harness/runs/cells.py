@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,26 @@ import torch
 from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
+from harness.errors import UserError
 from harness.evaluations.base import EvaluationContext
 from harness.models.editing import region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
+from harness.receipts.recording import RecordingEngine
+from harness.receipts.reference import Reference
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.cell_receipts import prompt_receipts, region_receipts
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
 from harness.runs.keys import digest
-from harness.runs.regions import RegionFinder
+from harness.runs.regions import RegionFinder, Witness
 from harness.runs.store import TensorStore
-from harness.spec.benchmark import Cell
+from harness.spec.benchmark import Cell, EvaluationSettings
 from harness.spec.region import SubspaceRegion
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
@@ -48,6 +52,7 @@ class Bench:
     engine: Engine
     finder: RegionFinder
     context: EvaluationContext
+    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
     )  # fmt: skip
     context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks,
                                 finder.grams, finder.masks_anew)  # fmt: skip
-    return Bench(bound, loaded, engine, finder, context)
+    reference = Reference(bound.spec, bound.variant, bound.variant_file, loaded.model, bound.path_of)
+    return Bench(bound, loaded, engine, finder, context, reference)
 
 
 def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable[[str, int | None], list[Sample]]:
@@ -130,14 +136,20 @@ def measure_cell(
     found = None
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
-        found = bench.finder.find(cell.region)
+        witness = Witness()
+        found = bench.finder.find(cell.region, witness)
+    receipts = region_receipts(bench.reference, bench.bound, bench.finder, cell,
+                               None if found is None else (found, witness))  # fmt: skip
+    witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
     with (
+        _explained_by(receipts),
         _fine_tuned(bench, cell, checkpoints, step) as tuned,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
         context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
-        completions, measurements, hashes = _evaluate(bench, cell, context, step)
+        completions, measurements, hashes, asked = _evaluate(bench, cell, context, step)
+    receipts += prompt_receipts(bench.reference, context, asked)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
@@ -145,11 +157,25 @@ def measure_cell(
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
         fine_tuning=tuned.receipt if tuned else None,
-        measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
+        measurements=_valid_where_receipts_hold(
+            [*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)], receipts),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
+        receipts=tuple(receipts),
     )  # fmt: skip
     return MeasuredCell(result, judged)
+
+
+@contextmanager
+def _explained_by(receipts: Sequence[StageReceipt]) -> Iterator[None]:
+    """A UserError within it also says which receipts do not hold: they are the likely cause."""
+    try:
+        yield
+    except UserError as error:
+        broken = [receipt.words for receipt in receipts if not receipt.holds]
+        if not broken:
+            raise
+        raise UserError("\n".join([str(error), *broken])) from None
 
 
 def _prepared(bench: Bench, cell: Cell, step: Step) -> dict[str, Any]:
@@ -173,17 +199,31 @@ def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> Abst
 
 def _evaluate(
     bench: Bench, cell: Cell, context: EvaluationContext, step: Step
-) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
+) -> tuple[list[Completion], list[Measurement], dict[str, str], list[tuple[EvaluationSettings, RecordingEngine]]]:
+    """Completions, measurements and hashes of tasks, and what every evaluation asked the engine."""
     completions: list[Completion] = []
     measurements: list[Measurement] = []
     hashes: dict[str, str] = {}
+    asked: list[tuple[EvaluationSettings, RecordingEngine]] = []
     for settings in bench.bound.spec.evaluations_of(cell):
         step(f"{cell.id}: {settings.name}")
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, context)
+        recorded = RecordingEngine(context.engine, context.model)
+        result = plugins.load("evaluations", settings.kind).evaluate(settings, replace(context, engine=recorded))
+        asked.append((settings, recorded))
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)
-    return completions, measurements, hashes
+    return completions, measurements, hashes, asked
+
+
+def _valid_where_receipts_hold(
+    measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]
+) -> tuple[Measurement, ...]:
+    """The measurements, or all of them as invalid: where a step did something else, they measure something else."""
+    broken = [receipt.words for receipt in receipts if not receipt.holds]
+    if not broken:
+        return tuple(measurements)
+    return tuple(each.model_copy(update={"valid": False, "reason": broken[0]}) for each in measurements)
 
 
 def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds | None) -> list[Completion]:

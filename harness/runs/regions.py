@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,20 @@ class ModelIsAnother(RuntimeError):
     """The model was changed: what would be measured now does not belong to the model that it is asked of."""
 
 
+@dataclass
+class Witness:
+    """What a region was selected from, noted while it is found: scores or Grams by layer, of the data or of safety and
+    utility. Empty for a region that rests on none."""
+
+    measured: list[Measured] = field(default_factory=list)
+
+    def note(self, measured: Sequence[Measured]) -> None:
+        """Add what was measured of all layers, or of one block more."""
+        self.measured = self.measured or [{} for _ in measured]
+        for kept, layers in zip(self.measured, measured, strict=True):
+            kept.update(layers)
+
+
 @dataclass(frozen=True)
 class RegionFinder:
     """Finds regions of one intact model. Raises ModelIsAnother where it would have to measure a changed one.
@@ -76,8 +90,11 @@ class RegionFinder:
             raise TypeError(f"{region.select} selects ranks, not weights")
         return dict(found.masks)
 
-    def find(self, region: Region) -> FoundRegion:
-        """What editing needs to remove a region, on the CPU. The model is intact before and after."""
+    def find(self, region: Region, witness: Witness | None = None) -> FoundRegion:
+        """What editing needs to remove a region, on the CPU. The model is intact before and after.
+
+        witness: is told what the region is selected from.
+        """
         if isinstance(region, PlantedRegion):
             if self.planted is None:
                 raise UserError("this variant has no planted region")
@@ -89,8 +106,11 @@ class RegionFinder:
         settings = self._settings(region)
         layers = linear_layers(self.model)
         if settings.schedule == "one_shot":
-            return found_region(region, settings, layers, [self._stored(region, n, settings) for n in _data_of(region)])
-        return self._block_by_block(region, settings)
+            measured = [self._stored(region, name, settings) for name in _data_of(region)]
+            if witness is not None:
+                witness.note(measured)
+            return found_region(region, settings, layers, measured)
+        return self._block_by_block(region, settings, witness)
 
     def masks_anew(self, regions: Sequence[ScoredWeightRegion]) -> list[Masks]:
         """Masks of the regions of the model as it is now, whatever was done to it since it was intact.
@@ -148,7 +168,9 @@ class RegionFinder:
         uses_data = isinstance(region, SubspaceRegion) or plugins.load("attribution", region.method).USES_DATA
         return self.samples(data, region.seed) if uses_data else []
 
-    def _block_by_block(self, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings) -> FoundRegion:
+    def _block_by_block(
+        self, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings, witness: Witness | None
+    ) -> FoundRegion:
         """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
         streams = [BlockStream(self._own_model(), self._samples(region, name)) for name in _data_of(region)]
         measure = _measurement(region, settings)
@@ -156,7 +178,10 @@ class RegionFinder:
         try:
             for index in range(len(transformer_blocks(self.model))):
                 layers = block_layers(self.model, index)
-                found = found_region(region, settings, layers, [measure(stream, layers) for stream in streams])
+                measured = [measure(stream, layers) for stream in streams]
+                if witness is not None:
+                    witness.note(measured)
+                found = found_region(region, settings, layers, measured)
                 done.append((found, remove_region(self.model, found)))
                 for stream in streams:
                     stream.advance()

@@ -1,0 +1,154 @@
+"""Receipts of the calibration data: what scores were computed from is what the spec names, and is not evaluated.
+
+The file is read, drawn from and tokenised here a second time, by the csv module, numpy and a tokenizer of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from harness.calibration.pairs import Sample
+from harness.calibration.screening import NEAR_TWIN_JACCARD, normalised, word_jaccard, words_of
+from harness.receipts.plain_prompts import Frame
+from harness.spec.result import StageReceipt
+
+#: Label of a token that is no part of a response; the same number as torch's cross_entropy ignores.
+NO_LABEL = -100
+
+
+@dataclass(frozen=True)
+class PlainSet:
+    """A calibration set, read by other means. name: as the spec calls it; dataset: as the variant calls its file.
+
+    sequences: (ids, labels) of each pair that was drawn, in the order of the draw. prompts: theirs, verbatim.
+    file_prompts: all of the file. truncated: pairs whose response was cut by the context.
+    """
+
+    name: str
+    dataset: str
+    file_sha256: str
+    sequences: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    prompts: tuple[str, ...]
+    file_prompts: tuple[str, ...]
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which pairs of a file: `samples` of the permutation that `seed` gives, after the first `skip`."""
+
+    samples: int
+    seed: int
+    skip: int
+
+
+def read_plainly(
+    name: str, dataset: str, path: Path, draw: Draw, tokenizer: PreTrainedTokenizerBase, context_tokens: int
+) -> PlainSet:
+    """[BOS] + prompt + response of every pair drawn, prompt and response tokenised apart, cut at the context."""
+    content = path.read_bytes()
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
+    order = np.random.default_rng(draw.seed).permutation(len(rows))[draw.skip : draw.skip + draw.samples]
+    bos, sequences, truncated = tokenizer.bos_token_id, [], 0
+    for row in (rows[index] for index in order):
+        prompt = tokenizer.encode(row["prompt"], add_special_tokens=False)
+        prompt = prompt if prompt[:1] == [bos] else [bos, *prompt]
+        whole = [*prompt, *tokenizer.encode(row["response"], add_special_tokens=False)]
+        truncated += len(whole) > context_tokens
+        ids = whole[:context_tokens]
+        sequences.append((tuple(ids), (*[NO_LABEL] * len(prompt), *ids[len(prompt) :])))
+    return PlainSet(name, dataset, hashlib.sha256(content).hexdigest(), tuple(sequences),
+                    tuple(rows[index]["prompt"] for index in order), tuple(row["prompt"] for row in rows),
+                    truncated)  # fmt: skip
+
+
+def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sha256: Sequence[str]) -> StageReceipt:
+    """Whether the samples in use are those of the files, token for token and label for label.
+
+    plain, used, sha256: one entry for each calibration set; sha256 of the file when the run was bound.
+    """
+    problems: list[str] = []
+    for own, samples, expected_hash in zip(plain, used, sha256, strict=True):
+        found = [(tuple(sample.input_ids.tolist()), tuple(sample.labels.tolist())) for sample in samples]
+        if own.file_sha256 != expected_hash:
+            problems.append(f"the file behind {own.dataset!r} has changed since the run was started")
+        foreign = sum(sequence not in set(own.sequences) for sequence in found)
+        if foreign or len(found) != len(own.sequences):
+            problems.append(f"of the {len(found)} samples in use as {own.name!r}, {foreign} are not among the "
+                            f"{len(own.sequences)} that the file of {own.dataset!r} gives")  # fmt: skip
+        elif sorted(found) != sorted(own.sequences):
+            problems.append(f"some samples in use as {own.name!r} stand there more than once, and others are missing")
+    count = sum(len(own.sequences) for own in plain)
+    return StageReceipt(
+        stage="data", name="calibration-samples", holds=not problems,
+        expected=f"the {count} calibration samples to be those that {_names(plain)} give, token for token",
+        seen="; ".join(problems) or "the same tokens",
+        advice="look for what adds, drops or retokenises pairs after the file was read: a score from other data is a "
+               "score of something else",
+        evidence={"samples": count, "truncated": sum(own.truncated for own in plain),
+                  "sha256": _digest([own.sequences for own in plain])},
+    )  # fmt: skip
+
+
+def nothing_evaluated(
+    plain: Sequence[PlainSet], used_prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame]
+) -> StageReceipt:
+    """Whether an evaluation request is among the calibration prompts, in the files or as they were used.
+
+    used_prompts: prompts of the samples in use, as text. frames: what stands around a request. Near twins are counted
+    among the prompts drawn from the files and break nothing: the published safety data has them too.
+    """
+    held_out = {normalised(request) for request in evaluated}
+    in_files = _leaked([prompt for own in plain for prompt in own.file_prompts], held_out, frames)
+    in_use = _leaked(used_prompts, held_out, frames)
+    twins = _near_twins([prompt for own in plain for prompt in own.prompts], evaluated, frames)
+    seen = f"none; {twins} prompts are near twins of one"
+    if in_files or in_use:
+        first = sorted(in_files | in_use)[0]
+        seen = f"{len(in_use)} of them among the samples in use and {len(in_files)} in the files, first {first!r}"
+    return StageReceipt(
+        stage="data", name="no-evaluation-request", holds=not in_files and not in_use,
+        expected=f"none of the {len(held_out)} evaluation requests among the calibration prompts", seen=seen,
+        advice="take them out of the calibration file: a region that was found with a request cannot be tested on it",
+        evidence={"in_files": len(in_files), "in_use": len(in_use), "near_twins": twins},
+    )  # fmt: skip
+
+
+def _leaked(prompts: Sequence[str], held_out: set[str], frames: Sequence[Frame]) -> set[str]:
+    """The evaluation requests among prompts. Of a prompt in no known frame, those that it holds anywhere."""
+    found: set[str] = set()
+    for prompt in set(prompts):
+        request = _request_in(prompt, frames)
+        text = normalised(prompt if request is None else request)
+        found |= {text} & held_out if request is not None else {other for other in held_out if other in text}
+    return found
+
+
+def _near_twins(prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame]) -> int:
+    words = [words_of(request) for request in set(evaluated)]
+    asked = [words_of(_request_in(prompt, frames) or prompt) for prompt in set(prompts)]
+    return sum(any(word_jaccard(own, other) >= NEAR_TWIN_JACCARD for other in words) for own in asked)
+
+
+def _request_in(prompt: str, frames: Sequence[Frame]) -> str | None:
+    """What stands between the two halves of the longest frame that fits, or None."""
+    for frame in sorted(frames, key=lambda frame: -len(frame.before)):
+        if frame.before and prompt.startswith(frame.before) and prompt.endswith(frame.after):
+            return prompt[len(frame.before) : len(prompt) - len(frame.after)]
+    return None
+
+
+def _names(plain: Sequence[PlainSet]) -> str:
+    return " and ".join(f"the file of {own.dataset!r}" for own in plain)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""What a prompt has to look like, written down a second time without Jinja and without the formatter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from harness.spec.variant import ModelVariant
+
+_LLAMA_3_USER = "<|start_header_id|>user<|end_header_id|>\n\n"
+_LLAMA_3_SYSTEM = "<|start_header_id|>system<|end_header_id|>\n\n"
+_LLAMA_3_DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+_LLAMA_3_END = "<|eot_id|>"
+_LLAMA_3_ANSWER = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+#: The token that ends an answer in each template; None: whatever the tokenizer's EOS is.
+TURN_ENDS = {"llama-2": None, "llama-3": "<|eot_id|>", "llama-3.1": "<|eot_id|>"}
+#: A request that no template changes.
+_MARK = "REQUEST"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The text before and after a request, BOS left out."""
+
+    before: str
+    after: str
+
+    def around(self, request: str) -> str:
+        """The prompt of a request."""
+        return f"{self.before}{request.strip()}{self.after}"
+
+
+def frame(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, system_prompt: bool, chat_template: bool) -> Frame:
+    """What stands around a request in this style (table 2 of the paper)."""
+    if not chat_template:
+        return Frame("", "\n")
+    system = variant.system_prompt if system_prompt else None
+    if variant.chat_template == "llama-2":
+        return Frame("[INST] " + (f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system is not None else ""), " [/INST]")
+    if variant.chat_template == "llama-3":
+        turn = f"{_LLAMA_3_SYSTEM}{system.strip()}{_LLAMA_3_END}" if system is not None else ""
+        return Frame(turn + _LLAMA_3_USER, _LLAMA_3_ANSWER)
+    if variant.chat_template == "llama-3.1":
+        turn = f"{_LLAMA_3_SYSTEM}{_LLAMA_3_DATES}{(system or '').strip()}{_LLAMA_3_END}"
+        return Frame(turn + _LLAMA_3_USER, _LLAMA_3_ANSWER)
+    return _frame_of_own_template(tokenizer, system)
+
+
+def _frame_of_own_template(tokenizer: PreTrainedTokenizerBase, system: str | None) -> Frame:
+    """The frame that the tokenizer's own template makes."""
+    turns = [{"role": "system", "content": system}] if system is not None else []
+    rendered = str(tokenizer.apply_chat_template(
+        [*turns, {"role": "user", "content": _MARK}], tokenize=False, add_generation_prompt=True))  # fmt: skip
+    before, _, after = rendered.rpartition(_MARK)
+    return Frame(before.removeprefix(tokenizer.bos_token), after)

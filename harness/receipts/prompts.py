@@ -1,0 +1,249 @@
+"""Receipts of the prompts: of the token ids that reached the model, not of the text that was to become them.
+
+Every prompt is made a second time from its request, with a tokenizer that was read anew and a template that was
+written down anew (plain_prompts.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from harness.engines.base import Request, ScoreRequest
+from harness.models.golden_prompts import golden_prompt_differences
+from harness.models.prompts import template_sha256
+from harness.receipts.plain_prompts import TURN_ENDS, Frame
+from harness.spec.golden_prompts import GoldenPrompts
+from harness.spec.result import StageReceipt
+from harness.spec.variant import ModelVariant
+
+Ids = tuple[int, ...]
+_Problems = list[str]
+
+
+@dataclass(frozen=True)
+class AskedPrompts:
+    """What one evaluation has to ask. requests: with their suffixes, as they stand in the prompts."""
+
+    evaluation: str
+    frame: Frame
+    requests: tuple[str, ...]
+    system_prompt: str
+    wants_system_prompt: bool
+
+
+@dataclass(frozen=True)
+class ReceivedPrompts:
+    """What reached the model. ids: of each prompt of a generation, once. altered: rows that nobody asked for."""
+
+    asked: AskedPrompts
+    ids: tuple[Ids, ...]
+    altered: int
+
+
+def received(
+    asked: AskedPrompts, requests: Sequence[Request], seen: Sequence[Ids], pad_id: int | None
+) -> ReceivedPrompts:
+    """The distinct prompts of one evaluation as they reached the model, or as the engine was asked where that is all
+    that can be seen.
+
+    seen: rows with padding on their left, which is a run of one id.
+    """
+    wanted = {request.prompt_ids for request in requests}
+    lengths = sorted({len(ids) for ids in wanted}, reverse=True)
+    found: dict[Ids, None] = {}
+    altered = 0
+    for row in seen:
+        match = next((row[-n:] for n in lengths if row[-n:] in wanted and _is_padding(row[:-n], row[-n], pad_id)), None)
+        altered += match is None
+        found[match if match is not None else _unpadded(row)] = None
+    return ReceivedPrompts(
+        asked, tuple(found) if seen else tuple(dict.fromkeys(r.prompt_ids for r in requests)), altered
+    )
+
+
+def _is_padding(before: Ids, first: int, pad_id: int | None) -> bool:
+    """Nothing, or one id again and again; the prompt's own first id only where that is what pads."""
+    return not before or (len(set(before)) == 1 and (before[0] != first or before[0] == pad_id))
+
+
+def _unpadded(row: Ids) -> Ids:
+    """A row that is none of the prompts asked for, without the run of two or more equal ids it may begin with."""
+    run = next((place for place, token in enumerate(row) if token != row[0]), len(row))
+    return row[run:] if run > 2 else row
+
+
+def one_bos(
+    prompts: Sequence[ReceivedPrompts], scored: Sequence[ScoreRequest], tokenizer: PreTrainedTokenizerBase
+) -> StageReceipt:
+    """Whether each prompt, and each text whose answers are scored, has one BOS, at its start. scored: of zero-shot."""
+    bos = tokenizer.bos_token_id
+    every = [ids for part in prompts for ids in part.ids] + [request.token_ids for request in scored]
+    counts = {ids: ids.count(bos) for ids in set(every)}
+    none = sum(not count for count in counts.values())
+    more = sum(count > 1 for count in counts.values())
+    elsewhere = sum(count == 1 and ids[0] != bos for ids, count in counts.items())
+    words = [f"{number} {what}" for number, what in
+             ((none, "without any"), (more, "with two or more"), (elsewhere, "with one that is not the first token"))
+             if number]  # fmt: skip
+    return StageReceipt(
+        stage="prompts", name="one-bos", holds=not words,
+        expected=f"each of {len(counts)} prompts to begin with one {tokenizer.bos_token!r}, the token that begins a "
+                 "text, and to hold no other",
+        seen=", ".join(words) or "that",
+        advice="a model that has never seen a text begin otherwise behaves as a damaged one: look at who adds it, the "
+               "tokenizer or the template",
+        evidence={"prompts": len(counts), "without": none, "two_or_more": more, "elsewhere": elsewhere},
+    )  # fmt: skip
+
+
+def framed(
+    prompts: Sequence[ReceivedPrompts], variant: ModelVariant, tokenizer: PreTrainedTokenizerBase,
+    golden: GoldenPrompts | None,
+) -> StageReceipt:  # fmt: skip
+    """Whether prompts begin and end as the variant's chat template has it, and the template is the golden one."""
+    problems: _Problems = []
+    found = template_sha256(tokenizer, variant.chat_template)
+    if golden is not None and golden.template_sha256 != found:
+        problems.append(f"a template whose SHA-256 is not that of the model's golden prompts ({found[:12]}...)")
+    for part in prompts:
+        frame = part.asked.frame
+        wrong = [text for text in _texts(part, tokenizer)
+                 if not (text.startswith(frame.before.lstrip()) and text.endswith(frame.after))]  # fmt: skip
+        if wrong:
+            problems.append(f"{len(wrong)} of {len(part.ids)} of {part.asked.evaluation} otherwise, such as one that "
+                            f"begins {wrong[0][:24]!r} and ends {wrong[0][-24:]!r}")  # fmt: skip
+    ends = sorted({part.asked.frame.after for part in prompts})
+    return StageReceipt(
+        stage="prompts", name="template", holds=not problems,
+        expected=f"prompts in the chat template {variant.chat_template!r}, ending in "
+                 + " or ".join(repr(end[-24:]) for end in ends),
+        seen="; ".join(problems) or "that",
+        advice="the template is another family's, or it was not applied: set chat_template in the model's file",
+        evidence={"template_sha256": found},
+    )  # fmt: skip
+
+
+def system_prompt_where_asked(prompts: Sequence[ReceivedPrompts], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
+    """Whether the system prompt's words are in the tokens exactly where the evaluation says so."""
+    problems: _Problems = []
+    for part in prompts:
+        holding = sum(part.asked.system_prompt in text for text in _texts(part, tokenizer))
+        wanted = len(part.ids) if part.asked.wants_system_prompt else 0
+        if holding != wanted:
+            problems.append(f"in {part.asked.evaluation} it is in {holding} of {len(part.ids)}, expected {wanted}")
+    asking = [part.asked.evaluation for part in prompts if part.asked.wants_system_prompt]
+    return StageReceipt(
+        stage="prompts", name="system-prompt", holds=not problems,
+        expected=f"the system prompt in the prompts of {', '.join(asking) or 'no evaluation'} and in no other",
+        seen="; ".join(problems) or "that",
+        advice="with and without it are two different attacks; look at who hands system_prompt to the template",
+        evidence={"evaluations_with": len(asking)},
+    )  # fmt: skip
+
+
+def requests_in_the_prompts(prompts: Sequence[ReceivedPrompts], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
+    """Whether each request of the file, and no other, can be read back from the tokens."""
+    problems: _Problems = []
+    for part in prompts:
+        lost, other = _lost_and_other(part, tokenizer)
+        if lost or other or part.altered:
+            problems.append(f"in {part.asked.evaluation} {lost} of {len(part.asked.requests)} requests cannot be read "
+                            f"back, {other} prompts hold something else, and {part.altered} reached the model "
+                            "otherwise than they were asked for")  # fmt: skip
+    return StageReceipt(
+        stage="prompts", name="requests", holds=not problems,
+        expected=f"each of {sum(len(part.asked.requests) for part in prompts)} requests of the evaluation files to be "
+                 "read back from the tokens of a prompt",
+        seen="; ".join(problems) or "that",
+        advice="the model was asked something else than the evaluation says: look at the tokenizer and the requests",
+        evidence={"requests": sum(len(part.asked.requests) for part in prompts)},
+    )  # fmt: skip
+
+
+def _lost_and_other(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Requests that no prompt holds, and prompts that hold none. Most prompts are a request in the frame, exactly."""
+    frame = part.asked.frame
+    whole = {frame.around(request).lstrip(): request for request in part.asked.requests}
+    found, other = set(), 0
+    for text in _texts(part, tokenizer):
+        request = whole.get(text) or next((r for r in part.asked.requests if r in text), None)
+        other += request is None
+        found |= {request} - {None}
+    return len(set(part.asked.requests) - found), other
+
+
+def same_tokenizer(
+    prompts: Sequence[ReceivedPrompts], own_ids: Sequence[frozenset[Ids]], variant: ModelVariant,
+    tokenizer: PreTrainedTokenizerBase, in_use: PreTrainedTokenizerBase, golden: GoldenPrompts | None,
+) -> StageReceipt:  # fmt: skip
+    """Whether the ids are those of the model's own tokenizer. tokenizer: read anew from the model's files.
+
+    own_ids: for each of the prompts, the ids that it gives for the requests.
+    """
+    problems: _Problems = []
+    pairs = zip(prompts, own_ids, strict=True)
+    differing = sum(ids not in own for part, own in pairs for ids in part.ids)
+    if differing:
+        problems.append(f"other ids in {differing} of {sum(len(part.ids) for part in prompts)} prompts")
+    if _content(in_use) != _content(tokenizer):
+        problems.append("a tokenizer in use whose entries or merges are not those of the model's files")
+    off = list(golden_prompt_differences(golden, variant, in_use)) if golden else []
+    if off:
+        problems.append(f"{len(off)} differences from the model's golden prompts, first: {off[0]}")
+    return StageReceipt(
+        stage="prompts", name="tokenizer", holds=not problems,
+        expected="the ids that the model's own tokenizer, read anew from its files, gives for every prompt",
+        seen="; ".join(problems) or f"those{'' if golden else '; the model has no golden prompts'}",
+        advice="the tokenizer in use is another model's, or another revision's: the model reads other words than the "
+               "requests hold",
+        evidence={"prompts_otherwise": differing, "golden_differences": len(off)},
+    )  # fmt: skip
+
+
+def own_ids(asked: AskedPrompts, tokenizer: PreTrainedTokenizerBase) -> frozenset[Ids]:
+    """The ids of every prompt of an evaluation."""
+    texts = [asked.frame.around(request) for request in asked.requests]
+    return frozenset((tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+
+
+def _content(tokenizer: PreTrainedTokenizerBase) -> object:
+    """What decides a fast tokenizer's ids; of another kind its entries."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return tokenizer.get_vocab()
+    settings_of_calls = ("truncation", "padding")
+    return {key: value for key, value in json.loads(backend.to_str()).items() if key not in settings_of_calls}
+
+
+def stop_tokens(
+    in_force: Sequence[int], configured: frozenset[int], variant: ModelVariant, tokenizer: PreTrainedTokenizerBase
+) -> StageReceipt:
+    """Whether generation ends where an answer ends. configured: by the files of the checkpoint."""
+    turn_end = TURN_ENDS.get(variant.chat_template)
+    needed = {int(token) for token in (tokenizer.eos_token_id, *configured) if token is not None}
+    if turn_end is not None:
+        needed.add(int(tokenizer.convert_tokens_to_ids(turn_end)))
+    missing, extra = sorted(needed - set(in_force)), sorted(set(in_force) - needed)
+    return StageReceipt(
+        stage="prompts", name="stop-tokens", holds=not missing and not extra,
+        expected=f"answers to end at {_tokens(sorted(needed), tokenizer)}, which tokenizer, generation config and chat "
+                 "template name",
+        seen=f"{_tokens(sorted(in_force), tokenizer)} in force",
+        advice="without the right one answers never end, with a wrong one they end at once: see eos_token_id in "
+               "generation_config.json",
+        evidence={"in_force": " ".join(map(str, sorted(in_force))), "needed": " ".join(map(str, sorted(needed)))},
+    )  # fmt: skip
+
+
+def _tokens(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return ", ".join(f"{tokenizer.decode([token])!r} ({token})" for token in ids) or "nothing"
+
+
+def _texts(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The prompts as text, BOS left out."""
+    texts = tokenizer.batch_decode([list(ids) for ids in part.ids], clean_up_tokenization_spaces=False)
+    return [text.removeprefix(tokenizer.bos_token).lstrip() for text in texts]  # sentencepiece adds a space here

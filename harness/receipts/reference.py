@@ -1,0 +1,127 @@
+"""What receipts compare with: made by other means, once in a process, and kept for all cells of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from harness.models.golden_prompts import read_golden_prompts
+from harness.models.loading import load_stop_tokens, load_tokenizer
+from harness.receipts.data import Draw, PlainSet, read_plainly
+from harness.receipts.plain_prompts import Frame, frame
+from harness.receipts.plain_scores import Entering, entering, plain_grams, plain_scores
+from harness.receipts.prompts import AskedPrompts, own_ids
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden_prompts import GoldenPrompts
+from harness.spec.region import AttributionSettings
+from harness.spec.variant import ModelVariant
+
+#: What Grams are called among the methods.
+GRAM = "gram"
+
+
+@dataclass
+class Reference:
+    """Of one spec on one variant. model: the one that is measured; it has to be intact where scores are asked for.
+
+    path_of gives the file behind a dataset name.
+    """
+
+    spec: BenchmarkSpec
+    variant: ModelVariant
+    variant_file: Path
+    model: PreTrainedModel
+    path_of: Callable[[str], Path]
+    _kept: dict[object, Any] = field(default_factory=dict)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The variant's tokenizer, read anew from its files."""
+        return self._once("tokenizer", lambda: load_tokenizer(self.variant, self.variant_file))
+
+    @property
+    def stop_tokens(self) -> frozenset[int]:
+        """The tokens that end an answer, by the files of the checkpoint."""
+        return self._once("stop tokens", lambda: load_stop_tokens(self.variant, self.variant_file))
+
+    @property
+    def golden_prompts(self) -> GoldenPrompts | None:
+        """The variant's golden prompts, if it has any."""
+        return self._once("golden prompts", lambda: read_golden_prompts(self.variant))
+
+    @property
+    def frames(self) -> list[Frame]:
+        """What may stand around a request in a chat, with and without the system prompt."""
+        return [frame(self.variant, self.tokenizer, system, True) for system in (True, False)]
+
+    @property
+    def evaluated(self) -> list[str]:
+        """Every request of the spec's attacks, benign ones too."""
+        attacks = [entry for entry in self.spec.evaluations if entry.kind == "attack"]
+        return [request for entry in attacks for request in self._lines(entry.dataset)[: entry.prompts]]
+
+    def samples(self, name: str, seed: int | None) -> PlainSet:
+        """A calibration set, read, drawn and tokenised anew."""
+        declared = self.spec.calibration[name]
+        draw = Draw(declared.samples, declared.seed if seed is None else seed, declared.skip)
+        return self._once((name, draw), lambda: read_plainly(
+            name, declared.dataset, self.path_of(declared.dataset), draw, self.tokenizer, self.variant.context_tokens
+        ))  # fmt: skip
+
+    def measured(
+        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+    ) -> dict[str, Tensor] | None:
+        """Scores of a block by the plain definition, or its Grams; None where there is no such definition."""
+        key = (method, name, seed, settings.loss_reduction, settings.activation_positions, block)
+
+        def states() -> list[Entering]:
+            return self._once((name, seed, block), lambda: entering(self.model, block, self.samples(name, seed)))
+
+        return self._once(key, lambda: self._measured(method, [] if name is None else states(), settings, block))
+
+    def measured_now(
+        self, method: str, name: str, seed: int | None, settings: AttributionSettings, block: int
+    ) -> dict[str, Tensor] | None:
+        """As `measured`, of the model as it is, and not kept."""
+        return self._measured(method, entering(self.model, block, self.samples(name, seed)), settings, block)
+
+    def _measured(
+        self, method: str, states: list[Entering], settings: AttributionSettings, block: int
+    ) -> dict[str, Tensor] | None:
+        """In float32, so that those of a large model's block can be kept."""
+        if method == GRAM:
+            found = plain_grams(self.model, block, states, settings)
+        else:
+            found = plain_scores(method, self.model, block, states, settings)
+        return None if found is None else {name: tensor.float() for name, tensor in found.items()}
+
+    def asked(self, attack: Any) -> AskedPrompts:
+        """What an evaluation of kind `attack` has to ask."""
+        return self._once(("asked", attack), lambda: self._asked(attack))
+
+    def own_ids(self, attack: Any) -> frozenset[tuple[int, ...]]:
+        """The ids of every prompt of an evaluation of kind `attack`."""
+        return self._once(("ids", attack), lambda: own_ids(self.asked(attack), self.tokenizer))
+
+    def _asked(self, attack: Any) -> AskedPrompts:
+        requests = self._lines(attack.dataset)[: attack.prompts]
+        if attack.suffixes:
+            suffixes = self._lines(attack.suffixes)
+            requests = [f"{request} {suffix}" for request in requests for suffix in suffixes]
+        around = frame(self.variant, self.tokenizer, attack.system_prompt, attack.chat_template)
+        wants = attack.system_prompt and attack.chat_template
+        return AskedPrompts(attack.name, around, tuple(requests), self.variant.system_prompt, wants)
+
+    def _lines(self, dataset: str) -> list[str]:
+        text = self.path_of(dataset).read_bytes().decode("utf-8")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def _once(self, key: object, make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]

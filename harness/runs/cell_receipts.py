@@ -1,0 +1,268 @@
+"""The receipts of a cell's data, scores, masks and prompts: what was used, for those who check it by other means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from harness import plugins
+from harness.evaluations.base import EvaluationContext
+from harness.models.editing import FoundRegion, SelectedWeights, remove_region, restore_region
+from harness.models.layers import block_layers, linear_layers, transformer_blocks
+from harness.models.tensor_files import read_masks
+from harness.probing.heads import head_layout
+from harness.receipts import data, mask, prompts, scores
+from harness.receipts.recording import RecordingEngine
+from harness.receipts.reference import GRAM, Reference
+from harness.runs.binding import BoundBenchmark
+from harness.runs.regions import RegionFinder, Witness
+from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.region import (
+    AttributionSettings,
+    BottomRegion,
+    HeadsRegion,
+    MatchedRandomRegion,
+    PlantedRegion,
+    Region,
+    ScoredRegion,
+    SubspaceRegion,
+    calibration_sets_of,
+)
+from harness.spec.result import StageReceipt
+
+
+def prompt_receipts(
+    reference: Reference, context: EvaluationContext, recorded: Sequence[tuple[EvaluationSettings, RecordingEngine]]
+) -> list[StageReceipt]:
+    """Receipts of all prompts of a cell; none where nothing was asked. recorded: evaluations with what they asked."""
+    fresh, in_use = reference.tokenizer, context.formatter.tokenizer
+    asked = [prompts.received(reference.asked(settings), engine.generated, engine.seen, in_use.pad_token_id)
+             for settings, engine in recorded if settings.kind == "attack"]  # fmt: skip
+    scored = [request for settings, engine in recorded if settings.kind == "zero_shot" for request in engine.scored]
+    if not asked and not scored:
+        return []
+    receipts = [prompts.one_bos(asked, scored, fresh)]
+    if asked:
+        receipts += [
+            prompts.framed(asked, reference.variant, fresh, reference.golden_prompts),
+            prompts.system_prompt_where_asked(asked, fresh),
+            prompts.requests_in_the_prompts(asked, fresh),
+            prompts.stop_tokens(context.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
+        ]
+    own_ids = [reference.own_ids(settings) for settings, _ in recorded if settings.kind == "attack"]
+    return [*receipts, prompts.same_tokenizer(asked, own_ids, reference.variant, fresh, in_use,
+                                              reference.golden_prompts)]  # fmt: skip
+
+
+def region_receipts(
+    reference: Reference, bound: BoundBenchmark, finder: RegionFinder, cell: Cell,
+    found: tuple[FoundRegion, Witness] | None,
+) -> list[StageReceipt]:  # fmt: skip
+    """Receipts of the data, scores and masks of every region that a cell rests on. The model is intact.
+
+    found: the region that the cell removes. Others, which are frozen or compared, are found again.
+    """
+    evaluated = [region for settings in reference.spec.evaluations_of(cell)
+                 for region in getattr(settings, "regions", [])]  # fmt: skip
+    bare = [name for settings in reference.spec.evaluations_of(cell) if not hasattr(settings, "regions")
+            for name in getattr(settings, "calibration_sets", [])]  # fmt: skip
+    regions = list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
+    receipts = _data_receipts(reference, bound, finder, [*_sets_of(regions), *((name, None) for name in bare)])
+    receipts += [_gram_receipt(reference, finder, name) for name in bare]
+    for region in regions:
+        if region is cell.region and found is not None:
+            masks, witness = found
+        else:
+            witness = Witness()
+            masks = finder.find(region, witness)
+        receipts += [*_score_receipts(reference, region, masks, witness),
+                     *_mask_receipts(reference, bound, finder, region, masks, witness)]  # fmt: skip
+    return one_of_each(receipts)
+
+
+def one_of_each(receipts: Sequence[StageReceipt]) -> list[StageReceipt]:
+    """Of receipts of one name, as several regions give them, the first that does not hold, or else the first."""
+    kept: dict[tuple[str, str], StageReceipt] = {}
+    for receipt in receipts:
+        earlier = kept.get((receipt.stage, receipt.name))
+        if earlier is None or (earlier.holds and not receipt.holds):
+            kept[receipt.stage, receipt.name] = receipt
+    return list(kept.values())
+
+
+def _gram_receipt(reference: Reference, finder: RegionFinder, name: str) -> StageReceipt:
+    """Of the Grams from which an evaluation computes subspaces itself."""
+    settings, last = reference.spec.attribution, len(transformer_blocks(reference.model)) - 1
+    plain = reference.measured(GRAM, name, None, settings, last) or {}
+    grams = finder.grams(name)
+    part = scores.ScoresInUse("data", f"{GRAM} on {name}", {layer: grams[layer] for layer in plain}, plain, {})
+    return scores.as_defined([part], f"block {last + 1} of {last + 1}", reference.model.dtype != torch.float32)
+
+
+def _sets_of(regions: Sequence[Region]) -> list[tuple[str, int | None]]:
+    """Calibration sets by name and seed that regions rest on."""
+    used = [(name, getattr(_scored(region), "seed", None)) for region in regions if _uses_data(region)
+            for name in calibration_sets_of(region)]  # fmt: skip
+    return list(dict.fromkeys(used))
+
+
+def _scored(region: Region) -> Region:
+    return region.of if isinstance(region, MatchedRandomRegion) else region
+
+
+def _uses_data(region: Region) -> bool:
+    region = _scored(region)
+    if isinstance(region, ScoredRegion):
+        return plugins.load("attribution", region.method).USES_DATA
+    return isinstance(region, SubspaceRegion)
+
+
+def _data_receipts(
+    reference: Reference, bound: BoundBenchmark, finder: RegionFinder, sets: Sequence[tuple[str, int | None]]
+) -> list[StageReceipt]:
+    if not sets:
+        return []
+    plain = [reference.samples(name, seed) for name, seed in sets]
+    used = [finder.samples(name, seed) for name, seed in sets]
+    ids = [sample.input_ids[sample.labels == data.NO_LABEL].tolist() for samples in used for sample in samples]
+    texts = [text.removeprefix(reference.tokenizer.bos_token).lstrip()
+             for text in reference.tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)]  # fmt: skip
+    hashes = [bound.data_sha256[own.dataset] for own in plain]
+    receipts = [data.same_samples(plain, used, hashes)]
+    if reference.evaluated:
+        receipts.append(data.nothing_evaluated(plain, texts, reference.evaluated, reference.frames))
+    return receipts
+
+
+def _score_receipts(reference: Reference, region: Region, found: FoundRegion, witness: Witness) -> list[StageReceipt]:
+    if not isinstance(region, (ScoredRegion, SubspaceRegion)):
+        return []
+    settings = _declared(reference, region)
+    last = len(transformer_blocks(reference.model)) - 1
+    block = last if settings.schedule == "one_shot" else 0
+    sixteen_bit = reference.model.dtype != torch.float32
+    parts = _in_use(reference, region, settings, block, found, witness)
+    receipts = []
+    if isinstance(region, ScoredRegion):
+        roles = dict(zip(_roles(region), witness.measured, strict=True))
+        receipts.append(scores.not_negative(roles))
+    if parts:
+        receipts.append(scores.as_defined(parts, f"block {block + 1} of {last + 1}", sixteen_bit))
+        if isinstance(found, SelectedWeights):
+            by_role = {part.role: part.plain for part in parts}
+            receipts.append(scores.ranked_as_asked(found.masks, by_role, settings.comparison_group == "row",
+                                                   isinstance(region, BottomRegion)))  # fmt: skip
+        if block != last and not sixteen_bit and _uses_data(region):
+            behind = _in_use(reference, region, settings, last, found, witness)
+            receipts.append(scores.not_one_shot(behind, f"block {last + 1} of {last + 1}"))
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def _declared(reference: Reference, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
+    """The settings that the spec gives a region, read once more."""
+    own = {key: getattr(region, key) for key in ("schedule", "comparison_group") if getattr(region, key, None)}
+    return AttributionSettings(**{**reference.spec.attribution.model_dump(), **own})
+
+
+def _roles(region: ScoredRegion | SubspaceRegion) -> tuple[str, ...]:
+    return ("safety", "utility") if hasattr(region, "utility") else ("data",)
+
+
+def _in_use(
+    reference: Reference, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings, block: int,
+    found: FoundRegion, witness: Witness,
+) -> list[scores.ScoresInUse]:  # fmt: skip
+    """What the region was selected from beside its plain definition, of one block; nothing where there is none."""
+    method = GRAM if isinstance(region, SubspaceRegion) else region.method
+    seed = region.seed
+    parts = []
+    for role, in_use in zip(_roles(region), witness.measured, strict=True):
+        name = getattr(region, role) if _uses_data(region) else None
+        plain = reference.measured(method, name, seed, settings, block)
+        if plain is None:
+            return []
+        size = {layer: reference.model.get_submodule(layer).weight.detach().abs() for layer in plain}
+        parts.append(scores.ScoresInUse(
+            role=role, described=f"{method} on {name}" if name else method,
+            in_use={layer: in_use[layer] for layer in plain if layer in in_use}, plain=plain,
+            mistakes=_mistakes(reference, method, name, seed, settings, block, found),
+            magnitudes=size if name and method != GRAM else None,
+            samples=len(reference.samples(name, seed).sequences) if name else 1,
+        ))  # fmt: skip
+    return parts
+
+
+def _mistakes(
+    reference: Reference, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int,
+    found: FoundRegion,
+) -> Mapping[str, Callable[[], Mapping[str, Tensor] | None]]:  # fmt: skip
+    """Known mistakes, in words, each with the scores that it would give. None is computed before it is asked for."""
+
+    def otherwise(**changes: object) -> Callable[[], Mapping[str, Tensor] | None]:
+        asked = {"method": method, "name": name, "seed": seed, "settings": settings, **changes}
+        return lambda: reference.measured(**asked, block=block)
+
+    def negated() -> Mapping[str, Tensor]:
+        return {layer: -score for layer, score in reference.measured(method, name, seed, settings, block).items()}
+
+    mistakes: dict[str, Callable[[], Mapping[str, Tensor] | None]] = {"they have the opposite sign": negated}
+    if name is None:
+        return mistakes
+    for other in reference.spec.calibration:
+        if other != name:
+            mistakes[f"they are those of {other}"] = otherwise(name=other)
+    mistakes |= {
+        "the blocks before it had been pruned already, as when scoring and pruning in one sweep":
+            lambda: _behind_removed_blocks(reference, method, name, seed, settings, block, found),
+        "the loss was reduced in the other way (mean or sum over tokens)":
+            otherwise(settings=settings.model_copy(update={"loss_reduction": _OTHER[settings.loss_reduction]})),
+        "activations were taken one position off":
+            otherwise(settings=settings.model_copy(
+                update={"activation_positions": _OTHER[settings.activation_positions]})),
+    }  # fmt: skip
+    if method != GRAM:
+        mistakes |= {f"they are those of the method {other}": otherwise(method=other)
+                     for other in ("snip", "wanda", "magnitude") if other != method}  # fmt: skip
+    return mistakes
+
+
+_OTHER = {"mean": "sum", "sum": "mean", "response": "predicting", "predicting": "response"}
+
+
+def _behind_removed_blocks(
+    reference: Reference, method: str, name: str, seed: int | None, settings: AttributionSettings, block: int,
+    found: FoundRegion,
+) -> Mapping[str, Tensor] | None:  # fmt: skip
+    """What a block would be measured as if the region had been removed from the blocks before it."""
+    earlier = {layer for index in range(block) for layer in block_layers(reference.model, index)}
+    held = found.masks if isinstance(found, SelectedWeights) else found.factors
+    part = type(found)({layer: content for layer, content in held.items() if layer in earlier})
+    removed = remove_region(reference.model, part)
+    try:
+        return reference.measured_now(method, name, seed, settings, block)
+    finally:
+        restore_region(reference.model, part, removed)
+
+
+def _mask_receipts(
+    reference: Reference, bound: BoundBenchmark, finder: RegionFinder, region: Region, found: FoundRegion,
+    witness: Witness,
+) -> list[StageReceipt]:  # fmt: skip
+    if not isinstance(found, SelectedWeights):
+        return []
+    masks, layers = found.masks, linear_layers(reference.model)
+    receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredRegion))]
+    if isinstance(region, ScoredRegion):
+        group = _declared(reference, region).comparison_group
+        receipts += [mask.selected_as_scored(region, group, masks, witness.measured),
+                     mask.share_as_asked(region, group, masks)]  # fmt: skip
+    elif isinstance(region, MatchedRandomRegion):
+        receipts.append(mask.as_large_and_apart(masks, finder.masks(region.of)))
+    elif isinstance(region, PlantedRegion) and bound.planted_path is not None:
+        receipts.append(mask.as_in_the_file(masks, read_masks(bound.planted_path)))
+    elif isinstance(region, HeadsRegion):
+        layout = head_layout(reference.model)
+        receipts.append(mask.whole_heads(masks, region.fraction, layout.blocks * layout.heads, layout.head_size))
+    return receipts

@@ -1,0 +1,137 @@
+"""Receipts of scores: the plain definition on a random Llama, in float64, and departures from it."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from harness.calibration.pairs import draw, read_pairs, tokenise
+from harness.models.layers import block_layers
+from harness.receipts.data import Draw, read_plainly
+from harness.receipts.plain_scores import entering, plain_grams, plain_scores
+from harness.receipts.scores import (
+    ScoresInUse,
+    as_defined,
+    departure,
+    not_negative,
+    not_one_shot,
+    on_bfloat16_grid,
+    ranked_as_asked,
+)
+from harness.runs.regions import one_shot_grams, one_shot_scores
+from harness.spec.region import AttributionSettings
+
+BLOCK = 1
+
+
+@pytest.fixture
+def plain(loaded, pairs_csv):
+    return read_plainly("s", "pairs", pairs_csv, Draw(6, 0, 0), loaded.tokenizer, 128)
+
+
+@pytest.fixture
+def samples(loaded, pairs_csv):
+    return tokenise(draw(read_pairs(pairs_csv), 6, 0), loaded.tokenizer, 128)
+
+
+def snip_in_float64(model, plain, reduction):
+    """One sample after another through a copy of the whole model in float64."""
+    model = model.double()
+    layers = block_layers(model, BLOCK)
+    weights = [layer.weight.requires_grad_(True) for layer in layers.values()]
+    totals = [torch.zeros_like(weight) for weight in weights]
+    for ids, labels in plain.sequences:
+        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1]
+        loss = functional.cross_entropy(logits, torch.tensor(labels)[1:], reduction=reduction)
+        for total, gradient in zip(totals, torch.autograd.grad(loss, weights), strict=True):
+            total += gradient.abs()
+    return {name: (layer.weight.abs() * total / len(plain.sequences)).detach()
+            for (name, layer), total in zip(layers.items(), totals, strict=True)}  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_plain_snip_is_the_definition(loaded, plain, reduction):
+    settings = AttributionSettings(loss_reduction=reduction)
+    states = entering(loaded.model, BLOCK, plain)
+    found = plain_scores("snip", loaded.model, BLOCK, states, settings)
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    assert departure(found, snip_in_float64(loaded.model, plain, reduction)) < 1e-5
+
+
+@pytest.mark.parametrize("method", ["snip", "wanda", "magnitude"])
+@pytest.mark.parametrize("positions", ["response", "predicting"])
+def test_the_scores_in_use_agree_with_the_plain_ones(loaded, plain, samples, method, positions):
+    settings = AttributionSettings(activation_positions=positions)
+    in_use = one_shot_scores(loaded.model, samples, method, settings, 0)
+    for block in (0, 1):
+        states = entering(loaded.model, block, plain)
+        assert departure(in_use, plain_scores(method, loaded.model, block, states, settings)) < 1e-5
+
+
+def test_the_grams_in_use_agree_with_the_plain_ones(loaded, plain, samples):
+    in_use = one_shot_grams(loaded.model, samples, AttributionSettings())
+    states = entering(loaded.model, BLOCK, plain)
+    assert departure(in_use, plain_grams(loaded.model, BLOCK, states, AttributionSettings())) < 1e-5
+
+
+def test_no_plain_definition_is_none(loaded):
+    assert plain_scores("random", loaded.model, BLOCK, [], AttributionSettings()) is None
+
+
+SCORES = {"q": torch.rand(32, 32, generator=torch.Generator().manual_seed(0)) + 0.01}
+WEIGHTS = {"q": torch.rand(32, 32, generator=torch.Generator().manual_seed(1)) + 0.01}
+
+
+def in_use(scores, **mistakes):
+    return ScoresInUse("data", "snip on s", scores, SCORES, {words: lambda s=s: s for words, s in mistakes.items()},
+                       WEIGHTS, 32)  # fmt: skip
+
+
+def test_rounding_is_no_departure_and_one_percent_is():
+    noise = 1 + 1e-6 * torch.randn(32, 32, generator=torch.Generator().manual_seed(2))
+    assert as_defined([in_use({"q": SCORES["q"] * noise})], "block 1", sixteen_bit=False).holds
+    one_percent = 1 + 0.01 * (noise - 1) / 1e-6
+    assert not as_defined([in_use({"q": SCORES["q"] * one_percent})], "block 1", sixteen_bit=False).holds
+
+
+@pytest.mark.parametrize("scores", [{}, {"q": SCORES["q"][:16]}, {"q": SCORES["q"] * float("nan")}])
+def test_missing_scores_scores_of_another_shape_and_nan_do_not_hold(scores):
+    assert not as_defined([in_use(scores)], "block 1", sixteen_bit=False).holds
+
+
+def test_the_mistake_that_fits_is_named():
+    other = {"q": SCORES["q"].flip(0)}
+    found = as_defined(
+        [in_use(other, negated={"q": -SCORES["q"]}, upside={"q": SCORES["q"].flip(0)})], "block 1", False
+    )
+    assert "upside" in found.words
+    assert "no known mistake" in as_defined([in_use({"q": SCORES["q"].flip(1)})], "block 1", False).words
+
+
+@pytest.mark.parametrize("sixteen_bit", [True, False])
+def test_sums_in_bfloat16_are_told_whatever_the_model_computes_in(sixteen_bit):
+    sums = (SCORES["q"] / WEIGHTS["q"] * 32).bfloat16().float()
+    part = in_use({"q": WEIGHTS["q"] * sums / 32})
+    assert on_bfloat16_grid(part)
+    assert not on_bfloat16_grid(in_use(SCORES))
+    assert "bfloat16" in as_defined([part], "block 1", sixteen_bit).words
+
+
+def test_a_block_with_the_scores_of_the_intact_model_was_not_scored_behind_edited_ones():
+    assert not not_one_shot([in_use(SCORES)], "block 2").holds
+    assert not_one_shot([in_use({"q": SCORES["q"] * 1.01})], "block 2").holds
+
+
+def test_importance_is_never_negative():
+    assert not_negative({"data": SCORES}).holds
+    assert "1024 negative" in not_negative({"data": {"q": -SCORES["q"]}}).words
+
+
+def test_selected_weights_stand_as_high_on_safety_as_on_utility_data():
+    safety, utility = torch.tensor([[4.0, 3, 2, 1]]), torch.tensor([[1.0, 2, 3, 4]])
+    mask = {"q": torch.tensor([[True, False, False, False]])}
+    right = ranked_as_asked(mask, {"safety": {"q": safety}, "utility": {"q": utility}}, True, False)
+    assert (right.holds, right.evidence) == (True, {"safety_place": 1.0, "utility_place": 0.0})
+    assert not ranked_as_asked(mask, {"safety": {"q": utility}, "utility": {"q": safety}}, True, False).holds
+    assert ranked_as_asked(mask, {"data": {"q": safety}}, True, False).holds
+    assert not ranked_as_asked(mask, {"data": {"q": safety}}, True, True).holds
+    assert ranked_as_asked({"q": mask["q"] & False}, {"data": {"q": safety}}, True, False) is None
