@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ import torch
 from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
+from harness.errors import InvalidRun, UserError
 from harness.evaluations.base import EvaluationContext
 from harness.models.editing import region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
+from harness.receipts.logits import finite_outputs
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.cell_watch import CellWatch, States, invalidated, text_receipts
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
 from harness.runs.keys import digest
@@ -30,7 +33,7 @@ from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.region import SubspaceRegion
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
@@ -41,13 +44,14 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """What all cells of a benchmark share within one process."""
+    """What all cells of a benchmark share within one process. states: fingerprints that the model had, in words."""
 
     bound: BoundBenchmark
     loaded: LoadedModel
     engine: Engine
     finder: RegionFinder
     context: EvaluationContext
+    states: States = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,24 @@ def validity_thresholds(bench: Bench) -> Thresholds | None:
     """From the intact model's own texts, greedy and at temperature 1, to the prompts that are evaluated.
 
     None where a benchmark generates no text. The model must be intact.
+    Raises InvalidRun where its texts are none and a receipt says why.
     """
     greedy, sampled = (_own_texts(bench, temperature) for temperature in (0.0, 1.0))
     if not greedy:
         return None
     judged = [with_evidence(texts, bench.engine, bench.context.formatter) for texts in (greedy, sampled)]
-    return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
+    try:
+        return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
+    except UserError:
+        for receipt in [*text_receipts(bench, greedy), _finite_texts(bench, greedy)]:
+            if not receipt.holds:
+                raise InvalidRun(f"{receipt.stage}/{receipt.name}", receipt.words) from None
+        raise
+
+
+def _finite_texts(bench: Bench, texts: Sequence[Completion]) -> StageReceipt:
+    overflowing = sum("non_finite_logits" in completion.evidence for completion in texts)
+    return finite_outputs(overflowing, 0, len(texts), bench.loaded.model.dtype)
 
 
 def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
@@ -132,20 +148,26 @@ def measure_cell(
         step(f"{cell.id}: finding the region")
         found = bench.finder.find(cell.region)
     prepared = _prepared(bench, cell, step)
+    watch = CellWatch(bench, cell, found)
+    watch.before()
     with (
         _fine_tuned(bench, cell, checkpoints, step) as tuned,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
         context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
-        completions, measurements, hashes = _evaluate(bench, cell, context, step)
+        watch.changed(tuned)
+        completions, measurements, hashes = _evaluate(bench, cell, context, watch, step)
+        watch.evaluated(completions)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
+    measurements += [*_completion_measurements(bench, judged), *_truth_measurements(receipt)]
+    watch.judged(judged, measurements)
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
         fine_tuning=tuned.receipt if tuned else None,
-        measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
+        measurements=invalidated(measurements, watch.receipts), receipts=tuple(watch.receipts),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
     )  # fmt: skip
@@ -172,14 +194,16 @@ def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> Abst
 
 
 def _evaluate(
-    bench: Bench, cell: Cell, context: EvaluationContext, step: Step
+    bench: Bench, cell: Cell, context: EvaluationContext, watch: CellWatch, step: Step
 ) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
     completions: list[Completion] = []
     measurements: list[Measurement] = []
     hashes: dict[str, str] = {}
     for settings in bench.bound.spec.evaluations_of(cell):
         step(f"{cell.id}: {settings.name}")
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, context)
+        observed = replace(context, engine=watch.engine_for(settings))
+        result = plugins.load("evaluations", settings.kind).evaluate(settings, observed)
+        watch.measured(settings, result.measurements)
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)
