@@ -111,7 +111,7 @@ def validity_thresholds(bench: Bench) -> Thresholds | None:
     try:
         return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
     except UserError:
-        for receipt in [*text_receipts(bench, greedy), _finite_texts(bench, greedy)]:
+        for receipt in [_finite_texts(bench, greedy), *text_receipts(bench, greedy)]:
             if not receipt.holds:
                 raise InvalidRun(f"{receipt.stage}/{receipt.name}", receipt.words) from None
         raise
