@@ -33,7 +33,8 @@ def zero_shot_items(
              if counted.get(f"{name}_{task}", 0) != items}  # fmt: skip
     wanted, asked = sum(requests for _, requests in expected.values()), len(observed.scored)
     items, which = sum(items for items, _ in expected.values()), f"limit {limit}" if limit else "all of them"
-    problems = [f"{seen} items of {task} instead of {expected[task][0]}" for task, seen in wrong.items()]
+    problems = [f"{seen} items of {task} instead of {expected[task][0]}, and other numbers in {len(wrong)} tasks"
+                for task, seen in list(wrong.items())[:1]]  # fmt: skip
     if not problems and asked != wanted:
         problems = [f"{asked} answers scored by the engine"]
     return StageReceipt(

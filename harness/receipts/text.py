@@ -89,17 +89,26 @@ def decoded(completions: Sequence[Completion], tokenizer: PreTrainedTokenizerBas
     chosen: list[Completion] = []
     for name in dict.fromkeys(completion.evaluation for completion in completions):
         chosen += [completion for completion in completions if completion.evaluation == name][:DECODED]
-    special = set(tokenizer.all_special_ids)
+    special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special |= set(tokenizer.all_special_ids)
     wrong = 0
     for completion in chosen:
-        own = tokenizer.backend_tokenizer.decode([token for token in completion.token_ids if token not in special])
-        wrong += "".join(own.split()) != "".join(completion.text.split())
+        own = _letters(tokenizer, [token for token in completion.token_ids if token not in special])
+        wrong += own != "".join(completion.text.split())
     return StageReceipt(
         stage="text", name="decoded", holds=not wrong, expected="texts that say what their tokens say",
         seen=f"{wrong} of {len(chosen)} texts with other letters" if wrong else "that",
         advice="look at the tokenizer that decodes: is it the one that the prompts were made with?",
         evidence={"texts": len(chosen), "wrong": wrong},
     )  # fmt: skip
+
+
+def _letters(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    """What tokens say, without white space: by the backend's own decoder, or piece by piece where there is none."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return "".join(backend.decode(ids, skip_special_tokens=False).split())
+    return "".join(tokenizer.convert_tokens_to_string(tokenizer.convert_ids_to_tokens(ids)).split())
 
 
 def against_intact(surprise: float, intact: float, changed: bool, within: float) -> StageReceipt:

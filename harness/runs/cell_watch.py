@@ -44,7 +44,7 @@ class CellWatch:
     _observed: dict[str, Observed] = field(default_factory=dict)
     _counted: dict[str, Sequence[Measurement]] = field(default_factory=dict)
     _compared: list[Deviation] = field(default_factory=list)
-    _intact_surprise: float | None = None
+    _intact_surprise: tuple[float, float] | None = None
 
     def before(self) -> None:
         """The model is still intact: what the edit should make of it, and prompts sent under other weights."""
@@ -74,8 +74,7 @@ class CellWatch:
                 tuned.receipt.steps))  # fmt: skip
         self._edited = model_fingerprint(model)
         self._held_at_first = bench.engine.weights_fingerprint()
-        if self._sent_before:
-            self.receipts.append(engine.no_stale_cache(self._first_token_deviations(self._sent_before)))
+        self._sent_again = self._first_token_deviations(self._sent_before)
 
     def engine_for(self, settings: Any) -> ObservedEngine:
         """The engine for one evaluation, observed."""
@@ -93,6 +92,8 @@ class CellWatch:
         held_at_last = bench.engine.weights_fingerprint()
         self.receipts.append(engine.held_weights(self._edited, self._held_at_first, held_at_last, bench.states))
         bench.states.setdefault(self._edited, f"those of the cell {self.cell.id}")
+        if self._sent_again and self._held_at_first == self._edited:  # other weights would be blamed on the cache
+            self.receipts.append(engine.no_stale_cache(self._sent_again))
         prompts = [request.prompt_ids for each in self._observed.values()
                    for request, _ in each.generated[-COMPARED_PROMPTS:]]  # fmt: skip
         first = self._first_token_deviations(prompts)
@@ -159,7 +160,7 @@ class CellWatch:
         request = ScoreRequest(self._window, 1)
         (scored,) = self.bench.engine.score([request])
         now = -sum(scored.log_probabilities) / len(scored.log_probabilities)
-        yield text.against_intact(now, self._intact_surprise, self.cell.changes_weights, logits.SMALLEST_TOLERANCE)
+        yield text.against_intact(now, self._intact_surprise[0], self.cell.changes_weights, self._intact_surprise[1])
 
 
 def text_receipts(bench: Bench, completions: Sequence[Completion]) -> list[StageReceipt]:
