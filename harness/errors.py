@@ -7,6 +7,19 @@ class UserError(Exception):
     exit_code = 2
 
 
+class InvalidRun(UserError):
+    """Nothing that would be measured means anything: a receipt of the intact model does not hold. Exit code 3.
+
+    by: the receipt, as `stage/name`.
+    """
+
+    exit_code = 3
+
+    def __init__(self, by: str, words: str) -> None:
+        super().__init__(words)
+        self.by = by
+
+
 class MachineError(Exception):
     """The machine failed, not the science: out of memory, disk full. Exit code 5."""
 

@@ -54,3 +54,12 @@ class Engine(Protocol):
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
         """Log-probabilities in the order of the requests."""
+
+    def first_tokens(self, prompts: Sequence[tuple[int, ...]], count: int) -> list[dict[int, float]]:
+        """For each prompt the `count` likeliest first tokens of an answer, with their log-probabilities in nats.
+
+        They come the way by which `generate` makes texts, its batches and caches included.
+        """
+
+    def weights_fingerprint(self) -> str:
+        """`model_fingerprint` of the weights that the engine would compute with now, read where it keeps them."""

@@ -14,6 +14,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from harness.engines.base import Generated, Request, ScoredTokens, ScoreRequest
 from harness.errors import UserError
+from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel
 from harness.models.prompts import stop_token_ids
 
@@ -70,6 +71,12 @@ class HfEngine:
         return max(1, min(LARGEST_BATCH, room // (numbers * self._model.dtype.itemsize)))
 
     def _generate_batch(self, requests: Sequence[Request]) -> list[Generated]:
+        rows, sampler = self._run(requests)
+        finite = sampler.finite.tolist()
+        return [self._cut(row, request, ok) for row, request, ok in zip(rows, requests, finite, strict=True)]
+
+    def _run(self, requests: Sequence[Request], first_tokens: int = 0) -> tuple[list[list[int]], _SeededChoice]:
+        """New tokens of each row, cut nowhere, and what chose them. first_tokens: of so many the likelihood is kept."""
         width = max(len(request.prompt_ids) for request in requests)
         new = max(request.max_new_tokens for request in requests)
         if width + new > self._context:
@@ -81,15 +88,13 @@ class HfEngine:
         for row, request in enumerate(requests):
             ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
             mask[row, width - len(request.prompt_ids) :] = 1
-        sampler = _SeededChoice(requests, width, self._device)
+        sampler = _SeededChoice(requests, width, self._device, first_tokens)
         tokens = self._model.generate(
             input_ids=ids.to(self._device), attention_mask=mask.to(self._device), max_new_tokens=new,
             do_sample=False, temperature=None, top_p=None, top_k=None, eos_token_id=self._stop, pad_token_id=self._pad,
             logits_processor=LogitsProcessorList([sampler]), cache_implementation="static", disable_compile=True,
         )  # fmt: skip
-        rows = tokens[:, width:].tolist()
-        finite = sampler.finite.tolist()
-        return [self._cut(row, request, ok) for row, request, ok in zip(rows, requests, finite, strict=True)]
+        return tokens[:, width:].tolist(), sampler
 
     def _cut(self, row: list[int], request: Request, finite: bool) -> Generated:
         for position, token in enumerate(row[: request.max_new_tokens]):
@@ -116,6 +121,16 @@ class HfEngine:
                     results[i] = _pick(requests[i], log_probabilities[shift:], likeliest[shift:])
         return [results[i] for i in range(len(requests))]
 
+    @torch.inference_mode()
+    def first_tokens(self, prompts: Sequence[tuple[int, ...]], count: int) -> list[dict[int, float]]:
+        """See harness.engines.base.Engine."""
+        _, sampler = self._run([Request(prompt, 1) for prompt in prompts], count)
+        return sampler.first
+
+    def weights_fingerprint(self) -> str:
+        """See harness.engines.base.Engine."""
+        return model_fingerprint(self._model)
+
     def _hidden_states(self, inputs: Sequence[tuple[int, ...]]) -> Tensor:
         """(B, T, d_model) for right-padded inputs; causal attention keeps padding out of sight."""
         width = max(len(ids) for ids in inputs)
@@ -135,11 +150,16 @@ class _SeededChoice(LogitsProcessor):
     """Chooses each row's token itself: greedy, or by inverting the CDF at the row's own random number.
 
     A row's random numbers come from its request's seed alone, so that neither the batch nor its
-    size changes what is sampled. It also notes rows whose logits are not finite.
+    size changes what is sampled. It also notes rows whose logits are not finite, and, of as many as are asked for,
+    the log-probabilities of the likeliest first tokens.
     """
 
-    def __init__(self, requests: Sequence[Request], prompt_width: int, device: torch.device) -> None:
+    def __init__(
+        self, requests: Sequence[Request], prompt_width: int, device: torch.device, first_tokens: int = 0
+    ) -> None:
         self._width = prompt_width
+        self._first_tokens = first_tokens
+        self.first: list[dict[int, float]] = []
         self._sampled = torch.tensor(
             [i for i, r in enumerate(requests) if r.temperature > 0], device=device, dtype=torch.long
         )
@@ -153,6 +173,10 @@ class _SeededChoice(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """scores: (B, V). Sampled rows come back with one finite entry, the chosen token's."""
         self.finite &= torch.isfinite(scores).all(dim=1)
+        if self._first_tokens and not self.first:
+            top = scores.float().log_softmax(dim=-1).topk(self._first_tokens, dim=-1)
+            self.first = [dict(zip(*row, strict=True))
+                          for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)]  # fmt: skip
         if len(self._sampled) == 0:
             return scores
         step = input_ids.shape[1] - self._width

@@ -58,7 +58,7 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
 
     from harness.evaluations._engine_language_model import EngineLanguageModel
 
-    tasks = [_load_task(place) for place in task_places(context)]
+    tasks = tasks_with_data(task_places(context))
     results = lm_eval.simple_evaluate(
         model=EngineLanguageModel(context.engine, context.formatter),
         tasks=list(tasks),
@@ -98,6 +98,11 @@ def task_places(context: EvaluationContext) -> list[Path | str]:
     if not tasks:
         raise UserError(f"the variant {context.variant.name} lists no zero_shot_tasks")
     return [context.path_of(task) if task in context.variant.datasets else task for task in tasks]
+
+
+def tasks_with_data(places: Sequence[Path | str]) -> list[Task]:
+    """The tasks, each loaded once for all cells."""
+    return [_load_task(place) for place in places]
 
 
 @functools.cache

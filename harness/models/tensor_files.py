@@ -73,6 +73,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def tensor_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a file, its tensors unread; nothing of a file that is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError:
+        return {}
+
+
 def read_masks(path: Path) -> dict[str, Tensor]:
     """Masks stored as 0/1 in uint8, as bool."""
     tensors, _ = read_tensors(path)

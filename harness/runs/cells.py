@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,20 @@ import torch
 from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
-from harness.errors import UserError
+from harness.errors import InvalidRun, UserError
 from harness.evaluations.base import EvaluationContext
 from harness.models.editing import region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
+from harness.receipts.logits import finite_outputs
 from harness.receipts.recording import RecordingEngine
 from harness.receipts.reference import Reference
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cell_receipts import prompt_receipts, region_receipts
+from harness.runs.cell_watch import CellWatch, States, invalidated, text_receipts
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
 from harness.runs.keys import digest
@@ -45,7 +47,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """What all cells of a benchmark share within one process."""
+    """What all cells of a benchmark share within one process. states: fingerprints that the model had, in words."""
 
     bound: BoundBenchmark
     loaded: LoadedModel
@@ -53,6 +55,7 @@ class Bench:
     finder: RegionFinder
     context: EvaluationContext
     reference: Reference
+    states: States = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,24 @@ def validity_thresholds(bench: Bench) -> Thresholds | None:
     """From the intact model's own texts, greedy and at temperature 1, to the prompts that are evaluated.
 
     None where a benchmark generates no text. The model must be intact.
+    Raises InvalidRun where its texts are none and a receipt says why.
     """
     greedy, sampled = (_own_texts(bench, temperature) for temperature in (0.0, 1.0))
     if not greedy:
         return None
     judged = [with_evidence(texts, bench.engine, bench.context.formatter) for texts in (greedy, sampled)]
-    return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
+    try:
+        return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
+    except UserError:
+        for receipt in [_finite_texts(bench, greedy), *text_receipts(bench, greedy)]:
+            if not receipt.holds:
+                raise InvalidRun(f"{receipt.stage}/{receipt.name}", receipt.words) from None
+        raise
+
+
+def _finite_texts(bench: Bench, texts: Sequence[Completion]) -> StageReceipt:
+    overflowing = sum("non_finite_logits" in completion.evidence for completion in texts)
+    return finite_outputs(overflowing, 0, len(texts), bench.loaded.model.dtype)
 
 
 def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
@@ -142,23 +157,29 @@ def measure_cell(
                                None if found is None else (found, witness))  # fmt: skip
     witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
+    watch = CellWatch(bench, cell, found)
+    watch.before()
     with (
         _explained_by(receipts),
         _fine_tuned(bench, cell, checkpoints, step) as tuned,
         nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
     ):
         context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
-        completions, measurements, hashes, asked = _evaluate(bench, cell, context, step)
+        watch.changed(tuned)
+        completions, measurements, hashes, asked = _evaluate(bench, cell, context, watch, step)
+        watch.evaluated(completions)
     receipts += prompt_receipts(bench.reference, context, asked)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
+    measurements += [*_completion_measurements(bench, judged), *_truth_measurements(receipt)]
+    watch.judged(judged, measurements)
+    receipts += watch.receipts
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
         fine_tuning=tuned.receipt if tuned else None,
-        measurements=_valid_where_receipts_hold(
-            [*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)], receipts),
+        measurements=invalidated(measurements, receipts),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
         receipts=tuple(receipts),
@@ -198,7 +219,7 @@ def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> Abst
 
 
 def _evaluate(
-    bench: Bench, cell: Cell, context: EvaluationContext, step: Step
+    bench: Bench, cell: Cell, context: EvaluationContext, watch: CellWatch, step: Step
 ) -> tuple[list[Completion], list[Measurement], dict[str, str], list[tuple[EvaluationSettings, RecordingEngine]]]:
     """Completions, measurements and hashes of tasks, and what every evaluation asked the engine."""
     completions: list[Completion] = []
@@ -207,23 +228,14 @@ def _evaluate(
     asked: list[tuple[EvaluationSettings, RecordingEngine]] = []
     for settings in bench.bound.spec.evaluations_of(cell):
         step(f"{cell.id}: {settings.name}")
-        recorded = RecordingEngine(context.engine, context.model)
+        recorded = RecordingEngine(watch.engine_for(settings), context.model)
         result = plugins.load("evaluations", settings.kind).evaluate(settings, replace(context, engine=recorded))
         asked.append((settings, recorded))
+        watch.measured(settings, result.measurements)
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)
     return completions, measurements, hashes, asked
-
-
-def _valid_where_receipts_hold(
-    measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]
-) -> tuple[Measurement, ...]:
-    """The measurements, or all of them as invalid: where a step did something else, they measure something else."""
-    broken = [receipt.words for receipt in receipts if not receipt.holds]
-    if not broken:
-        return tuple(measurements)
-    return tuple(each.model_copy(update={"valid": False, "reason": broken[0]}) for each in measurements)
 
 
 def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds | None) -> list[Completion]:

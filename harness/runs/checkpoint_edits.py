@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from harness.errors import UserError
+from harness.errors import InvalidRun, UserError
 from harness.models.editing import region_removed
 from harness.models.fingerprint import model_fingerprint, weights_fingerprint
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors
+from harness.receipts.weights import saved_checkpoint
 from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, load_directory
 from harness.runs.files import storage_error
 from harness.runs.regions import found_region
@@ -186,5 +187,7 @@ def _refuse_other_weights(path: Path, metadata: Mapping[str, str], model: nn.Mod
 
 def _refuse_unsaved_edit(directory: Path, receipt: EditReceipt) -> None:
     """The published code saved the model before it was pruned (main.py:250); what lies on disk is read back."""
-    if weights_fingerprint(load_checkpoint(str(directory.resolve())).model) != receipt.fingerprint_edited:
-        raise UserError(f"{directory}: the weights on disk are not the edited ones")
+    on_disk = weights_fingerprint(load_checkpoint(str(directory.resolve())).model)
+    saved = saved_checkpoint(receipt.fingerprint_edited, on_disk)
+    if not saved.holds:
+        raise InvalidRun(f"{saved.stage}/{saved.name}", saved.words)

@@ -37,6 +37,7 @@ from harness.spec.region import (
     TopRegion,
     WeightRegion,
     calibration_sets_of,
+    found_first,
 )
 from harness.subspaces.factors import low_rank_factors
 from harness.subspaces.grams import gram_matrices
@@ -140,6 +141,17 @@ class RegionFinder:
     def _stored(self, region: ScoredRegion | SubspaceRegion, data: str, settings: AttributionSettings) -> Measured:
         """Scores or Grams of the intact model, from the store where they have been measured before."""
         samples = self._samples(region, data)
+        key, origin = self._key(region, samples, settings), self._origin(region, samples)
+        if isinstance(region, SubspaceRegion):
+            return self.store.get(key, lambda: one_shot_grams(self._own_model(), samples, settings), origin)
+        return self.store.get(
+            key, lambda: one_shot_scores(self._own_model(), samples, region.method, settings, _seed_of(region)), origin
+        )
+
+    def _key(
+        self, region: ScoredRegion | SubspaceRegion, samples: Sequence[Sample], settings: AttributionSettings
+    ) -> dict[str, object]:
+        """Everything that decides stored scores or Grams."""
         key = {
             "model": self.model_sha256,
             "samples": samples_sha256(samples),
@@ -147,16 +159,34 @@ class RegionFinder:
             "environment": self.environment,
         }
         if isinstance(region, SubspaceRegion):
-            return self.store.get({**key, "kind": "gram"}, lambda: one_shot_grams(self._own_model(), samples, settings))
-        key |= {
+            return {**key, "kind": "gram"}
+        return key | {
             "kind": "score",
             "method": region.method,
             "loss_reduction": settings.loss_reduction,
             "seed": None if plugins.load("attribution", region.method).USES_DATA else _seed_of(region),
         }
-        return self.store.get(
-            key, lambda: one_shot_scores(self._own_model(), samples, region.method, settings, _seed_of(region))
-        )
+
+    def _origin(self, region: ScoredRegion | SubspaceRegion, samples: Sequence[Sample]) -> str:
+        """In words what is measured on what. It is formed apart from the key, which it has to agree with."""
+        what = "Gram matrices" if isinstance(region, SubspaceRegion) else f"{region.method} scores"
+        drawn = f"{len(samples)} samples ({samples_sha256(samples)[:8]})" if samples else f"seed {_seed_of(region)}"
+        return f"{what} of the model {self.model_sha256[:8]} on {drawn}"
+
+    def origins(self, region: Region) -> dict[str, tuple[str, str | None]]:
+        """By calibration set, what a region's stored measurements should be, and what is written beside them.
+
+        Empty for a region that rests on nothing stored.
+        """
+        region = found_first(region)
+        if not isinstance(region, ScoredRegion | SubspaceRegion):
+            return {}
+        settings = self._settings(region)
+        if settings.schedule != "one_shot" or not isinstance(self.store, TensorStore):
+            return {}
+        sets = {name: self._samples(region, name) for name in _data_of(region)}
+        return {name: (self._origin(region, samples), self.store.origin(self._key(region, samples, settings)))
+                for name, samples in sets.items()}  # fmt: skip
 
     def _own_model(self) -> PreTrainedModel:
         """The model, if it is still the one whose fingerprint its scores and Grams are kept under."""

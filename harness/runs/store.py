@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.models.tensor_files import read_tensors, write_tensors
+from harness.models.tensor_files import read_tensors, tensor_metadata, write_tensors
 from harness.runs.files import storage_error
 
 
@@ -22,7 +22,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tensors: dict[str, dict[str, Tensor]] = {}
 
-    def get(self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def get(
+        self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]], origin: str = ""
+    ) -> dict[str, Tensor]:
         """The tensors of `key`, computed when they are asked for first."""
         text = json.dumps(key, sort_keys=True)
         if text not in self._tensors:
@@ -36,15 +38,29 @@ class TensorStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def get(self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The stored tensors of `key`, or those that `compute` gives, stored. A damaged file is made anew."""
-        text = json.dumps(key, sort_keys=True)
-        path = self._directory / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
+    def get(
+        self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]], origin: str = ""
+    ) -> dict[str, Tensor]:
+        """The stored tensors of `key`, or those that `compute` gives, stored. A damaged file is made anew.
+
+        origin: in words what is computed, written beside the tensors by whoever computes them.
+        """
+        path, text = self._place(key)
         try:
             with _only_one_process(self._directory / "locks" / path.stem):
-                return _stored(path, text) or _computed(path, text, compute)
+                return _stored(path, text) or _computed(path, text, compute, origin)
         except OSError as error:
             raise storage_error(error, path) from None
+
+    def origin(self, key: dict[str, object]) -> str | None:
+        """What was written beside the tensors of `key` when they were computed; None where there are none."""
+        path, _ = self._place(key)
+        return tensor_metadata(path).get("origin") if path.is_file() else None
+
+    def _place(self, key: dict[str, object]) -> tuple[Path, str]:
+        """The file of a key, and the key as it stands in the file."""
+        text = json.dumps(key, sort_keys=True)
+        return self._directory / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors", text
 
 
 def _stored(path: Path, key: str) -> dict[str, Tensor] | None:
@@ -57,9 +73,9 @@ def _stored(path: Path, key: str) -> dict[str, Tensor] | None:
     return scores if metadata.get("key") == key else None
 
 
-def _computed(path: Path, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def _computed(path: Path, key: str, compute: Callable[[], dict[str, Tensor]], origin: str) -> dict[str, Tensor]:
     scores = compute()
-    write_tensors(path, scores, {"key": key})
+    write_tensors(path, scores, {"key": key, "origin": origin})
     return scores
 
 

@@ -1,0 +1,70 @@
+"""Receipts of what utility was measured on, counted where it reaches the engine: items, choices, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.receipts.observed_engine import Observed
+from harness.spec.result import Measurement, StageReceipt
+
+
+def expected_items(tasks: Sequence[Any], limit: int | None) -> dict[str, tuple[int, int]]:
+    """By task, the items that a limit leaves and the likelihoods that they need: one for each choice.
+
+    tasks: lm-eval's, whose documents and choices are counted here once more. A task with mutual information asks for
+    each choice a second time, without its context.
+    """
+    found = {}
+    for task in tasks:
+        documents = list(task.eval_docs)[:limit]
+        twice = 2 if any("mutual_info" in str(metric) for metric in task.aggregation()) else 1
+        found[str(task.config.task)] = len(documents), twice * sum(len(task.doc_to_choice(each)) for each in documents)
+    return found
+
+
+def zero_shot_items(
+    name: str, expected: Mapping[str, tuple[int, int]], measurements: Sequence[Measurement], observed: Observed,
+    limit: int | None,
+) -> StageReceipt:  # fmt: skip
+    """Whether accuracy was measured on the first `limit` items of each task. name: of the evaluation."""
+    counted = {measured.metric: measured.n for measured in measurements}
+    wrong = {task: counted.get(f"{name}_{task}", 0) for task, (items, _) in expected.items()
+             if counted.get(f"{name}_{task}", 0) != items}  # fmt: skip
+    wanted, asked = sum(requests for _, requests in expected.values()), len(observed.scored)
+    items, which = sum(items for items, _ in expected.values()), f"limit {limit}" if limit else "all of them"
+    problems = [f"{seen} items of {task} instead of {expected[task][0]}, and other numbers in {len(wrong)} tasks"
+                for task, seen in list(wrong.items())[:1]]  # fmt: skip
+    if not problems and asked != wanted:
+        problems = [f"{asked} answers scored by the engine"]
+    return StageReceipt(
+        stage="scorer", name="zero-shot-items", holds=not problems,
+        expected=f"{items} items with {wanted} answers of {len(expected)} tasks ({which})",
+        seen="; ".join(problems) or "them",
+        advice="accuracies on other items do not compare: the limit is the spec's, for every figure the same",
+        evidence={"items": items, "answers_expected": wanted, "answers_scored": asked},
+    )  # fmt: skip
+
+
+def perplexity_windows(
+    tokens: Sequence[int], window_tokens: int, windows: int | None, observed: Observed, n: int
+) -> StageReceipt:
+    """Whether perplexity was measured on whole windows of the spec's length, from the start of the text.
+
+    tokens: of the text, behind one BOS. n: the number of windows that the measurement says.
+    """
+    starts = range(0, len(tokens) - window_tokens + 1, window_tokens)
+    wanted = [(tuple(tokens[start : start + window_tokens]), 1) for start in starts][:windows]
+    sent = [(request.token_ids, request.start) for request, _ in observed.scored]
+    sizes = sorted({len(ids) for ids, _ in sent})
+    seen = "them"
+    if (len(sent), sizes, n) != (len(wanted), [window_tokens], len(wanted)):
+        seen = f"{len(sent)} of {' and '.join(map(str, sizes)) or 'no'} tokens, counted as {n}"
+    elif sent != wanted:
+        seen = "as many windows of other tokens"
+    return StageReceipt(
+        stage="scorer", name="perplexity-windows", holds=sent == wanted and n == len(wanted),
+        expected=f"{len(wanted)} windows of {window_tokens} tokens of the text", seen=seen,
+        advice="perplexity depends on the length of its window: take the spec's, not the model's maximum",
+        evidence={"windows": len(sent), "window_tokens": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes))},
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""Watching a cell while it is measured: the receipts of weights, engine, logits, texts and scorer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import PreTrainedTokenizerBase
+
+from harness import plugins
+from harness.calibration.files import read_lines
+from harness.engines.base import ScoreRequest
+from harness.evaluations.zero_shot import task_places, tasks_with_data
+from harness.models.editing import FoundRegion
+from harness.models.fingerprint import model_fingerprint
+from harness.models.prompts import PromptStyle
+from harness.receipts import counts, engine, logits, scorer, text, weights
+from harness.receipts.logits import Deviation
+from harness.receipts.observed_engine import Observed, ObservedEngine
+from harness.runs.fine_tuned import FineTuned
+from harness.spec.benchmark import Cell
+from harness.spec.result import Completion, Measurement, StageReceipt
+
+if TYPE_CHECKING:
+    from harness.runs.cells import Bench
+
+#: Prompts of each attack whose first tokens are compared with a plain forward pass.
+COMPARED_PROMPTS = 1
+#: Fingerprints of whole models, in words; the intact model's is added in each cell.
+States = dict[str, str]
+
+
+@dataclass
+class CellWatch:
+    """Looks on while one cell is measured; every step that it looks at calls it, in the order of the methods."""
+
+    bench: Bench
+    cell: Cell
+    found: FoundRegion | None
+    receipts: list[StageReceipt] = field(default_factory=list)
+    _observed: dict[str, Observed] = field(default_factory=dict)
+    _counted: dict[str, Sequence[Measurement]] = field(default_factory=dict)
+    _compared: list[Deviation] = field(default_factory=list)
+    _intact_surprise: tuple[float, float] | None = None
+
+    def before(self) -> None:
+        """The model is still intact: what the edit should make of it, and prompts sent under other weights."""
+        bench = self.bench
+        self._intact = model_fingerprint(bench.loaded.model)
+        self.receipts.append(weights.intact_before(bench.finder.model_sha256, self._intact))
+        bench.states.setdefault(self._intact, "those of the intact model")
+        self._expected = weights.expected_weights(bench.loaded.model, self.found)
+        for region in self.cell.regions:
+            if origins := bench.finder.origins(region):
+                self.receipts.append(weights.own_measurements(origins))
+        self._sent_before = self._probe() if self.cell.changes_weights else []
+        if self._sent_before:
+            bench.engine.first_tokens(self._sent_before, logits.COMPARED_TOKENS)
+        self._window = self._first_window()
+        if self._window:
+            self._intact_surprise = logits.plain_surprise(bench.loaded.model, self._window)
+
+    def changed(self, tuned: FineTuned | None) -> None:
+        """The edit or fine-tuning is in force, nothing is evaluated yet."""
+        bench, model = self.bench, self.bench.loaded.model
+        if tuned is None:
+            self.receipts.append(weights.edited_places(self._expected, model, self.found))
+        elif tuned.receipt.checkpoints:
+            self.receipts.append(weights.own_checkpoints(
+                model, tuned.training.intact, tuple(tuned.training.checkpoints), tuned.receipt.checkpoints,
+                tuned.receipt.steps))  # fmt: skip
+        self._edited = model_fingerprint(model)
+        self._held_at_first = bench.engine.weights_fingerprint()
+        self._sent_again = self._first_token_deviations(self._sent_before)
+
+    def engine_for(self, settings: Any) -> ObservedEngine:
+        """The engine for one evaluation, observed."""
+        watched = ObservedEngine(self.bench.engine)
+        self._observed[settings.name] = watched.observed
+        return watched
+
+    def measured(self, settings: Any, measurements: Sequence[Measurement]) -> None:
+        """An evaluation has counted this."""
+        self._counted[settings.name] = measurements
+
+    def evaluated(self, completions: Sequence[Completion]) -> None:
+        """Everything is evaluated and the edit still in force."""
+        bench, model = self.bench, self.bench.loaded.model
+        held_at_last = bench.engine.weights_fingerprint()
+        self.receipts.append(engine.held_weights(self._edited, self._held_at_first, held_at_last, bench.states))
+        bench.states.setdefault(self._edited, f"those of the cell {self.cell.id}")
+        if self._sent_again and self._held_at_first == self._edited:  # other weights would be blamed on the cache
+            self.receipts.append(engine.no_stale_cache(self._sent_again))
+        prompts = [request.prompt_ids for each in self._observed.values()
+                   for request, _ in each.generated[-COMPARED_PROMPTS:]]  # fmt: skip
+        first = self._first_token_deviations(prompts)
+        windows = [each.scored[0] for each in self._observed.values() if each.scored]
+        scored = [logits.scored_deviation(model, request, output) for request, output in windows]
+        if first or scored:
+            self.receipts += [logits.as_plain_forward(first, scored),
+                              logits.finite([*self._observed.values()], model.dtype)]  # fmt: skip
+        self.receipts += [*self._counts(), *self._surprise()]
+        if completions:
+            self.receipts += text_receipts(bench, completions)
+
+    def judged(self, completions: Sequence[Completion], measurements: Sequence[Measurement]) -> None:
+        """The completions are judged, and the figures of attacks made of them."""
+        attacks = [settings for settings in self.bench.bound.spec.evaluations if settings.kind == "attack"
+                   and not settings.benign and any(c.evaluation == settings.name for c in completions)]  # fmt: skip
+        if not attacks:
+            return
+        names = {settings.name for settings in attacks}
+        own = [completion for completion in completions if completion.evaluation in names]
+        measure = _measure_of(attacks[0])
+        self.receipts += [scorer.published_scorer(measure, attacks[0].name),
+                          scorer.aggregation(measure, attacks[0].name, own, measurements)]  # fmt: skip
+
+    def _probe(self) -> list[tuple[int, ...]]:
+        """The first request of each attack, in the longest frame: caches keep whole blocks of 16 tokens or more."""
+        formatter, bound = self.bench.context.formatter, self.bench.bound
+        requests = {read_lines(bound.path_of(settings.dataset))[0]
+                    for settings in bound.spec.evaluations_of(self.cell) if settings.kind == "attack"}  # fmt: skip
+        return [tuple(formatter.ids(formatter.text(request, PromptStyle(True, True)))) for request in sorted(requests)]
+
+    def _first_token_deviations(self, prompts: Sequence[tuple[int, ...]]) -> list[Deviation]:
+        model = self.bench.loaded.model
+        if not prompts:
+            return []
+        found = self.bench.engine.first_tokens(prompts, logits.COMPARED_TOKENS)
+        return [logits.first_token_deviation(model, prompt, likeliest)
+                for prompt, likeliest in zip(prompts, found, strict=True)]  # fmt: skip
+
+    def _first_window(self) -> tuple[int, ...]:
+        """The first window of the text of the first perplexity, if one is measured."""
+        for settings in self.bench.bound.spec.evaluations_of(self.cell):
+            if settings.kind == "perplexity":
+                return self._text_of(settings)[: settings.window_tokens]
+        return ()
+
+    def _text_of(self, settings: Any) -> tuple[int, ...]:
+        return text_tokens(self.bench.bound.path_of(settings.dataset), self.bench.loaded.tokenizer)
+
+    def _counts(self) -> Iterator[StageReceipt]:
+        for settings in self.bench.bound.spec.evaluations_of(self.cell):
+            observed, found = self._observed.get(settings.name), self._counted.get(settings.name, ())
+            if settings.kind == "zero_shot" and observed is not None:
+                expected = counts.expected_items(tasks_with_data(task_places(self.bench.context)), settings.limit)
+                yield counts.zero_shot_items(settings.name, expected, found, observed, settings.limit)
+            if settings.kind == "perplexity" and observed is not None:
+                yield counts.perplexity_windows(self._text_of(settings), settings.window_tokens, settings.windows,
+                                                observed, found[0].n)  # fmt: skip
+
+    def _surprise(self) -> Iterator[StageReceipt]:
+        """What the engine made of the first window, beside what the intact model made of it."""
+        if self._intact_surprise is None:
+            return
+        request = ScoreRequest(self._window, 1)
+        (scored,) = self.bench.engine.score([request])
+        now = -sum(scored.log_probabilities) / len(scored.log_probabilities)
+        yield text.against_intact(now, self._intact_surprise[0], self.cell.changes_weights, self._intact_surprise[1])
+
+
+def text_receipts(bench: Bench, completions: Sequence[Completion]) -> list[StageReceipt]:
+    """Of texts that the engine made under the weights that the model has now."""
+    model, tokenizer = bench.loaded.model, bench.loaded.tokenizer
+    ends = text.end_tokens(tokenizer, model.generation_config, bench.bound.variant.chat_template)
+    attacks = {settings.name: settings for settings in bench.bound.spec.evaluations if settings.kind == "attack"}
+    stopped = []
+    for name, settings in attacks.items():
+        greedy = [completion for completion in completions if completion.evaluation == name
+                  and completion.finish_reason == "stop" and settings.temperature == 0]  # fmt: skip
+        stopped += [text.stops_by_itself(model, bench.context.formatter, each, ends)
+                    for each in sorted(greedy, key=lambda completion: len(completion.token_ids))[:1]]  # fmt: skip
+    limits = {name: min(settings.max_new_tokens, bench.bound.variant.max_new_tokens)
+              for name, settings in attacks.items()}  # fmt: skip
+    return [text.ends_where_the_model_ends(completions, stopped, ends, tokenizer), text.lengths(completions, limits),
+            text.decoded(completions, tokenizer)]  # fmt: skip
+
+
+def _measure_of(settings: Any) -> scorer.Measure:
+    """What makes figures of completions in this run, for completions of as many samples as are asked for."""
+    attack = plugins.load("evaluations", settings.kind)
+
+    def measure(completions: Sequence[Completion], samples: int) -> Sequence[Measurement]:
+        probed = settings.model_copy(update={"samples": samples, "suffixes": None})
+        return attack.measure(probed, completions, lambda _: None)
+
+    return measure
+
+
+@functools.cache
+def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """A text behind one BOS, tokenised once for all cells."""
+    ids = tokenizer.encode(path.read_text(encoding="utf-8"), add_special_tokens=False)
+    return (tokenizer.bos_token_id, *ids)
+
+
+def invalidated(measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]) -> tuple[Measurement, ...]:
+    """The measurements; where a receipt does not hold, none of them counts, for its reason."""
+    broken = next((receipt for receipt in receipts if not receipt.holds), None)
+    if broken is None:
+        return tuple(measurements)
+    return tuple(measured.model_copy(update={"valid": False, "reason": broken.words}) for measured in measurements)
