@@ -16,7 +16,7 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, prompts
+from harness.commands import calibration, checkpoints, faults, prompts
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
@@ -51,7 +51,8 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
-for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts):
+for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
+                faults.faults):  # fmt: skip
     main.add_command(command)
 
 

@@ -42,7 +42,7 @@ def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Execut
     if torch.cuda.is_available() or not all(_is_small(bound) for bound in benchmarks):
         yield InProcess(Workbench(out / "store"))
         return
-    processes = min(_cores(), sum(len(bound.cells) for bound in benchmarks), MOST_PROCESSES)
+    processes = min(usable_cores(), sum(len(bound.cells) for bound in benchmarks), MOST_PROCESSES)
     if processes < 2:
         with _one_thread():
             yield InProcess(Workbench(out / "store"))
@@ -51,7 +51,7 @@ def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Execut
         yield Processes(pool, processes)
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use; where the system does not say which (macOS), all there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
 from harness import plugins
 from harness.errors import MachineError, UserError
-from harness.executors.local import InProcess
+from harness.executors.local import MOST_PROCESSES, InProcess, usable_cores
 from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, Alarm, Outcome, Trial
 from harness.runs import provenance
 from harness.runs.binding import bind
@@ -52,64 +53,115 @@ def fault_names() -> list[str]:
     return sorted(names, key=lambda name: (plugins.load("faults", name).NUMBER, name))
 
 
-def run_suite(
-    variant: Path, chosen: Sequence[str], seeds: Sequence[tuple[Path, int]], folder: Path, step: Step
-) -> FaultReport:
-    """Every chosen fault on one variant, and the benchmark without a fault on each of (variant, seed).
+@dataclass(frozen=True)
+class Job:
+    """One run of the small benchmark: under the fault `name`, or, without a name, as it is. folder: a new one."""
 
-    folder: new runs are written below it, each with a store of its own, so that no score that was measured under
-    a fault is found by another run. Raises UserError where a fault is not known.
+    name: str | None
+    variant: Path
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job, and the seconds that it took."""
+
+    job: Job
+    outcome: Outcome
+    seconds: float
+
+
+def run_suite(
+    variant: Path, chosen: Sequence[str], clean: Sequence[tuple[Path, int]], folder: Path, step: Step,
+    processes: int | None = None,
+) -> FaultReport:  # fmt: skip
+    """Every chosen fault on one variant, and the benchmark without a fault there and on each (variant, seed).
+
+    chosen: names; none is all. Every run lies in a folder of its own below `folder`, with a store of its own: no
+    score that was measured under a fault is found by another run. processes: how many run at once; by default one
+    for each core. Raises UserError where a fault is not known.
     """
     began, started = time.monotonic(), provenance.now()
-    unknown = [name for name in chosen if name.replace("-", "_") not in fault_names()]
-    if unknown:
-        raise UserError(f"no fault is called {unknown[0]!r}; {plugins.suggestion(unknown[0], fault_names())}")
-    modules = {name: plugins.load("faults", name) for name in fault_names()
-               if not chosen or name in {each.replace("-", "_") for each in chosen}}  # fmt: skip
-    spec = load_yaml_model(SPEC, BenchmarkSpec)
-    with _one_thread():
-        step("without a fault")
-        clean, reference = _clean_run(spec, variant, 0, folder / "clean")
-        others = []
-        for number, (path, seed) in enumerate(seeds):
-            step(f"without a fault: {path.stem}, seed {seed}")
-            others.append(_clean_run(spec, path, seed, folder / f"clean-{number}")[0])
-        results = []
-        for name, module in modules.items():
-            step(name)
-            results.append(_result(name, module, spec, variant, folder / name, reference))
+    names = _chosen(chosen)
+    seeds = [(variant, 0), *(each for each in clean if each != (variant, 0))]
+    jobs = [Job(None, path, seed, folder / f"clean-{number}") for number, (path, seed) in enumerate(seeds)]
+    jobs += [Job(name, variant, 0, folder / name) for name in names]
+    done = {each.job: each for each in _in_processes(jobs, processes or usable_cores(), step)}
+    runs = [_clean(done[job]) for job in jobs if job.name is None]
+    faults = [_result(done[job], done[jobs[0]].outcome) for job in jobs if job.name is not None]
     return FaultReport(
-        variant=clean.variant, started=started, git_commit=provenance.git_state()[0], faults=tuple(results),
-        clean=(clean, *others), seconds=round(time.monotonic() - began, 1),
+        variant=runs[0].variant, started=started, git_commit=provenance.git_state()[0], faults=tuple(faults),
+        clean=tuple(runs), seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
 
 
-def _clean_run(spec: BenchmarkSpec, variant: Path, seed: int, folder: Path) -> tuple[CleanRun, Outcome]:
-    began = time.monotonic()
-    outcome = run_benchmark(_seeded(spec, seed), variant, folder)
-    run = CleanRun(variant=load_yaml_model(variant, ModelVariant).name, seed=seed,
-                   alarms=tuple(f"{alarm.by}: {alarm.words}" for alarm in outcome.alarms),
-                   seconds=round(time.monotonic() - began, 1))  # fmt: skip
-    return run, outcome
+def _chosen(given: Sequence[str]) -> list[str]:
+    known = fault_names()
+    wanted = [name.replace("-", "_") for name in given]
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"no fault is called {name!r}; {plugins.suggestion(name, known)}")
+    return [name for name in known if name in wanted or not wanted]
 
 
-def _result(
-    name: str, module: ModuleType, spec: BenchmarkSpec, variant: Path, folder: Path, reference: Outcome
-) -> FaultResult:
-    began = time.monotonic()
-    folder.mkdir(parents=True)
-    kept = _only(spec, getattr(module, "CELLS", None))
-    trial = Trial(variant, folder, lambda: run_benchmark(kept, variant, folder / "runs"))
-    with module.injected():
-        outcome = module.run(trial) if hasattr(module, "run") else trial.benchmark()
-    fate, alarm = judged(outcome.alarms, module.CAUGHT_BY)
+def _in_processes(jobs: Sequence[Job], processes: int, step: Step) -> Iterator[Done]:
+    """Every job done, in any order; one process needs no pool."""
+    if min(processes, len(jobs)) == 1:
+        for job in jobs:
+            step(_words(job))
+            yield _run(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(jobs), MOST_PROCESSES), context) as pool:
+        for number, future in enumerate(as_completed([pool.submit(_run, job) for job in jobs]), start=1):
+            step(f"{number} of {len(jobs)} done: {_words(future.result().job)}")
+            yield future.result()
+
+
+def _words(job: Job) -> str:
+    return job.name or f"without a fault, {job.variant.stem}, seed {job.seed}"
+
+
+def _run(job: Job) -> Done:
+    """One job, in this process and on one thread, as `harness run` measures an organism."""
+    began, threads = time.monotonic(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        job.folder.mkdir(parents=True)
+        spec = _seeded(load_yaml_model(SPEC, BenchmarkSpec), job.seed)
+        outcome = run_benchmark(spec, job.variant, job.folder) if job.name is None else _under_fault(job, spec)
+    finally:
+        torch.set_num_threads(threads)
+    return Done(job, outcome, round(time.monotonic() - began, 1))
+
+
+def _under_fault(job: Job, spec: BenchmarkSpec) -> Outcome:
+    fault = plugins.load("faults", job.name)
+    kept = _only(spec, getattr(fault, "CELLS", None))
+    trial = Trial(job.variant, job.folder, lambda: run_benchmark(kept, job.variant, job.folder / "runs"))
+    with fault.injected():
+        return fault.run(trial) if hasattr(fault, "run") else trial.benchmark()
+
+
+def _clean(done: Done) -> CleanRun:
+    return CleanRun(
+        variant=load_yaml_model(done.job.variant, ModelVariant).name, seed=done.job.seed, seconds=done.seconds,
+        alarms=tuple(f"{alarm.by}: {alarm.words}" for alarm in done.outcome.alarms),
+    )  # fmt: skip
+
+
+def _result(done: Done, reference: Outcome) -> FaultResult:
+    """What became of a fault. reference: the run without one."""
+    fault, outcome = plugins.load("faults", done.job.name), done.outcome
+    fate, alarm = judged(outcome.alarms, fault.CAUGHT_BY)
     published = {cell: (before, outcome.asr_vanilla[cell]) for cell, before in reference.asr_vanilla.items()
                  if cell in outcome.asr_vanilla and outcome.asr_vanilla[cell] != before}  # fmt: skip
     return FaultResult(
-        name=name, number=module.NUMBER, title=module.TITLE, fate=fate, verdict=outcome.verdict, published=published,
-        by=alarm.by if alarm else None, said=alarm.words if alarm else None, caught_by=tuple(module.CAUGHT_BY),
+        name=done.job.name, number=fault.NUMBER, title=fault.TITLE, fate=fate, verdict=outcome.verdict,
+        published=published, by=alarm.by if alarm else None, said=alarm.words if alarm else None,
+        caught_by=tuple(fault.CAUGHT_BY), seconds=done.seconds,
         others=tuple(dict.fromkeys(each.by for each in outcome.alarms if alarm and each.by != alarm.by)),
-        seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
 
 
@@ -148,7 +200,9 @@ def _seeded(spec: BenchmarkSpec, seed: int) -> BenchmarkSpec:
 def run_benchmark(spec: BenchmarkSpec, variant: Path, folder: Path) -> Outcome:
     """Bind, run and judge in this process, everything new: model, store, journal."""
     try:
-        bound = bind(spec, load_yaml_model(variant, ModelVariant), variant)
+        # The spec's own fine-tuning is small; the variant's overrides are for that of the benchmarks.
+        model = load_yaml_model(variant, ModelVariant).model_copy(update={"fine_tuning": {}})
+        bound = bind(spec, model, variant)
         executor = InProcess(Workbench(folder / "store"))
         ((record, _),) = run_benchmarks([bound], folder, lambda _: "harness faults", _Quiet(), executor)
     except UserError as error:
@@ -178,14 +232,3 @@ def alarms_of(record: RunRecord) -> Iterator[Alarm]:
     for check in record.checks:
         if check.status in ("failed", "missing_measurement"):
             yield Alarm(CHECK, f"{check.cell}: {check.message}")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in the processes of `harness run` on an organism, so that a run here has the figures of one there."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from harness.spec.common import Name, Strict
 
+#: The file's name in the folder of runs.
+FAULTS = "faults.json"
 #: `by_accident`: something raised an alarm, but nothing that is there for this fault.
 Fate = Literal["caught", "by_accident", "missed"]
 
