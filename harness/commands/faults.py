@@ -42,11 +42,13 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
         report = run_suite(locations.find_variant(model), only, clean, Path(folder),
                            lambda words: click.echo(words, err=True))  # fmt: skip
     write_text(out / FAULTS, report.model_dump_json(indent=1) + "\n")
-    table = Table("#", "fault", "fate", "by", "published scorer", "said")
+    table = Table("#", "fault", "fate", "by", "published scorer")
     for fault in report.faults:
         table.add_row(str(fault.number), fault.title, f"[{STYLES[fault.fate]}]{fault.fate.replace('_', ' ')}[/]",
-                      fault.by or "-", published_words(fault), fault.said or "-")  # fmt: skip
+                      fault.by or "-", published_words(fault))  # fmt: skip
     Console().print(table)
+    for fault in report.faults:
+        click.echo(f"{fault.name}: {fault.said or 'nobody said anything'}")
     for run in report.clean:
         click.echo(f"without a fault, {run.variant}, seed {run.seed}: {'; '.join(run.alarms) or 'no alarm'}")
     click.echo(f"written: {out / FAULTS}; {report.seconds:.0f} s")

@@ -206,7 +206,7 @@ def run_benchmark(spec: BenchmarkSpec, variant: Path, folder: Path) -> Outcome:
         executor = InProcess(Workbench(folder / "store"))
         ((record, _),) = run_benchmarks([bound], folder, lambda _: "harness faults", _Quiet(), executor)
     except UserError as error:
-        return Outcome("refused", (Alarm(LOAD, str(error)),))
+        return Outcome("refused", (Alarm(getattr(error, "by", LOAD), str(error)),))
     except MachineError:
         raise
     except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.region import SubspaceRegion
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement
+from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
 from harness.validity.evidence import with_evidence
@@ -141,13 +141,16 @@ def measure_cell(
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
+    receipts = [*tuned.receipts] if tuned else []
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
         fine_tuning=tuned.receipt if tuned else None,
-        measurements=(*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)),
+        measurements=_valid_where_receipts_hold(
+            [*measurements, *_completion_measurements(bench, judged), *_truth_measurements(receipt)], receipts),
         completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
+        receipts=tuple(receipts),
     )  # fmt: skip
     return MeasuredCell(result, judged)
 
@@ -184,6 +187,16 @@ def _evaluate(
         measurements += result.measurements
         hashes.update(result.task_hashes)
     return completions, measurements, hashes
+
+
+def _valid_where_receipts_hold(
+    measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]
+) -> tuple[Measurement, ...]:
+    """The measurements, or all of them as invalid: where a step did something else, they measure something else."""
+    broken = [receipt.words for receipt in receipts if not receipt.holds]
+    if not broken:
+        return tuple(measurements)
+    return tuple(each.model_copy(update={"valid": False, "reason": broken[0]}) for each in measurements)
 
 
 def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds | None) -> list[Completion]:

@@ -98,7 +98,7 @@ class FineTuningReceipt(Strict):
         20, 30, 50 and 70% of the linear layers' weights as a share of all parameters: Llama-2-7B has
         6,476,005,376 linear weights of 6,738,415,616, a share of 0.9611.
     frozen_checked, frozen_changed: frozen entries compared bit by bit with those before, and how many
-        differ; the second is 0, or there would be no receipt.
+        differ; the second is 0, or the cell is invalid.
     moved_share: of the weights that could move, those that differ in a bit. swallowed_share: those
         whose float32 update is not 0 but was rounded away when it was stored in the model's dtype.
     Fingerprints are SHA-256 over all parameters: before and after the fine-tuning.
