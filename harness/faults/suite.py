@@ -18,6 +18,7 @@ from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, Alarm, Outcome, Tr
 from harness.runs import provenance
 from harness.runs.binding import bind
 from harness.runs.failures import machine_failure
+from harness.runs.judgement import without_number
 from harness.runs.pipeline import run_benchmarks
 from harness.runs.workbench import Workbench
 from harness.spec.benchmark import BenchmarkSpec
@@ -229,6 +230,7 @@ def alarms_of(record: RunRecord) -> Iterator[Alarm]:
         for measured in cell.measurements:
             if not measured.valid and cell.invalid_is_expected is None and not broken:
                 yield Alarm(VALIDITY, f"{cell.id}: {measured.metric} is invalid: {measured.reason}")
+        yield from (Alarm(VALIDITY, f"{cell.id}: {metric} is no number") for metric in without_number(cell))
     for check in record.checks:
         if check.status in ("failed", "missing_measurement"):
             yield Alarm(CHECK, f"{check.cell}: {check.message}")
