@@ -6,7 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from harness.runs.failures import machine_failure
 from harness.runs.judgement import without_number
 from harness.runs.pipeline import run_benchmarks
 from harness.runs.workbench import Workbench
+from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.faults import CleanRun, Fate, FaultReport, FaultResult
 from harness.spec.loading import load_yaml_model
@@ -134,7 +135,16 @@ def _run(job: Job) -> Done:
         outcome = run_benchmark(spec, job.variant, job.folder) if job.name is None else _under_fault(job, spec)
     finally:
         torch.set_num_threads(threads)
-    return Done(job, outcome, round(time.monotonic() - began, 1))
+    return Done(job, _without_places(outcome, job.folder), round(time.monotonic() - began, 1))
+
+
+def _without_places(outcome: Outcome, folder: Path) -> Outcome:
+    """The words as they are told elsewhere: without the folders of this machine."""
+
+    def words(alarm: Alarm) -> str:
+        return alarm.words.replace(f"{folder}/", "").replace(f"{locations.root()}/", "")
+
+    return replace(outcome, alarms=tuple(replace(alarm, words=words(alarm)) for alarm in outcome.alarms))
 
 
 def _under_fault(job: Job, spec: BenchmarkSpec) -> Outcome:

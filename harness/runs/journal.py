@@ -69,7 +69,8 @@ class Journal:
     def _write(self, result: CellResult, completions: str) -> None:
         write_text(self.completions_path(result.id), completions)
         sha256 = hashlib.sha256(completions.encode()).hexdigest()
-        whole = result.model_copy(update={"completions_sha256": sha256})
+        figures = tuple(measured.as_json_can_hold() for measured in result.measurements)
+        whole = result.model_copy(update={"completions_sha256": sha256, "measurements": figures})
         write_text(self._cell_path(result.id), whole.model_dump_json(indent=1))
 
     def canaries(self) -> tuple[StageReceipt, ...] | None:

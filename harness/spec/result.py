@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field
@@ -30,6 +31,16 @@ class Measurement(Strict):
     interval: tuple[float, float] | None = None
     valid: bool = True
     reason: str | None = None
+
+    def as_json_can_hold(self) -> Measurement:
+        """Itself, or without NaN and infinity, for which JSON has no word; such a value makes it invalid."""
+        spread = [self.standard_error, *(self.interval or ())]
+        changes: dict[str, Any] = {}
+        if not all(number is None or math.isfinite(number) for number in spread):
+            changes |= {"standard_error": None, "interval": None}
+        if self.value is not None and not math.isfinite(self.value):
+            changes |= {"value": None, "valid": False, "reason": self.reason or f"its value is {self.value}, no number"}
+        return self.model_copy(update=changes)
 
 
 class Completion(Strict):
