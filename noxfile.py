@@ -1,4 +1,4 @@
-"""Sessions: reproduce (the main job), tests, organism, bench."""
+"""Sessions: reproduce (the main job), tests, faults, organism, bench."""
 
 from pathlib import Path
 
@@ -39,6 +39,13 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Inject every fault, and run without one with ten seeds on both organisms; arguments go to `harness faults`."""
+    install(session)
+    session.run("harness", "faults", "--seeds", "10", *session.posargs)
 
 
 @nox.session

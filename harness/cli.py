@@ -16,13 +16,10 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, explain, prompts
-from harness.errors import UserError
+from harness.commands import calibration, checkpoints, explain, faults, prompts
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.golden import GoldenFile
-from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.loading import load_yaml_model, recorded_spec
 from harness.spec.variant import ModelVariant
 
@@ -52,7 +49,7 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain):  # fmt: skip
+                explain.explain, faults.faults):  # fmt: skip
     main.add_command(command)
 
 
@@ -80,28 +77,9 @@ def list_command(as_json: bool) -> None:
 @with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
     """Check specs, variants, golden files and golden prompts; without PATHS, all that ship."""
-    problems = []
-    chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths(),
-                             *locations.golden_prompts_paths()]  # fmt: skip
-    for path in chosen:
-        try:
-            load_yaml_model(path, _model_of(path))
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
-    click.echo(f"{len(chosen)} files are valid")
+    from harness.spec.validation import validate_files
 
-
-def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts]:
-    """What a YAML file is, by the keys that only one kind has."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    keys = {line.split(":", 1)[0] for line in text.splitlines() if line[:1].isalpha()}
-    if {"prompts", "template_sha256"} & keys:
-        return GoldenPrompts
-    if {"variant", "values"} & keys:
-        return GoldenFile
-    return ModelVariant if {"family", "chat_template", "dtype"} & keys else BenchmarkSpec
+    click.echo(f"{validate_files(paths)} files are valid")
 
 
 @main.command()

@@ -3,7 +3,8 @@
 An evaluation is a module with `Settings` (a Strict model with a literal `kind`, a `name`, and the
 properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings of one with metrics
 whose names the spec does not decide, one for each task or layer of a model, also have
-`metric_prefixes`, which those names begin with. Settings of one that measures
+`metric_prefixes`, which those names begin with, and of one that may leave metrics out `conditional_metrics`, their
+names. Settings of one that measures
 something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
 that it rests on, and `regions` if it has any. They may have `measured_in`: `intact`, of one that is measured
 in the cells that leave the weights alone and in no other, or `fine_tuned`, in the cells with a fine-tuning; and

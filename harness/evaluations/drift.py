@@ -125,6 +125,13 @@ class Settings(Strict):
             *(self.ratio_metric(pair, statistic) for pair in self.compare for statistic in self.compared),
         ]  # fmt: skip
 
+    @property
+    def conditional_metrics(self) -> list[str]:
+        """Metrics that a model may not give: a ratio to 0, or a figure relative to weights that are all 0."""
+        return [metric for metric in self.metrics
+                if metric not in {self.step_metric(number) for number in range(1, self.checkpoints + 1)}
+                | {self.size_metric(group.name, size) for group in self.groups for size in SIZES}]  # fmt: skip
+
     def step_metric(self, checkpoint: int) -> str:
         """Optimizer steps that had been taken at a checkpoint, counted from 1."""
         return f"{self.name}/step/checkpoint{checkpoint}"

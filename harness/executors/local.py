@@ -28,6 +28,7 @@ from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Step
 from harness.runs.execution import CellTask, Executor
 from harness.runs.workbench import Identity, Workbench
+from harness.spec.result import StageReceipt
 from harness.validity.classification import Thresholds
 
 #: Above this a model keeps all cores busy by itself, and more copies of it cost memory.
@@ -42,7 +43,7 @@ def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Execut
     if torch.cuda.is_available() or not all(_is_small(bound) for bound in benchmarks):
         yield InProcess(Workbench(out / "store"))
         return
-    processes = min(_cores(), sum(len(bound.cells) for bound in benchmarks), MOST_PROCESSES)
+    processes = min(usable_cores(), sum(len(bound.cells) for bound in benchmarks), MOST_PROCESSES)
     if processes < 2:
         with _one_thread():
             yield InProcess(Workbench(out / "store"))
@@ -51,7 +52,7 @@ def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Execut
         yield Processes(pool, processes)
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use; where the system does not say which (macOS), all there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -92,6 +93,10 @@ class InProcess:
         """See harness.runs.execution.Executor."""
         return self._workbench.calibrate(bound)
 
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+        """See harness.runs.execution.Executor."""
+        return self._workbench.canaries(bound, thresholds)
+
     def measure(self, tasks: Sequence[CellTask], step: Step) -> Iterator[CellTask]:
         """One after the other."""
         for task in tasks:
@@ -116,6 +121,10 @@ class Processes:
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """See harness.runs.execution.Executor."""
         return self._result(self._submit(_calibrate, bound))
+
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+        """See harness.runs.execution.Executor."""
+        return self._result(self._submit(_canaries, bound, thresholds))
 
     def measure(self, tasks: Sequence[CellTask], step: Step) -> Iterator[CellTask]:
         """As many at once as there are processes, given back as they end."""
@@ -227,6 +236,10 @@ def _identify(bound: BoundBenchmark) -> Identity:
 
 def _calibrate(bound: BoundBenchmark) -> Thresholds | None:
     return _bench().calibrate(bound)
+
+
+def _canaries(bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+    return _bench().canaries(bound, thresholds)
 
 
 def _measure(task: CellTask) -> None:

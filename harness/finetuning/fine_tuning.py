@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.finetuning.checkpoints import CheckpointWriter
 from harness.finetuning.full import FullTraining
 from harness.finetuning.lora import LoraTraining
-from harness.finetuning.training import AfterStep, Method, Progress, TrainingCourse, train
+from harness.finetuning.training import AfterStep, Method, Progress, TrainedFiles, TrainingCourse, train
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint
 from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
@@ -23,10 +23,6 @@ from harness.spec.result import FineTuningReceipt
 
 _METHODS = {"full": FullTraining, "lora": LoraTraining}
 _BITS = {2: torch.int16, 4: torch.int32}
-
-
-class FrozenWeightsMoved(RuntimeError):
-    """A weight that was declared frozen changed: the fine-tuning is not the one that was asked for."""
 
 
 @dataclass
@@ -47,14 +43,16 @@ def fine_tune(
     frozen_masks: Mapping[str, Tensor] | None,
     progress: Progress,
     checkpoints: Path | None = None,
+    trained: Callable[[TrainedFiles], None] = lambda files: None,
 ) -> FineTuningReceipt:
     """Fine-tune the model in place; the same seed gives the same weights on one machine and thread count.
 
     frozen_masks: {layer name: (d_out, d_in) bool}, True where a weight must not move; layers not in it
-    move freely. checkpoints: the folder for those that the settings ask for, emptied first.
+    move freely. checkpoints: the folder for those that the settings ask for, emptied first. trained: given what
+    had been learned before it was merged, for whoever checks the result.
     Call it inside `all_weights_restored` where the intact model is needed again.
-    Raises UserError for bad samples or masks before a weight is touched, or where the loss diverges;
-    FrozenWeightsMoved if a frozen entry differs in one bit afterwards.
+    Raises UserError for bad samples or masks before a weight is touched, or where the loss diverges. Frozen entries
+    that differ in one bit afterwards are counted in the receipt.
     """
     if settings.checkpoint_every is not None and checkpoints is None:
         raise ValueError("the settings ask for checkpoints, and no folder is given for them")
@@ -67,12 +65,11 @@ def fine_tune(
         writer = CheckpointWriter(checkpoints, method, masks) if settings.checkpoint_every and checkpoints else None
         course = train(model, method, samples, settings, progress, _saving(writer, settings))
         if course.steps:
+            trained(method.trained_files())
             method.merge()
     finally:
         method.close()
     counts = _count(model, method, masks, before)
-    if counts.frozen_changed:
-        raise FrozenWeightsMoved(f"{counts.frozen_changed} of {counts.frozen} frozen weights changed")
     receipt = _receipt(model, settings, masks, course, counts, fingerprint)
     return receipt if writer is None else receipt.model_copy(update={"checkpoints": tuple(writer.written)})
 

@@ -162,6 +162,34 @@ def all_weights_restored(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
         raise WeightsNotRestored("the parameters differ from those before")
 
 
+@contextmanager
+def rows_shuffled(model: nn.Module, seed: int) -> Iterator[None]:
+    """The rows of every linear layer in another order for the length of the context: a wreck with weights of the
+    same sizes.
+
+    Needs no copy of the model: it is undone by the inverse order.
+    Raises WeightsNotRestored if the weights differ in one bit afterwards.
+    """
+    before = weights_fingerprint(model)
+    generator = torch.Generator().manual_seed(seed)
+    layers = linear_layers(model)
+    orders = {name: torch.randperm(layer.weight.shape[0], generator=generator) for name, layer in layers.items()}
+    _reorder_rows(layers, orders)
+    try:
+        yield
+    finally:
+        _reorder_rows(layers, {name: order.argsort() for name, order in orders.items()})
+    if weights_fingerprint(model) != before:
+        raise WeightsNotRestored("the weights differ from those before their rows were shuffled")
+
+
+@torch.no_grad()
+def _reorder_rows(layers: Mapping[str, nn.Linear], orders: Mapping[str, Tensor]) -> None:
+    for name, order in orders.items():
+        weight = layers[name].weight
+        weight.copy_(weight[order.to(weight.device)])
+
+
 def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> dict[str, object]:
     selected: dict[str, int] = defaultdict(int)
     total: dict[str, int] = defaultdict(int)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from harness.errors import UserError
 from harness.reports.pages import page_of
 from harness.reports.templating import render
 from harness.runs.files import write_text
 from harness.runs.journal import RECORD, read_record
 from harness.spec import locations
+from harness.spec.faults import FAULTS, FaultReport
 from harness.spec.result import RunRecord
 
 
@@ -26,8 +29,17 @@ def write_report(runs_dir: Path, out: Path, golden_paths: Sequence[Path] | None 
     anchors = {record.id: f"{record.spec['id']}--{record.variant['name']}" for _, record in newest}
     inside = Path(runs_dir.resolve().name)
     pages = [page_of(path, record, anchors, golden, inside / path.relative_to(runs_dir)) for path, record in newest]
-    write_text(out, render("report.html.j2", pages=pages))
+    write_text(out, render("report.html.j2", pages=pages, faults=_fault_report(runs_dir)))
     return out
+
+
+def _fault_report(runs_dir: Path) -> FaultReport | None:
+    """What `harness faults` wrote into the folder of runs; None where it did not."""
+    path = runs_dir / FAULTS
+    try:
+        return FaultReport.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (ValidationError, UnicodeDecodeError):
+        raise UserError(f"{path}: not of this version; make it again with harness faults, or remove it") from None
 
 
 def _newest_records(runs_dir: Path) -> list[tuple[Path, RunRecord]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness.models.prompts import TEMPLATES
 from harness.runs.data_checks import data_problems, needed_datasets
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
+from harness.spec.coverage import why_skipped
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.region import PlantedRegion, ScoredRegion, calibration_sets_of, found_first
@@ -107,11 +107,8 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
     cells: list[Cell] = []
     skipped: dict[str, str] = {}
     for cell in spec.expanded_cells():
-        if cell.requires_planted_region and variant.planted_region is None:
-            skipped[cell.id] = f"the variant {variant.name} has no planted region"
-            continue
-        if cell.variants and not any(fnmatchcase(variant.name, pattern) for pattern in cell.variants):
-            skipped[cell.id] = f"these numbers are for {', '.join(cell.variants)}"
+        if (reason := why_skipped(cell, variant)) is not None:
+            skipped[cell.id] = reason
             continue
         for region in map(found_first, cell.regions):
             if isinstance(region, ScoredRegion) and not calibration_sets_of(region):

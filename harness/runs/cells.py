@@ -175,6 +175,7 @@ def measure_cell(
     measurements += [*_completion_measurements(bench, judged), *_truth_measurements(receipt)]
     watch.judged(judged, measurements)
     receipts += watch.receipts
+    receipts += tuned.receipts if tuned else []
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,

@@ -10,6 +10,7 @@ from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Step
 from harness.runs.journal import Journal
 from harness.runs.workbench import Identity
+from harness.spec.result import StageReceipt
 from harness.validity.classification import Thresholds
 
 
@@ -39,6 +40,9 @@ class Executor(Protocol):
 
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """The thresholds of validity of the benchmark on its intact model."""
+
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+        """What the harness says of states of the model whose outcome is known beforehand."""
 
     def measure(self, tasks: Sequence[CellTask], step: Step) -> Iterator[CellTask]:
         """Measure every task and give each back when its cell is on disk, in any order."""

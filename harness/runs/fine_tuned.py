@@ -12,22 +12,25 @@ from harness.evaluations.base import Training
 from harness.finetuning.checkpoints import Checkpoint, checkpoint_directory
 from harness.finetuning.data import training_samples
 from harness.finetuning.fine_tuning import fine_tune
+from harness.finetuning.training import TrainedFiles
 from harness.models.editing import all_weights_restored
 from harness.models.loading import LoadedModel
 from harness.models.prompts import turn_end_token_id
+from harness.receipts.tuning import Tuned, first_response_logits, tuning_receipts
 from harness.runs.binding import BoundBenchmark
 from harness.runs.files import storage_error
 from harness.runs.regions import RegionFinder
 from harness.spec.finetuning import FineTuningSettings
-from harness.spec.result import FineTuningReceipt
+from harness.spec.result import FineTuningReceipt, StageReceipt
 
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A fine-tuning that is in force: its receipt, and what evaluations may look at."""
+    """A fine-tuning that is in force: its receipt, what evaluations may look at, and what was seen of it."""
 
     receipt: FineTuningReceipt
     training: Training
+    receipts: tuple[StageReceipt, ...]
 
 
 @contextmanager
@@ -52,11 +55,22 @@ def fine_tuned(
         step("finding the frozen region")
         masks = finder.masks(settings.frozen)
     with all_weights_restored(loaded.model) as intact:
+        before = first_response_logits(loaded.model, samples[0]) if samples else None
+        learned: list[TrainedFiles] = []
         try:
-            receipt = fine_tune(
-                loaded.model, samples, settings, masks, lambda share: step(f"fine-tuning {share:.0%}"), checkpoints
-            )
+            receipt = fine_tune(loaded.model, samples, settings, masks, lambda share: step(f"fine-tuning {share:.0%}"),
+                                checkpoints, lambda files: learned.append(_copied(files)))  # fmt: skip
         except OSError as error:
             raise storage_error(error, checkpoints) from None
         saved = [Checkpoint(each.step, checkpoint_directory(checkpoints, each.step)) for each in receipt.checkpoints]
-        yield FineTuned(receipt, Training(intact, saved))
+        receipts: list[StageReceipt] = []
+        if learned and before is not None:
+            after = first_response_logits(loaded.model, samples[0])
+            receipts = tuning_receipts(loaded.model, Tuned(settings, intact, masks or {}, learned[0], before, after))
+        learned.clear()
+        yield FineTuned(receipt, Training(intact, saved), tuple(receipts))
+
+
+def _copied(files: TrainedFiles) -> TrainedFiles:
+    """What was learned, on the CPU, as it was before anything else is done with it."""
+    return TrainedFiles(files.file, {name: tensor.to("cpu", copy=True) for name, tensor in files.tensors.items()})

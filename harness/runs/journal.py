@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UserError
 from harness.runs.files import write_text
-from harness.spec.result import CellResult, Completion, RunRecord
+from harness.spec.result import CellResult, Completion, RunRecord, StageReceipt
 
 RECORD = "record.json"
+CANARIES = "canaries.json"
+_RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class RunName:
 
 @dataclass(frozen=True)
 class Journal:
-    """runs/<variant>/<benchmark>/<time>-<key>/: header, one file a cell, completions, at last the record."""
+    """runs/<variant>/<benchmark>/<time>-<key>/: header, canaries, one file a cell, completions, the record."""
 
     directory: Path
 
@@ -67,8 +69,20 @@ class Journal:
     def _write(self, result: CellResult, completions: str) -> None:
         write_text(self.completions_path(result.id), completions)
         sha256 = hashlib.sha256(completions.encode()).hexdigest()
-        whole = result.model_copy(update={"completions_sha256": sha256})
+        figures = tuple(measured.as_json_can_hold() for measured in result.measurements)
+        whole = result.model_copy(update={"completions_sha256": sha256, "measurements": figures})
         write_text(self._cell_path(result.id), whole.model_dump_json(indent=1))
+
+    def canaries(self) -> tuple[StageReceipt, ...] | None:
+        """The canaries of an interrupted run; None if they are missing or damaged."""
+        try:
+            return _RECEIPTS.validate_json((self.directory / CANARIES).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def write_canaries(self, canaries: Sequence[StageReceipt]) -> None:
+        """Write the canaries, before any cell is measured."""
+        write_text(self.directory / CANARIES, _RECEIPTS.dump_json(tuple(canaries), indent=1).decode())
 
     def write_record(self, record: RunRecord) -> Path:
         """Write record.json, which ends the run."""

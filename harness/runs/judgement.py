@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.formulas.comparison import within_tolerance
@@ -125,12 +126,20 @@ def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequ
     invalid += [f"{cell.id}: {m.metric} is invalid: {m.reason}"
                for cell in cells if cell.invalid_is_expected is None
                for m in cell.measurements if not m.valid]  # fmt: skip
+    told = {(check.cell, check.metric) for check in checks if check.status == "failed"}
+    invalid += [f"{cell.id}: {metric} has no value that is a number, and nothing says why"
+                for cell in cells for metric in without_number(cell) if (cell.id, metric) not in told]  # fmt: skip
     failed = [_words(check) for check in checks if check.status in ("failed", "missing_measurement")]
     missing = [_words(check) for check in checks if check.status == "missing_golden"]
     ranked: list[tuple[VerdictStatus, list[str]]] = [
         ("invalid", invalid), ("failed", failed), ("missing_golden", missing)]  # fmt: skip
     status = next((status for status, reasons in ranked if reasons), "passed")
     return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing))
+
+
+def without_number(cell: CellResult) -> list[str]:
+    """Metrics that are called valid and have no value, or NaN, or infinity."""
+    return [m.metric for m in cell.measurements if m.valid and (m.value is None or not math.isfinite(m.value))]
 
 
 def _words(check: Check) -> str:

@@ -41,6 +41,11 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
     })  # fmt: skip
 
 
+def canaries_key(bound: BoundBenchmark, surroundings: Surroundings, share: float) -> str:
+    """Hash of all that decides the canaries. share: of the weights that the random mask holds."""
+    return digest({"calibration": calibration_key(bound, surroundings), "share": share})
+
+
 def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
     """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
     spec = bound.spec

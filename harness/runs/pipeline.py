@@ -1,6 +1,7 @@
 """The one path, from bound benchmarks to records.
 
-    identify the models -> take up or begin the runs -> calibrate validity -> measure every cell once
+    identify the models -> take up or begin the runs -> calibrate validity -> canaries
+    -> measure every cell once
     -> judge -> record
 
 What happens within a cell stands in cells.py.
@@ -17,13 +18,14 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
+from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
 from harness.runs.execution import Executor, Progress
 from harness.runs.journal import RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
-from harness.runs.keys import Surroundings, calibration_key, run_key
+from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key
 from harness.runs.sharing import Run, shared_cells
-from harness.spec.result import CellResult, Provenance, RunRecord
+from harness.spec.result import CellResult, Provenance, RunRecord, StageReceipt
 from harness.validity.classification import Thresholds
 
 
@@ -47,8 +49,10 @@ def run_benchmarks(
         thresholds = _calibrate(benchmarks, surroundings, executor)
         runs = [Run(*parts) for parts in zip(benchmarks, surroundings, journals, thresholds, strict=True)]
         written: dict[int, tuple[RunRecord, Path]] = {}
+        progress.step("canaries")
+        canaries = _canaries(runs, executor)
         for run in _measured(runs, progress, executor):
-            record = _record(run, command(run.bound), started, executor)
+            record = _record(run, canaries[run.journal.id], command(run.bound), started, executor)
             written[runs.index(run)] = record, run.journal.write_record(record)
     return [written[index] for index in range(len(runs))]
 
@@ -80,6 +84,20 @@ def _calibrate(
     return [known[key] for key in keys]
 
 
+def _canaries(runs: Sequence[Run], executor: Executor) -> dict[str, tuple[StageReceipt, ...]]:
+    """The canaries of each run by its id, from disk where they are there; runs that ask the same share them."""
+    known: dict[str, tuple[StageReceipt, ...]] = {}
+    of_run = {}
+    for run in runs:
+        key = canaries_key(run.bound, run.surroundings, random_share(run.bound))
+        canaries = run.journal.canaries()
+        if canaries is None:
+            canaries = known[key] if key in known else executor.canaries(run.bound, run.thresholds)
+            run.journal.write_canaries(canaries)
+        known[key] = of_run[run.journal.id] = canaries
+    return of_run
+
+
 def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> Iterator[Run]:
     """Measure what is not finished yet, and give every run back when all its cells are on disk."""
     cells = shared_cells(runs)
@@ -95,7 +113,7 @@ def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> It
                 yield run
 
 
-def _record(run: Run, command: str, started: str, executor: Executor) -> RunRecord:
+def _record(run: Run, canaries: Sequence[StageReceipt], command: str, started: str, executor: Executor) -> RunRecord:
     results = run.results()
     commit, dirty = provenance.git_state()
     facts = Provenance(
@@ -105,12 +123,13 @@ def _record(run: Run, command: str, started: str, executor: Executor) -> RunReco
         task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
         resumed=len(run.found), processes=executor.processes, **provenance.machine(executor.threads),
     )  # fmt: skip
-    return judge(run.bound, run.journal.id, results, run.thresholds, facts)
+    return judge(run.bound, run.journal.id, results, run.thresholds, facts, canaries)
 
 
 def judge(
-    bound: BoundBenchmark, run_id: str, results: Sequence[CellResult], thresholds: Thresholds | None, facts: Provenance
-) -> RunRecord:
+    bound: BoundBenchmark, run_id: str, results: Sequence[CellResult], thresholds: Thresholds | None,
+    facts: Provenance, canaries: Sequence[StageReceipt] = (),
+) -> RunRecord:  # fmt: skip
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
@@ -119,5 +138,6 @@ def judge(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
         variant=bound.variant.as_record(), provenance=facts,
         validity_thresholds=thresholds.as_record() if thresholds else {}, cells=tuple(results),
-        skipped_cells=bound.skipped, checks=tuple(checks), claims=tuple(claims), verdict=verdict(results, checks),
+        skipped_cells=bound.skipped, canaries=tuple(canaries), checks=tuple(checks), claims=tuple(claims),
+        verdict=verdict(results, checks, canaries),
     )  # fmt: skip

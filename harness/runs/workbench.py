@@ -8,10 +8,12 @@ from pathlib import Path
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
 from harness.runs.binding import BoundBenchmark
+from harness.runs.canaries import measure_canaries
 from harness.runs.cells import Bench, Step, measure_cell, prepare_bench, validity_thresholds
 from harness.runs.journal import Journal
 from harness.runs.keys import digest
 from harness.runs.store import TensorStore
+from harness.spec.result import StageReceipt
 from harness.validity.classification import Thresholds
 
 
@@ -38,6 +40,10 @@ class Workbench:
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """The thresholds of validity that the intact model's own texts set."""
         return validity_thresholds(self._bench(bound))
+
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+        """What the harness says of states of the model whose outcome is known beforehand."""
+        return measure_canaries(self._bench(bound), thresholds)
 
     def measure(
         self, bound: BoundBenchmark, cell_id: str, thresholds: Thresholds | None, journal: Journal, step: Step

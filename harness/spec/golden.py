@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,11 @@ from pydantic import Field, model_validator
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import Name, Strict
 
+#: Metrics from 0 to 1, by what their names hold.
+SHARE = re.compile(r"(?:^|_)(?:asr|answered|refused|accuracy|planted|jaccard|similarity|share)(?:_|/|$)")
+WIDEST_OF_SHARE = 0.5
+#: What rounding alone may change in a figure that is 0.
+ROUNDING = 1e-6
 Basis = Literal["binomial", "seed_spread", "hardware_spread"]
 
 
@@ -41,6 +47,24 @@ class GoldenValue(Strict):
     valid: bool = True
     tolerance: Tolerance
     source: GoldenSource
+
+    @model_validator(mode="after")
+    def tolerance_can_fail(self) -> GoldenValue:
+        """A tolerance that every value of the metric would pass checks nothing.
+
+        Of a share it is below 0.5; of another figure below the value itself, so that neither 0 nor twice the value
+        pass. A published figure may have a tolerance as large as itself: its spread may not be known. Where the
+        value is 0, nothing says what is much: there is rounding alone.
+        """
+        width, value = self.tolerance.width, abs(self.value)
+        if self.tolerance.basis == "binomial" or SHARE.search(self.metric):
+            if width >= WIDEST_OF_SHARE:
+                raise ValueError(f"tolerance.width is {width:g} for a share, half of all that there is or more; "
+                                 f"expected less than {WIDEST_OF_SHARE}")  # fmt: skip
+        elif width > ROUNDING and (width > value if self.source.publication else width >= value):
+            raise ValueError(f"tolerance.width is {width:g} for a value of {self.value:g}, so that 0 would pass; "
+                             f"expected less than the value{', or 0 for 0' if value == 0 else ''}")  # fmt: skip
+        return self
 
 
 class GoldenFile(Strict):

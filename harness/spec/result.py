@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field
@@ -32,6 +33,16 @@ class Measurement(Strict):
     resolution: float | None = None
     valid: bool = True
     reason: str | None = None
+
+    def as_json_can_hold(self) -> Measurement:
+        """Itself, or without NaN and infinity, for which JSON has no word; such a value makes it invalid."""
+        spread = [self.standard_error, *(self.interval or ())]
+        changes: dict[str, Any] = {}
+        if not all(number is None or math.isfinite(number) for number in spread):
+            changes |= {"standard_error": None, "interval": None}
+        if self.value is not None and not math.isfinite(self.value):
+            changes |= {"value": None, "valid": False, "reason": self.reason or f"its value is {self.value}, no number"}
+        return self.model_copy(update=changes)
 
 
 class Completion(Strict):
@@ -100,7 +111,7 @@ class FineTuningReceipt(Strict):
         20, 30, 50 and 70% of the linear layers' weights as a share of all parameters: Llama-2-7B has
         6,476,005,376 linear weights of 6,738,415,616, a share of 0.9611.
     frozen_checked, frozen_changed: frozen entries compared bit by bit with those before, and how many
-        differ; the second is 0, or there would be no receipt.
+        differ; the second is 0, or the cell is invalid.
     moved_share: of the weights that could move, those that differ in a bit. swallowed_share: those
         whose float32 update is not 0 but was rounded away when it was stored in the model's dtype.
     Fingerprints are SHA-256 over all parameters: before and after the fine-tuning.

@@ -35,7 +35,7 @@ def three_threads():
 def test_a_single_cell_has_one_thread_as_cells_in_a_pool_have_and_the_threads_come_back(
     bound, tmp_path, three_threads, monkeypatch
 ):
-    monkeypatch.setattr(local, "_cores", lambda: 64)
+    monkeypatch.setattr(local, "usable_cores", lambda: 64)
     with executor([replace(bound, cells=bound.cells[:1])], tmp_path) as alone:
         assert isinstance(alone, InProcess)
         assert (alone.threads, torch.get_num_threads()) == (1, 1)
@@ -54,7 +54,7 @@ def test_a_large_model_keeps_all_threads(bound, tmp_path, three_threads, monkeyp
 
 def test_cores_are_counted_where_the_system_does_not_say_which_are_allowed(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert local._cores() == os.cpu_count()
+    assert local.usable_cores() == os.cpu_count()
 
 
 @pytest.mark.parametrize(("end", "words"), [((os._exit, 3), "exit code 3"), ((signal.raise_signal, 9), "signal 9")])

@@ -3,7 +3,7 @@ import torch
 
 from harness.errors import UserError
 from harness.formulas.subspace import LowRankFactors
-from harness.models.editing import SelectedRanks, SelectedWeights, compare_with_truth, region_removed
+from harness.models.editing import SelectedRanks, SelectedWeights, compare_with_truth, region_removed, rows_shuffled
 from harness.models.fingerprint import weights_fingerprint
 from harness.models.layers import linear_layers
 
@@ -112,3 +112,14 @@ def test_a_region_without_weights_is_refused_and_leaves_the_model_intact(loaded)
     with pytest.raises(UserError, match="holds no weight"), region_removed(loaded.model, SelectedWeights(nothing)):
         pass
     assert weights_fingerprint(loaded.model) == fingerprint
+
+
+def test_shuffled_rows_are_a_wreck_of_the_same_weights_and_come_back_in_every_bit(loaded):
+    before = weights_fingerprint(loaded.model)
+    layer = next(iter(linear_layers(loaded.model).values()))
+    rows = layer.weight.clone()
+    with rows_shuffled(loaded.model, seed=3):
+        assert weights_fingerprint(loaded.model) != before
+        assert not torch.equal(layer.weight, rows)
+        assert sorted(layer.weight.tolist()) == sorted(rows.tolist())  # whole rows, each once
+    assert weights_fingerprint(loaded.model) == before

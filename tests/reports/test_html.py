@@ -10,6 +10,7 @@ from harness.reports.html import write_report
 from harness.reports.pages import columns_of
 from harness.reports.text import visible
 from harness.runs.journal import Journal
+from harness.spec.faults import CleanRun, FaultReport, FaultResult
 from harness.spec.result import (
     CellResult,
     Completion,
@@ -18,6 +19,7 @@ from harness.spec.result import (
     Measurement,
     Provenance,
     RunRecord,
+    StageReceipt,
     Verdict,
 )
 
@@ -135,7 +137,14 @@ def test_a_page_has_verdict_figure_claims_cells_validity_checks_and_provenance_i
     html = report(tmp_path, show=True)
     page = html[html.index('class="page"') :]
     titles = re.findall(r"<h3>(.*?)</h3>", page)
-    assert titles == ["Claims", "Cells", "Validity of the outputs", "Checks that did not pass", "Provenance"]
+    assert titles == [
+        "Claims",
+        "Cells",
+        "Canaries",
+        "Validity of the outputs",
+        "Checks that did not pass",
+        "Provenance",
+    ]
     assert page.index("INVALID") < page.index("names no layout") < page.index("<h3>Claims")
     assert page.index("Make it again") > page.index("<h3>Provenance")
 
@@ -208,3 +217,29 @@ def test_every_id_of_a_report_is_there_once_and_every_link_leads_somewhere(tmp_p
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]*)"', html)) <= set(ids)
+
+
+def test_canaries_are_shown_with_what_to_do_about_a_broken_one(tmp_path, make_cell, make_record):
+    whole = StageReceipt(stage="canary", name="repeat", holds=True, expected="the same", seen="the same", advice="none")
+    dead = whole.model_copy(update={"name": "wrecked", "holds": False, "seen": "<b>", "advice": "look at the engine"})
+    shown = make_record([make_cell("intact", "intact", {"a": 0.5})])
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(shown.model_copy(update={"canaries": (whole, dead)}))
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert "<td>wrecked</td><td>the same</td><td>&lt;b&gt;<br><strong" in html
+    assert "look at the engine" in html and "<td>yes</td>" in html and "<td>NO</td>" in html
+
+
+def test_injected_faults_are_shown_where_the_folder_of_runs_holds_their_report(tmp_path, make_cell, make_record):
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(make_record([make_cell("intact", "intact", {"a": 0.5})]))
+    assert 'id="faults"' not in write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    fault = FaultResult(name="f", number=7, title="old <cache>", fate="missed", verdict="passed", seconds=1.0, by=None,
+                        said=None, published={"top": (1.0, 0.0)}, caught_by=("logits/first",), others=())  # fmt: skip
+    clean = CleanRun(variant="tiny", seed=4, alarms=("mask/hash: words",), seconds=1.0)
+    report = FaultReport(variant="tiny", started="now", git_commit=None, faults=(fault,), clean=(clean,), seconds=2.0)
+    (tmp_path / "faults.json").write_text(report.model_dump_json())
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert "0 of 1 faults" in html and "7. old &lt;cache&gt;" in html and "top 0.00 (else 1.00)" in html
+    assert "False alarm on tiny, seed 4: mask/hash: words" in html
+    (tmp_path / "faults.json").write_text("{}")
+    with pytest.raises(UserError, match="make it again with harness faults"):
+        write_report(tmp_path, tmp_path / "report.html", [])

@@ -59,9 +59,9 @@ class Silent:
     def finished_cell(self, benchmark: str, cell: str, how: str) -> None: ...
 
 
-def run_in_process(bound: BoundBenchmark, out: Path) -> tuple[RunRecord, Path]:
+def run_in_process(bound: BoundBenchmark, out: Path, kind: type[InProcess] = InProcess) -> tuple[RunRecord, Path]:
     """One benchmark in this very process, which has everything loaded already."""
-    executor = InProcess(Workbench(out / "store"))
+    executor = kind(Workbench(out / "store"))
     (done,) = run_benchmarks([bound], out, lambda b: f"harness run {b.spec.id} --model m", Silent(), executor)
     return done
 

@@ -1,11 +1,13 @@
 """Records as input: what no longer fits is named by its key."""
 
 import json
+import math
 
 import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.runs.journal import Journal
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,16 @@ def test_a_record_whose_spec_is_of_another_version_names_the_keys(finished, tmp_
     assert result.exit_code == 2
     assert wanted in result.output
     assert "another version of the harness" in result.output
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_figure_that_is_no_number_is_on_disk_as_invalid_and_the_cell_can_be_read_again(finished, tmp_path, value):
+    cell = finished[0].cells[0]
+    wrong = cell.measurements[0].model_copy(update={"value": value, "interval": (value, value)})
+    spread = cell.measurements[1].model_copy(update={"standard_error": value})
+    journal = Journal(tmp_path)
+    journal.write_cell(cell.model_copy(update={"measurements": (wrong, spread)}), [])
+    first, second = journal.finished(cell.id).measurements
+    assert (first.value, first.valid, first.interval) == (None, False, None)
+    assert first.reason == f"its value is {value}, no number"
+    assert (second.value, second.valid, second.standard_error) == (spread.value, True, None)

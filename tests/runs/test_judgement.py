@@ -239,3 +239,12 @@ def test_a_receipt_that_does_not_hold_makes_the_run_invalid_and_says_what_was_se
 def test_a_canary_that_does_not_hold_makes_the_run_invalid():
     assert verdict([cell()], [], [step(True)]).status == "passed"
     assert verdict([cell()], [], [step(False)]).reasons[0].startswith("canary: mask/sparsity: expected 1%")
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_a_figure_without_a_number_that_no_check_has_failed_makes_the_run_invalid(value, monkeypatch):
+    assert verdict([cell(value)], []).status == "invalid"
+    assert "intact: asr has no value that is a number" in verdict([cell(value)], []).reasons[0]
+    # A comparison that NaN passes is found out, too.
+    monkeypatch.setattr("harness.runs.judgement.within_tolerance", lambda measured, golden, width: True)
+    assert verdict([cell(value)], golden_checks(SPEC, [cell(value)], {}, golden())).status == "invalid"

@@ -1,0 +1,57 @@
+"""The command that injects faults and tells who noticed."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness.exit_codes import with_exit_codes
+
+#: How the fate of a fault looks.
+STYLES = {"caught": "green", "by_accident": "yellow", "missed": "red"}
+ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
+
+
+@click.command()
+@click.option("--model", default=ORGANISMS[0], show_default=True, help="The organism that gets the faults.")
+@click.option("--only", multiple=True, metavar="NAME", help="Inject only this fault; may be repeated.")
+@click.option("--seeds", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Run without a fault with so many seeds on both organisms, and count false alarms.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+              help="Folder for faults.json, which `harness report` shows.")  # fmt: skip
+@click.option("--document", is_flag=True, help="Put the table into REPRODUCIBILITY.md.")
+@with_exit_codes
+def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: bool) -> None:
+    """Inject every known fault into a real run, one at a time, and report who noticed.
+
+    Exit code 0 only if each is caught by what is there for it, and no run without a fault raises an alarm.
+    """
+    from harness.faults.document import published_words, update_document
+    from harness.faults.suite import run_suite
+    from harness.runs.files import write_text
+    from harness.spec import locations
+    from harness.spec.faults import FAULTS
+
+    clean = [(locations.find_variant(name), seed) for name in ORGANISMS for seed in range(seeds)]
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+        report = run_suite(locations.find_variant(model), only, clean, Path(folder),
+                           lambda words: click.echo(words, err=True))  # fmt: skip
+    write_text(out / FAULTS, report.model_dump_json(indent=1) + "\n")
+    table = Table("#", "fault", "fate", "by", "published scorer")
+    for fault in report.faults:
+        table.add_row(str(fault.number), fault.title, f"[{STYLES[fault.fate]}]{fault.fate.replace('_', ' ')}[/]",
+                      fault.by or "-", published_words(fault))  # fmt: skip
+    Console().print(table)
+    for fault in report.faults:
+        click.echo(f"{fault.name}: {fault.said or 'nobody said anything'}")
+    for run in report.clean:
+        click.echo(f"without a fault, {run.variant}, seed {run.seed}: {'; '.join(run.alarms) or 'no alarm'}")
+    click.echo(f"written: {out / FAULTS}; {report.seconds:.0f} s")
+    if document:
+        update_document(report)
+    sys.exit(0 if report.passed else 1)

@@ -1,0 +1,57 @@
+"""What the suite of injected faults found: faults.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.spec.common import Name, Strict
+
+#: The file's name in the folder of runs.
+FAULTS = "faults.json"
+#: `by_accident`: something raised an alarm, but nothing that is there for this fault.
+Fate = Literal["caught", "by_accident", "missed"]
+
+
+class FaultResult(Strict):
+    """One fault in one run. said: the words of what caught it, or of the first alarm, or nothing.
+
+    published: what the published scorer would have printed, by cell; only where it differs from a run without
+    the fault. by: who said it. others: who else raised an alarm.
+    """
+
+    name: Name
+    number: int
+    title: str
+    fate: Fate
+    verdict: str
+    published: dict[str, tuple[float | None, float | None]]
+    by: str | None
+    said: str | None
+    caught_by: tuple[str, ...]
+    others: tuple[str, ...]
+    seconds: float
+
+
+class CleanRun(Strict):
+    """The small benchmark without a fault. alarms: what was said to be wrong, each a false alarm."""
+
+    variant: str
+    seed: int
+    alarms: tuple[str, ...]
+    seconds: float
+
+
+class FaultReport(Strict):
+    """faults.json: every fault on one variant, and the runs without a fault."""
+
+    variant: str
+    started: str
+    git_commit: str | None
+    faults: tuple[FaultResult, ...]
+    clean: tuple[CleanRun, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Every fault is caught by what is there for it, and nothing else is called a fault."""
+        return all(fault.fate == "caught" for fault in self.faults) and not any(run.alarms for run in self.clean)

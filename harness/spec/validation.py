@@ -1,0 +1,62 @@
+"""Check YAML files one by one, and golden files against the specs whose figures they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.coverage import lacking
+from harness.spec.golden import GoldenFile
+from harness.spec.golden_prompts import GoldenPrompts
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+
+#: So many missing figures are named.
+NAMED = 3
+
+
+def validate_files(paths: Sequence[Path]) -> int:
+    """Check these files, or all that ship. Returns their number; raises one UserError with every problem."""
+    problems = []
+    chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths(),
+                             *locations.golden_prompts_paths()]  # fmt: skip
+    for path in chosen:
+        try:
+            loaded = load_yaml_model(path, _model_of(path))
+            if isinstance(loaded, GoldenFile):
+                problems += _incomplete(path, loaded)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return len(chosen)
+
+
+def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
+    """What a golden file lacks of a benchmark and variant that ship; of others no spec is at hand."""
+    specs, variants = ({each.stem: each for each in found}
+                       for found in (locations.benchmark_paths(), locations.variant_paths()))  # fmt: skip
+    if golden.benchmark not in specs or golden.variant not in variants:
+        return []
+    absent = lacking(golden, load_yaml_model(specs[golden.benchmark], BenchmarkSpec),
+                     load_yaml_model(variants[golden.variant], ModelVariant))  # fmt: skip
+    if not absent:
+        return []
+    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    return [f"{path}: values: lacks {', '.join(absent[:NAMED])}{more}; expected every figure that {golden.benchmark} "
+            f"measures on {golden.variant}, since nobody would see the others change: harness accept makes the whole "
+            "file from a record"]  # fmt: skip
+
+
+def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts]:
+    """What a YAML file is, by the keys that only one kind has."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    keys = {line.split(":", 1)[0] for line in text.splitlines() if line[:1].isalpha()}
+    if {"prompts", "template_sha256"} & keys:
+        return GoldenPrompts
+    if {"variant", "values"} & keys:
+        return GoldenFile
+    return ModelVariant if {"family", "chat_template", "dtype"} & keys else BenchmarkSpec

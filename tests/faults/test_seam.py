@@ -1,0 +1,31 @@
+"""What is replaced is replaced where it is looked up, for the length of the context, whatever happens in it."""
+
+import pytest
+
+from harness.engines.hf import HfEngine
+from harness.faults.seam import replaced
+from harness.formulas import selection
+from harness.runs import regions
+
+
+def test_a_function_is_another_one_within_the_context_and_the_same_object_after_it():
+    original = regions.top_mask
+    with replaced("harness.runs.regions:top_mask", lambda right: lambda *given: ("wrong", right)):
+        assert regions.top_mask() == ("wrong", original)
+        assert selection.top_mask is original  # only where it was asked for
+    assert regions.top_mask is original
+
+
+def test_a_method_is_put_back_when_an_error_ends_the_context():
+    original = vars(HfEngine)["generate"]
+    with pytest.raises(ZeroDivisionError), replaced("harness.engines.hf:HfEngine.generate", lambda right: None):
+        assert HfEngine.generate is None
+        raise ZeroDivisionError
+    assert vars(HfEngine)["generate"] is original
+
+
+@pytest.mark.parametrize("target", ["harness.runs.regions:no_such_thing", "harness.engines.hf:HfEngine.no_such_method",
+                                    "harness.engines.hf:HfEngine.__repr__"])  # fmt: skip
+def test_a_target_that_is_not_there_is_an_error(target):
+    with pytest.raises(AttributeError), replaced(target, lambda right: right):
+        pass

@@ -1,0 +1,119 @@
+"""What becomes of a fault depends on who raised the alarm; every shipped fault says all that it must."""
+
+import json
+
+import pytest
+
+from harness import plugins
+from harness.errors import UserError
+from harness.faults import document, suite
+from harness.faults.base import Alarm, Outcome, refusal
+from harness.faults.suite import Done, Job, alarms_of, fault_names, judged
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.faults import CleanRun, FaultReport, FaultResult
+from harness.spec.loading import load_yaml_model
+from harness.spec.result import RunRecord, StageReceipt
+from tests.runs.conftest import bound, finished, small_spec  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("by", "fate", "told"),
+    [
+        ((), "missed", None),
+        (("mask/sparsity",), "caught", "mask/sparsity"),
+        (("validity", "mask/sparsity"), "caught", "mask/sparsity"),
+        (("validity", "canary/repeat"), "by_accident", "validity"),
+    ],
+)
+def test_a_fault_is_caught_only_by_what_is_there_for_it(by, fate, told):
+    found, alarm = judged([Alarm(name, "words") for name in by], ("mask/sparsity", "mask/hash"))
+    assert (found, alarm and alarm.by) == (fate, told)
+
+
+def test_a_refusal_is_an_alarm_and_work_that_goes_through_is_none():
+    def refuse():
+        raise UserError("no")
+
+    assert refusal("validate", refuse) == Outcome("refused", (Alarm("validate", "no"),))
+    assert refusal("validate", lambda: None) == Outcome("passed")
+
+
+@pytest.mark.parametrize("name", fault_names())
+def test_every_fault_says_what_it_is_and_who_has_to_notice(name):
+    fault = plugins.load("faults", name)
+    assert 1 <= fault.NUMBER <= 21
+    assert fault.TITLE
+    assert isinstance(fault.CAUGHT_BY, tuple)
+    assert fault.CAUGHT_BY
+    groups = {group.id for group in load_yaml_model(suite.SPEC, BenchmarkSpec).cells}
+    assert set(getattr(fault, "CELLS", ())) <= groups
+
+
+def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):  # noqa: F811
+    record: RunRecord = finished[0]
+    assert list(alarms_of(record)) == []  # the wrecked cell is meant to be invalid
+    broken = StageReceipt(stage="mask", name="sparsity", holds=False, expected="1%", seen="50%", advice="look at p")
+    intact, planted, *rest = record.cells
+    invalid = [m.model_copy(update={"valid": False, "reason": "garbage"}) for m in planted.measurements[:1]]
+    cells = (intact.model_copy(update={"receipts": (broken,), "measurements": tuple(invalid)}),
+             planted.model_copy(update={"measurements": tuple(invalid)}), *rest)  # fmt: skip
+    canary = broken.model_copy(update={"stage": "canary", "name": "repeat"})
+    found = list(alarms_of(record.model_copy(update={"cells": cells, "canaries": (canary,)})))
+    assert [alarm.by for alarm in found] == ["canary/repeat", "mask/sparsity", "validity"]
+    assert "intact: mask/sparsity: expected 1%, saw 50%" in found[1].words
+
+
+def test_every_draw_of_the_benchmark_follows_the_seed():
+    spec = load_yaml_model(suite.SPEC, BenchmarkSpec)
+    seeded = json.loads(suite._seeded(spec, 7).model_dump_json())
+    seeds = [*(each["seed"] for each in seeded["calibration"].values()), seeded["validity"]["seed"],
+             *(each["seed"] for each in seeded["evaluations"] if "seed" in each),
+             *(each["fine_tuning"]["seed"] for each in seeded["cells"] if each["fine_tuning"])]  # fmt: skip
+    assert len(seeds) == 7
+    assert set(seeds) == {7}
+
+
+def fault_result(**facts):
+    return FaultResult(**{"name": "f", "number": 4, "title": "mask | transposed", "fate": "caught",
+                          "verdict": "invalid", "published": {"top": (0.25, 1.0)}, "by": "mask/axes", "said": "words",
+                          "caught_by": ("mask/axes",), "others": (), "seconds": 1.0, **facts})  # fmt: skip
+
+
+def report(*faults, alarms=()):
+    clean = CleanRun(variant="v", seed=0, alarms=alarms, seconds=1.0)
+    return FaultReport(variant="v", started="now", git_commit=None, faults=faults, clean=(clean,), seconds=2.0)
+
+
+def test_the_suite_passes_only_if_all_is_caught_and_nothing_else_is_called_a_fault():
+    assert report(fault_result()).passed
+    assert not report(fault_result(), alarms=("mask/axes: words",)).passed
+    assert not report(fault_result(), fault_result(fate="by_accident")).passed
+    assert not report(fault_result(fate="missed", by=None, said=None)).passed
+
+
+def test_the_table_takes_the_place_of_the_one_before(tmp_path):
+    path = tmp_path / "document.md"
+    path.write_text(f"a\n\n{document.BEGIN}\nold\n{document.END}\n\nb\n")
+    for _ in range(2):
+        document.update_document(report(fault_result(), fault_result(fate="missed", by=None, said=None)), path)
+    text = path.read_text()
+    assert text.startswith(f"a\n\n{document.BEGIN}\n\n1 of 2 faults on `v`")
+    assert text.endswith(f"{document.END}\n\nb\n")
+    assert "| 4 | mask \\| transposed | top 1.00 (else 0.25) | invalid | words | mask/axes |" in text
+    assert "| nothing | **missed** |" in text
+    assert "old" not in text
+    path.write_text("no marks")
+    with pytest.raises(UserError, match="add them"):
+        document.update_document(report(), path)
+
+
+def test_a_run_under_a_fault_is_compared_with_the_one_without(tmp_path, monkeypatch):
+    class Fault:
+        NUMBER, TITLE, CAUGHT_BY = 3, "t", ("mask/hash",)
+
+    monkeypatch.setattr(plugins, "load", lambda kind, name: Fault)
+    job = Job("f", tmp_path, 0, tmp_path)
+    wrong = Outcome("invalid", (Alarm("mask/hash", "w"), Alarm("validity", "v")), {"intact": 0.0, "top": 0.0})
+    result = suite._result(Done(job, wrong, 1.0), Outcome("passed", (), {"intact": 0.0, "top": 1.0, "other": 1.0}))
+    assert result.published == {"top": (1.0, 0.0)}
+    assert (result.fate, result.by, result.others) == ("caught", "mask/hash", ("validity",))
