@@ -1,26 +1,35 @@
-"""An engine that notes what it was asked for and what it gave: what an evaluation really sent, not what it says."""
+"""An engine that notes what it was asked, what it gave and which tokens reached the model: not what anybody says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from torch import Tensor, nn
 
 from harness.engines.base import Engine, Generated, Request, ScoredTokens, ScoreRequest
 
 
 @dataclass
 class Observed:
-    """What passed between one evaluation and the engine."""
+    """What passed between one evaluation and the engine.
+
+    seen: of generation, the rows of ids that reached the model's embedding, padding included; empty where the
+    engine runs another copy of the model.
+    """
 
     generated: list[tuple[Request, Generated]] = field(default_factory=list)
     scored: list[tuple[ScoreRequest, ScoredTokens]] = field(default_factory=list)
+    seen: list[tuple[int, ...]] = field(default_factory=list)
 
 
 class ObservedEngine:
-    """See harness.engines.base.Engine: the engine behind it does the work."""
+    """See harness.engines.base.Engine: the engine behind it does the work, on `model` where it shares it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, model: nn.Module | None = None) -> None:
         self._engine = engine
+        self._model = model
         self.observed = Observed()
 
     @property
@@ -30,7 +39,8 @@ class ObservedEngine:
 
     def generate(self, requests: Sequence[Request]) -> list[Generated]:
         """See harness.engines.base.Engine."""
-        outputs = self._engine.generate(requests)
+        with self._watched():
+            outputs = self._engine.generate(requests)
         self.observed.generated += zip(requests, outputs, strict=True)
         return outputs
 
@@ -47,3 +57,18 @@ class ObservedEngine:
     def weights_fingerprint(self) -> str:
         """See harness.engines.base.Engine."""
         return self._engine.weights_fingerprint()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        if self._model is None:
+            yield
+            return
+        hook = self._model.get_input_embeddings().register_forward_pre_hook(self._note)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _note(self, _embedding: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].shape[1] > 1:  # later steps of a generation see one token at a time
+            self.observed.seen += map(tuple, inputs[0].tolist())

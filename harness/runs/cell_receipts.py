@@ -14,7 +14,7 @@ from harness.models.layers import block_layers, linear_layers, transformer_block
 from harness.models.tensor_files import read_masks
 from harness.probing.heads import head_layout
 from harness.receipts import data, mask, prompts, scores
-from harness.receipts.recording import RecordingEngine
+from harness.receipts.observed_engine import Observed
 from harness.receipts.reference import GRAM, Reference
 from harness.runs.binding import BoundBenchmark
 from harness.runs.regions import RegionFinder, Witness
@@ -34,13 +34,14 @@ from harness.spec.result import StageReceipt
 
 
 def prompt_receipts(
-    reference: Reference, context: EvaluationContext, recorded: Sequence[tuple[EvaluationSettings, RecordingEngine]]
+    reference: Reference, context: EvaluationContext, seen: Sequence[tuple[EvaluationSettings, Observed]]
 ) -> list[StageReceipt]:
-    """Receipts of all prompts of a cell; none where nothing was asked. recorded: evaluations with what they asked."""
+    """Receipts of all prompts of a cell; none where nothing was asked. seen: evaluations with what passed to the engine."""
     fresh, in_use = reference.tokenizer, context.formatter.tokenizer
-    asked = [prompts.received(reference.asked(settings), engine.generated, engine.seen, in_use.pad_token_id)
-             for settings, engine in recorded if settings.kind == "attack"]  # fmt: skip
-    scored = [request for settings, engine in recorded if settings.kind == "zero_shot" for request in engine.scored]
+    asked = [prompts.received(reference.asked(settings), [request for request, _ in observed.generated],
+                              observed.seen, in_use.pad_token_id)
+             for settings, observed in seen if settings.kind == "attack"]  # fmt: skip
+    scored = [request for settings, observed in seen if settings.kind == "zero_shot" for request, _ in observed.scored]
     if not asked and not scored:
         return []
     receipts = [prompts.one_bos(asked, scored, fresh)]
@@ -51,7 +52,7 @@ def prompt_receipts(
             prompts.requests_in_the_prompts(asked, fresh),
             prompts.stop_tokens(context.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
         ]
-    own_ids = [reference.own_ids(settings) for settings, _ in recorded if settings.kind == "attack"]
+    own_ids = [reference.own_ids(settings) for settings, _ in seen if settings.kind == "attack"]
     return [*receipts, prompts.same_tokenizer(asked, own_ids, reference.variant, fresh, in_use,
                                               reference.golden_prompts)]  # fmt: skip
 

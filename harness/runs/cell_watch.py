@@ -78,9 +78,15 @@ class CellWatch:
 
     def engine_for(self, settings: Any) -> ObservedEngine:
         """The engine for one evaluation, observed."""
-        watched = ObservedEngine(self.bench.engine)
+        watched = ObservedEngine(self.bench.engine, self.bench.loaded.model)
         self._observed[settings.name] = watched.observed
         return watched
+
+    @property
+    def seen(self) -> list[tuple[Any, Observed]]:
+        """Every evaluation of the cell with what passed between it and the engine."""
+        evaluations = {settings.name: settings for settings in self.bench.bound.spec.evaluations}
+        return [(evaluations[name], observed) for name, observed in self._observed.items()]
 
     def measured(self, settings: Any, measurements: Sequence[Measurement]) -> None:
         """An evaluation has counted this."""

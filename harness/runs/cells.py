@@ -23,7 +23,6 @@ from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.receipts.logits import finite_outputs
-from harness.receipts.recording import RecordingEngine
 from harness.receipts.reference import Reference
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
@@ -34,7 +33,7 @@ from harness.runs.head_regions import HeadFinder
 from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder, Witness
 from harness.runs.store import TensorStore
-from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.benchmark import Cell
 from harness.spec.region import SubspaceRegion
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
@@ -166,9 +165,9 @@ def measure_cell(
     ):
         context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
         watch.changed(tuned)
-        completions, measurements, hashes, asked = _evaluate(bench, cell, context, watch, step)
+        completions, measurements, hashes = _evaluate(bench, cell, context, watch, step)
         watch.evaluated(completions)
-    receipts += prompt_receipts(bench.reference, context, asked)
+    receipts += prompt_receipts(bench.reference, context, watch.seen)
     step(f"{cell.id}: judging the outputs")
     judged = _judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
@@ -221,22 +220,19 @@ def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> Abst
 
 def _evaluate(
     bench: Bench, cell: Cell, context: EvaluationContext, watch: CellWatch, step: Step
-) -> tuple[list[Completion], list[Measurement], dict[str, str], list[tuple[EvaluationSettings, RecordingEngine]]]:
-    """Completions, measurements and hashes of tasks, and what every evaluation asked the engine."""
+) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
     completions: list[Completion] = []
     measurements: list[Measurement] = []
     hashes: dict[str, str] = {}
-    asked: list[tuple[EvaluationSettings, RecordingEngine]] = []
     for settings in bench.bound.spec.evaluations_of(cell):
         step(f"{cell.id}: {settings.name}")
-        recorded = RecordingEngine(watch.engine_for(settings), context.model)
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, replace(context, engine=recorded))
-        asked.append((settings, recorded))
+        observed = replace(context, engine=watch.engine_for(settings))
+        result = plugins.load("evaluations", settings.kind).evaluate(settings, observed)
         watch.measured(settings, result.measurements)
         completions += result.completions
         measurements += result.measurements
         hashes.update(result.task_hashes)
-    return completions, measurements, hashes, asked
+    return completions, measurements, hashes
 
 
 def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds | None) -> list[Completion]:

@@ -9,9 +9,9 @@ from harness.engines.base import Request
 from harness.engines.hf import HfEngine
 from harness.models.prompts import TEMPLATES, PromptFormatter, PromptStyle
 from harness.receipts import prompts
+from harness.receipts.observed_engine import ObservedEngine
 from harness.receipts.plain_prompts import Frame, frame
 from harness.receipts.prompts import AskedPrompts, received
-from harness.receipts.recording import RecordingEngine
 from tests.tiny_llama3 import make_llama3_tokenizer
 
 SYSTEM = "be kind"
@@ -115,18 +115,18 @@ def test_rows_are_matched_to_what_was_asked_whatever_pads_them(loaded):
     assert received(ASKED, wanted, [(0, 0, 0, *one[1:])], 0).ids == (one[1:],)
 
 
-def test_a_recording_engine_sees_what_reaches_the_model_and_gives_what_the_engine_gives(loaded):
+def test_an_observed_engine_sees_what_reaches_the_model_and_gives_what_the_engine_gives(loaded):
     engine = HfEngine(loaded)
-    recorded = RecordingEngine(engine, loaded.model)
+    recorded = ObservedEngine(engine, loaded.model)
     wanted = [Request(ids, 3) for ids in ids_of(loaded)]
     assert recorded.generate(wanted) == engine.generate(wanted)
-    assert recorded.generated == wanted
-    assert received(ASKED, wanted, recorded.seen, loaded.tokenizer.pad_token_id).altered == 0
+    assert [request for request, _ in recorded.observed.generated] == wanted
+    assert received(ASKED, wanted, recorded.observed.seen, loaded.tokenizer.pad_token_id).altered == 0
     assert recorded.stop_token_ids == engine.stop_token_ids == (2,)
     assert not loaded.model.get_input_embeddings()._forward_pre_hooks
 
 
-def test_a_recording_engine_lets_go_of_the_model_where_the_engine_fails():
+def test_an_observed_engine_lets_go_of_the_model_where_the_engine_fails():
     class Failing:
         def generate(self, requests):
             raise ValueError
@@ -141,5 +141,5 @@ def test_a_recording_engine_lets_go_of_the_model_where_the_engine_fails():
 
     model = Model()
     with pytest.raises(ValueError):
-        RecordingEngine(Failing(), model).generate([])
+        ObservedEngine(Failing(), model).generate([])
     assert not model.embedding._forward_pre_hooks
