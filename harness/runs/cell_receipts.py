@@ -36,7 +36,7 @@ from harness.spec.result import StageReceipt
 def prompt_receipts(
     reference: Reference, context: EvaluationContext, seen: Sequence[tuple[EvaluationSettings, Observed]]
 ) -> list[StageReceipt]:
-    """Receipts of all prompts of a cell; none where nothing was asked. seen: of evaluations, what passed to the engine."""
+    """Receipts of all prompts of a cell, none where nothing was asked. seen: what passed to the engine."""
     fresh, in_use = reference.tokenizer, context.formatter.tokenizer
     asked = [prompts.received(reference.asked(settings), [request for request, _ in observed.generated],
                               observed.seen, in_use.pad_token_id)
