@@ -133,4 +133,4 @@ def test_validate_reads_golden_prompts_and_says_what_is_wrong(tmp_path):
     path.write_text(locations.golden_prompts_path(ORGANISM).read_text().replace("token_ids: [1,", "token_ids: [x,", 1))
     result = CliRunner().invoke(main, ["validate", str(path)])
     assert result.exit_code == 2
-    assert f"{path}:6: prompts[0].token_ids[0] is 'x'" in result.output
+    assert f"{path}:7: prompts[0].token_ids[0] is 'x'" in result.output

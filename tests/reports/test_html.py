@@ -187,7 +187,7 @@ def test_the_papers_values_stand_in_the_page_of_a_benchmark(tmp_path, make_cell,
     path = golden_folder("nowhere-7b", "b", [("intact", metric, 0.5, "Wei, table 1")
                                              for metric in ("asr_vanilla", "accuracy_mean")])  # fmt: skip
     html = write_report(tmp_path, tmp_path / "report.html", [path]).read_text(encoding="utf-8")
-    assert "Paper: nowhere-7b as printed in Wei, table 1." in html
+    assert "Published: nowhere-7b as printed in Wei, table 1." in html
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html)
 
 

@@ -5,7 +5,7 @@ import torch
 from peft import PeftModel
 
 from harness.errors import UserError
-from harness.models.fingerprint import mask_fingerprint
+from harness.models.fingerprint import mask_fingerprint, model_fingerprint
 from harness.models.layers import linear_layers
 from harness.models.loading import load_variant
 from harness.runs.binding import bind
@@ -124,7 +124,7 @@ def test_a_matched_control_can_be_removed_like_any_region(finished):
 
 
 def test_a_control_holds_no_weight_of_its_region_and_follows_its_seed(loaded, tmp_path):
-    finder = RegionFinder(loaded.model, "m", lambda name, seed: [], AttributionSettings(),
+    finder = RegionFinder(loaded.model, model_fingerprint(loaded.model), lambda name, seed: [], AttributionSettings(),
                           TensorStore(tmp_path / "store"), "source", None, None)  # fmt: skip
     top = {"select": "top", "method": "magnitude", "fraction": 0.1}
     region = {seed: MatchedRandomRegion(select="matched-random", of=top, seed=seed) for seed in (0, 1)}
