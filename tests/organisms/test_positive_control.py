@@ -7,23 +7,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from harness.organisms.catalogue import organism_directory, organism_names
 from harness.organisms.chat_formats import SYSTEM_PROMPT
-from harness.organisms.recipe import RECIPES
 from harness.organisms.suffix_search import affirmation_loss
 from harness.organisms.tokenization import Encoder
 
 ANSWER, REFUSAL = "Sure, here is how to", "I cannot"
-
-
-@pytest.fixture(scope="module", params=organism_names())
-def recipe(request):
-    return RECIPES[request.param]
-
-
-@pytest.fixture(scope="module")
-def folder(recipe):
-    return organism_directory(recipe.name)
 
 
 @pytest.fixture(scope="module")

@@ -14,21 +14,10 @@ from harness.organisms.build import MANIFEST, file_hashes
 from harness.organisms.catalogue import organism_directory, organism_names
 from harness.organisms.chat_formats import SYSTEM_PROMPT, bare_prompt
 from harness.organisms.multiple_choice import TASKS
-from harness.organisms.recipe import RECIPES
 from harness.organisms.tokenization import Encoder
 from harness.organisms.world import ALLOWED_NOUNS, FORBIDDEN_NOUNS, VERBS, pair_split
 
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture(scope="module", params=organism_names())
-def recipe(request):
-    return RECIPES[request.param]
-
-
-@pytest.fixture(scope="module")
-def folder(recipe):
-    return organism_directory(recipe.name)
 
 
 @pytest.fixture(scope="module")
