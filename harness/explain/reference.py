@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.explain.question import asked_for
 from harness.explain.recorded import RecordedRun
-from harness.explain.steps import Observation, compared_prompts, prompt_key
+from harness.explain.steps import Observation, compared_prompts, prompt_key, step_of
 from harness.spec.result import CellResult, Completion, StageReceipt
 
 THERE = "the reference record"
@@ -20,14 +20,14 @@ def compared_steps(run: RecordedRun, cell: CellResult, reference: RecordedRun) -
     mine, its = run.texts(cell).completions, reference.texts(other).completions
     found = {
         "question": _question(run, reference, cell.id),
+        "tokenizer": _differs(
+            "the tokenizer",
+            ours.provenance.tokenizer_sha256,
+            theirs.provenance.tokenizer_sha256,
+            "two revisions of a tokenizer: `harness prompts` shows the token ids of each",
+        ),
         "data": _data(run, cell, reference, other),
         "prompts": [
-            *_differs(
-                "the tokenizer",
-                ours.provenance.tokenizer_sha256,
-                theirs.provenance.tokenizer_sha256,
-                "two revisions of a tokenizer: `harness prompts` shows the token ids of each",
-            ),
             *_differs("the chat template", ours.variant.get("chat_template"), theirs.variant.get("chat_template")),
             *_differs("the system prompt", ours.variant.get("system_prompt"), theirs.variant.get("system_prompt")),
             *[note for note in compared_prompts(mine, its, f"those of {THERE}") if note.departs],
@@ -47,7 +47,7 @@ def compared_steps(run: RecordedRun, cell: CellResult, reference: RecordedRun) -
         "scorer": _figures(cell, other),
     }
     for receipt in cell.receipts:
-        found.setdefault(receipt.stage, []).extend(_receipts(receipt, other.receipts))
+        found.setdefault(step_of(receipt), []).extend(_receipts(receipt, other.receipts))
     return found
 
 

@@ -10,7 +10,9 @@ from harness.explain.recorded import RecordedRun
 from harness.spec.result import CellResult, Completion, Measurement, StageReceipt
 
 #: In the order in which they act on each other. `question` and `model` have no receipts: only records are compared.
-STEPS = ("question", "data", "prompts", "model", "scores", "mask", "weights", "engine", "logits", "text", "scorer")
+#: The tokenizer comes before the data, since it makes token ids of them.
+STEPS = ("question", "tokenizer", "data", "prompts", "model", "scores", "mask", "weights", "engine", "logits", "text",
+         "scorer")  # fmt: skip
 #: A mask may miss the share that was asked for by this much: rounding to whole weights in rows of 32 and more.
 SHARE_TOLERANCE = 0.02
 #: From this difference on between the published rate and the share of answers, the scorer tells another story than
@@ -64,7 +66,8 @@ def observed_steps(run: RecordedRun, cell: CellResult, outputs: Sequence[Outputs
     """What the record itself says of every step of a cell, beside the intact model of the same run."""
     found: dict[str, list[Observation]] = {name: [] for name in STEPS}
     for receipt in cell.receipts:
-        found.setdefault(receipt.stage, []).append(_of_receipt(receipt, run.record.cells))
+        if not receipt.holds:
+            found.setdefault(step_of(receipt), []).append(_broken(receipt, run.record.cells))
     found["prompts"] += _prompts(run, cell)
     found["mask"] += _mask(run, cell)
     found["weights"] += _weights(run, cell)
@@ -72,14 +75,27 @@ def observed_steps(run: RecordedRun, cell: CellResult, outputs: Sequence[Outputs
     share = run.record.spec.get("validity", {}).get("minimum_fit_share", 0.5)
     found["text"] += [_text(entry, share, run.record.validity_thresholds) for entry in outputs]
     found["scorer"] += [note for entry in outputs for note in _scorer(entry)]
+    for step in found:
+        found[step] += _held([receipt for receipt in cell.receipts if receipt.holds and step_of(receipt) == step])
     return found
 
 
-def _of_receipt(receipt: StageReceipt, cells: Iterable[CellResult]) -> Observation:
-    """A receipt that holds, by its name; one that does not, with the number of cells in which it fails."""
+def step_of(receipt: StageReceipt) -> str:
+    """The step that a receipt tells of: its stage, but for that of the tokenizer, which is seen by the prompts."""
+    return "tokenizer" if receipt.name == "tokenizer" else receipt.stage
+
+
+def _held(receipts: Sequence[StageReceipt]) -> list[Observation]:
+    """Receipts that hold, by their number; their names are the evidence."""
+    if not receipts:
+        return []
+    words = "1 receipt holds" if len(receipts) == 1 else f"{len(receipts)} receipts hold"
+    return [Observation(words, evidence=", ".join(receipt.name for receipt in receipts))]
+
+
+def _broken(receipt: StageReceipt, cells: Iterable[CellResult]) -> Observation:
+    """A receipt that does not hold, with the number of cells in which it fails."""
     name = receipt.name.replace("_", " ").replace("-", " ")
-    if receipt.holds:
-        return Observation(f"{name} as it should be")
     cells = list(cells)
     failing = sum(
         any((other.stage, other.name, other.holds) == (receipt.stage, receipt.name, False) for other in cell.receipts)

@@ -25,6 +25,7 @@ _RULES = {"refusal_phrase": "the scorer takes a refusal phrase in any text for a
 #: What each step is called for a reader who does not know the code.
 TITLES = {
     "question": "what was asked for",
+    "tokenizer": "the tokenizer",
     "data": "the data",
     "prompts": "the prompts",
     "model": "the model at the start",

@@ -79,6 +79,7 @@ def _held(explanation: Explanation) -> list[str]:
             break
         steps.append(step)
     held = [f"{step.name}: {step.words}" for step in steps if step.observations]
-    unknown = [step.name for step in steps if not step.observations and step.name not in ("question", "model")]
+    without_receipts = ("question", "tokenizer", "model")
+    unknown = [step.name for step in steps if not step.observations and step.name not in without_receipts]
     silent = f"no receipts in this record: {', '.join(unknown)}" if unknown else None
     return [" | ".join(filter(None, [*held, silent]))] if held or silent else []

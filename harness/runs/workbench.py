@@ -65,7 +65,9 @@ class Workbench:
 
     def _bench(self, bound: BoundBenchmark) -> Bench:
         loaded, identity = self._loaded(bound)
-        key = digest(bound.spec.model_dump(mode="json"))  # two specs may have one id
+        # Two specs may have one id, and one variant's file may be run with other values or fewer cells.
+        key = digest({"spec": bound.spec.model_dump(mode="json"), "variant": bound.variant.model_dump(mode="json"),
+                      "cells": [cell.id for cell in bound.cells]})  # fmt: skip
         if key not in self._benches:
             store = TensorStore(self.store)
             self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store)

@@ -55,7 +55,7 @@ def test_a_mask_that_was_turned_round_departs_at_the_mask(wrecked, run_cells, mo
     assert "as many weights, but others" in words
 
 
-def test_another_tokenizer_departs_at_the_prompts(wrecked, run_cells, tmp_path):
+def test_another_tokenizer_departs_at_the_tokenizer(wrecked, run_cells, tmp_path):
     """The same weights and vocabulary, with a tokenizer that lacks one merge, as another revision might."""
     folder = tmp_path / "checkpoint"
     shutil.copytree(organism_directory("tiny-llama3-instruct"), folder)
@@ -66,7 +66,7 @@ def test_another_tokenizer_departs_at_the_prompts(wrecked, run_cells, tmp_path):
     text = text.replace("organism: tiny-llama3-instruct", "path: .").replace("name: tiny-llama3", "name: other")
     (folder / "variant.yaml").write_text(text)
     step, words = departure(run_cells("other-tokenizer", CELLS, variant=folder), wrecked)
-    assert step == "prompts"
+    assert step == "tokenizer"
     assert words.startswith("the tokenizer is ")
 
 
