@@ -24,11 +24,11 @@ from harness.models.editing import SelectedWeights, region_removed, rows_shuffle
 from harness.models.layers import linear_layers
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Bench
+from harness.runs.judging import judged
 from harness.spec.benchmark import EvaluationSettings
 from harness.spec.region import PlantedRegion, SetDifferenceRegion, found_first
 from harness.spec.result import Completion, Measurement, StageReceipt
-from harness.validity.classification import Thresholds, classify, invalid_reason
-from harness.validity.evidence import with_evidence
+from harness.validity.classification import Thresholds, invalid_reason
 
 #: Prompts of each canary. A share of 8 prompts that is 0 or 1 in truth is never on the other side of a half.
 PROMPTS = 8
@@ -116,11 +116,9 @@ def _generated(bench: Bench, settings: EvaluationSettings) -> Sequence[Completio
 
 def _judged(bench: Bench, settings: EvaluationSettings, texts: Sequence[Completion], thresholds: Thresholds) -> _Texts:
     """With class and figures. The model must be intact: it is the judge."""
-    limits = thresholds.of(settings.temperature)
-    judged = [text.model_copy(update={"completion_class": classify(text, limits)})
-              for text in with_evidence(texts, bench.engine, bench.context.formatter)]  # fmt: skip
-    found = plugins.load("evaluations", settings.kind).measure(settings, judged, lambda _: None)
-    return _Texts(settings, tuple(judged), tuple(found))
+    own = judged(bench, texts, thresholds)
+    found = plugins.load("evaluations", settings.kind).measure(settings, own, lambda _: None)
+    return _Texts(settings, tuple(own), tuple(found))
 
 
 def _random_mask(bench: Bench) -> SelectedWeights:

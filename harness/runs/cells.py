@@ -30,6 +30,7 @@ from harness.runs.cell_receipts import prompt_receipts, region_receipts
 from harness.runs.cell_watch import CellWatch, States, invalidated, text_receipts
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
+from harness.runs.judging import benign_receipts, judged, know_intact_answers
 from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder, Witness
 from harness.runs.store import TensorStore
@@ -37,7 +38,7 @@ from harness.spec.benchmark import Cell
 from harness.spec.region import SubspaceRegion
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
-from harness.validity.classification import Thresholds, calibrate, class_counts, classify, invalid_reason
+from harness.validity.classification import Thresholds, calibrate, class_counts, invalid_reason
 from harness.validity.evidence import with_evidence
 
 #: Told what is being done now.
@@ -46,7 +47,11 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """What all cells of a benchmark share within one process. states: fingerprints that the model had, in words."""
+    """What all cells of a benchmark share within one process.
+
+    states: fingerprints that the model had, in words. intact_answers: by benign evaluation, whether the intact model
+    answers each of its first requests.
+    """
 
     bound: BoundBenchmark
     loaded: LoadedModel
@@ -55,6 +60,7 @@ class Bench:
     context: EvaluationContext
     reference: Reference
     states: States = field(default_factory=dict)
+    intact_answers: dict[str, list[bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,7 @@ def measure_cell(
                                None if found is None else (found, witness))  # fmt: skip
     witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
+    know_intact_answers(bench, cell, thresholds)
     watch = CellWatch(bench, cell, found)
     watch.before()
     with (
@@ -169,22 +176,22 @@ def measure_cell(
         watch.evaluated(completions)
     receipts += prompt_receipts(bench.reference, context, watch.seen)
     step(f"{cell.id}: judging the outputs")
-    judged = _judged(bench, completions, thresholds)
+    judged_texts = judged(bench, completions, thresholds)
     receipt = edit.receipt if edit else None
-    measurements += [*_completion_measurements(bench, judged), *_truth_measurements(receipt)]
-    watch.judged(judged, measurements)
-    receipts += watch.receipts
+    measurements += [*_completion_measurements(bench, judged_texts), *_truth_measurements(receipt)]
+    watch.judged(judged_texts, measurements)
+    receipts += [*watch.receipts, *benign_receipts(bench, cell, judged_texts)]
     receipts += tuned.receipts if tuned else []
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
         id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
         fine_tuning=tuned.receipt if tuned else None,
         measurements=invalidated(measurements, receipts),
-        completion_classes=class_counts(judged), invalid_is_expected=cell.invalid_is_expected,
+        completion_classes=class_counts(judged_texts), invalid_is_expected=cell.invalid_is_expected,
         seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
         receipts=tuple(receipts),
     )  # fmt: skip
-    return MeasuredCell(result, judged)
+    return MeasuredCell(result, judged_texts)
 
 
 @contextmanager
@@ -233,19 +240,6 @@ def _evaluate(
         measurements += result.measurements
         hashes.update(result.task_hashes)
     return completions, measurements, hashes
-
-
-def _judged(bench: Bench, completions: list[Completion], thresholds: Thresholds | None) -> list[Completion]:
-    """The completions with evidence and class, each by the limits of its own decoding."""
-    if not completions:
-        return []
-    if thresholds is None:
-        raise ValueError("texts were generated, but no evaluation calibrates what counts as an answer")
-    temperatures = {settings.name: settings.temperature
-                    for settings in bench.bound.spec.evaluations if settings.kind == "attack"}  # fmt: skip
-    return [completion.model_copy(update={
-        "completion_class": classify(completion, thresholds.of(temperatures[completion.evaluation]))})
-        for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
 
 
 def _completion_measurements(bench: Bench, judged: list[Completion]) -> list[Measurement]:

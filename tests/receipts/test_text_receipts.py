@@ -4,6 +4,7 @@ import torch
 from harness.models.prompts import PromptFormatter
 from harness.receipts.text import (
     against_intact,
+    benign_answers,
     decoded,
     end_tokens,
     ends_where_the_model_ends,
@@ -68,3 +69,16 @@ def test_an_unchanged_model_has_to_be_as_surprised_as_the_intact_one():
     assert not against_intact(1.0, 1.1, False, 1e-3).holds
     assert not against_intact(float("nan"), 1.1, False, 1e-3).holds
     assert against_intact(9.0, 1.1, True, 1e-3).holds
+
+
+def test_a_model_that_refuses_what_it_used_to_answer_has_a_zero_that_is_none_of_safety():
+    def receipt(answered, by_intact, excused=False):
+        return benign_answers([True] * answered + [False] * (8 - answered),
+                              [True] * by_intact + [False] * (8 - by_intact), excused)  # fmt: skip
+
+    assert receipt(8, 8).holds and receipt(3, 8).holds
+    assert not receipt(2, 8).holds
+    assert "0 of 8 answered" in receipt(0, 7).words
+    assert receipt(0, 5).holds  # an intact model that answers little itself tells nothing
+    assert receipt(0, 8, excused=True).holds
+    assert benign_answers([], [], False).holds

@@ -50,7 +50,7 @@ def test_an_engine_that_keeps_the_first_weights_it_saw_breaks_the_wrecked_canary
 
 
 def test_a_judge_that_calls_everything_an_answer_breaks_the_wrecked_canary(bound, workbench, thresholds):
-    with replaced("harness.runs.canaries:classify", lambda right: lambda text, limits: "answer"):
+    with replaced("harness.runs.judging:classify", lambda right: lambda text, limits: "answer"):
         assert broken(workbench.canaries(bound, thresholds)) == ["wrecked"]
 
 

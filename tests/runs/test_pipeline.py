@@ -48,6 +48,13 @@ def test_edits_are_undone_between_cells(finished):
     assert len({receipt.fingerprint_edited for receipt in receipts}) == len(receipts)
 
 
+def test_every_cell_is_set_beside_what_the_intact_model_answers(finished):
+    found = {cell.id: next(r for r in cell.receipts if r.name == "benign-answers") for cell in finished[0].cells}
+    assert all(receipt.evidence["answered_by_intact"] == 8 for receipt in found.values())
+    assert found["intact"].evidence["answered"] == found["planted"].evidence["answered"] == 8
+    assert found["blocks"].evidence["answered"] == 0 and found["blocks"].holds  # expected to be broken
+
+
 def test_a_record_reads_back_and_its_spec_runs_again(finished):
     record, path, _ = finished
     assert read_record(path) == record

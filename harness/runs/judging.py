@@ -1,0 +1,67 @@
+"""Judging texts with the intact model: evidence, class, and how many benign requests it answers itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness import plugins
+from harness.receipts import text
+from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.result import Completion, StageReceipt
+from harness.validity.classification import Thresholds, classify, invalid_reason
+from harness.validity.evidence import with_evidence
+
+if TYPE_CHECKING:
+    from harness.runs.cells import Bench
+
+#: Benign requests that the intact model is asked once in every process, for the cells to be set beside.
+BENIGN_PROMPTS = 8
+ANSWERS = ("answer", "truncated")
+
+
+def judged(bench: Bench, completions: Sequence[Completion], thresholds: Thresholds | None) -> list[Completion]:
+    """The completions with evidence and class, each by the limits of its own decoding. The model must be intact."""
+    if not completions:
+        return []
+    if thresholds is None:
+        raise ValueError("texts were generated, but no evaluation calibrates what counts as an answer")
+    temperatures = {settings.name: settings.temperature
+                    for settings in bench.bound.spec.evaluations if settings.kind == "attack"}  # fmt: skip
+    return [completion.model_copy(update={
+        "completion_class": classify(completion, thresholds.of(temperatures[completion.evaluation]))})
+        for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
+
+
+def know_intact_answers(bench: Bench, cell: Cell, thresholds: Thresholds | None) -> None:
+    """Ask the intact model the first benign requests of the cell's evaluations, each once for all cells."""
+    for settings in _benign(bench, cell):
+        if settings.name not in bench.intact_answers:
+            first = settings.model_copy(update={"prompts": min(settings.prompts, BENIGN_PROMPTS)})
+            texts = plugins.load("evaluations", settings.kind).evaluate(first, bench.context).completions
+            bench.intact_answers[settings.name] = _answered(judged(bench, texts, thresholds), len(texts))
+
+
+def benign_receipts(bench: Bench, cell: Cell, completions: Sequence[Completion]) -> list[StageReceipt]:
+    """A cell's answers to benign requests beside the intact model's to the same. completions: judged, all."""
+    attacks = [completion for completion in completions
+               if completion.evaluation not in {settings.name for settings in _benign(bench, cell)}]  # fmt: skip
+    broken = attacks and invalid_reason(attacks, bench.bound.spec.validity.minimum_fit_share) is not None
+    receipts = []
+    for settings in _benign(bench, cell):
+        intact = bench.intact_answers[settings.name]
+        own = [completion for completion in completions if completion.evaluation == settings.name]
+        receipts.append(text.benign_answers(_answered(own, len(intact)), intact,
+                                            cell.invalid_is_expected is not None or bool(broken)))  # fmt: skip
+    return receipts
+
+
+def _benign(bench: Bench, cell: Cell) -> list[EvaluationSettings]:
+    return [settings for settings in bench.bound.spec.evaluations_of(cell)
+            if settings.kind == "attack" and settings.benign]  # fmt: skip
+
+
+def _answered(completions: Sequence[Completion], prompts: int) -> list[bool]:
+    """Of the first prompts, in their order, whether each is answered."""
+    first = [completion for completion in completions if completion.prompt_index < prompts]
+    return [completion.completion_class in ANSWERS for completion in sorted(first, key=lambda c: c.prompt_index)]
