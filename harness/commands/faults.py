@@ -31,7 +31,7 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
 
     Exit code 0 only if each is caught by what is there for it, and no run without a fault raises an alarm.
     """
-    from harness.faults.document import published_words, update_document
+    from harness.faults.document import update_document
     from harness.faults.suite import run_suite
     from harness.runs.files import write_text
     from harness.spec import locations
@@ -45,7 +45,7 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
     table = Table("#", "fault", "fate", "by", "published scorer")
     for fault in report.faults:
         table.add_row(str(fault.number), fault.title, f"[{STYLES[fault.fate]}]{fault.fate.replace('_', ' ')}[/]",
-                      fault.by or "-", published_words(fault))  # fmt: skip
+                      fault.by or "-", fault.published_words)  # fmt: skip
     Console().print(table)
     for fault in report.faults:
         click.echo(f"{fault.name}: {fault.said or 'nobody said anything'}")

@@ -30,13 +30,7 @@ def markdown(report: FaultReport) -> str:
 def row_of(fault: FaultResult) -> tuple[str, ...]:
     """The texts of one row, in the order of COLUMNS."""
     by = {"caught": fault.by or "", "by_accident": f"**by accident**: {fault.by}", "missed": "**missed**"}[fault.fate]
-    return (str(fault.number), fault.title, published_words(fault), fault.verdict, fault.said or "nothing", by)
-
-
-def published_words(fault: FaultResult) -> str:
-    """`snip-set-difference 0.00 (else 1.00)` for the cells whose figure the fault changes."""
-    changed = [f"{cell} {_number(now)} (else {_number(before)})" for cell, (before, now) in fault.published.items()]
-    return "; ".join(changed) or "as without the fault"
+    return (str(fault.number), fault.title, fault.published_words, fault.verdict, fault.said or "nothing", by)
 
 
 def update_document(report: FaultReport, document: Path = DOCUMENT) -> None:
@@ -57,10 +51,6 @@ def _clean_words(runs: tuple[CleanRun, ...]) -> str:
     variants = ", ".join(f"`{name}`" for name in dict.fromkeys(run.variant for run in runs))
     seeds = len({run.seed for run in runs})
     return f"of {len(runs)} runs without a fault ({variants}; {seeds} seed(s)) {alarms} raised an alarm."
-
-
-def _number(value: float | None) -> str:
-    return "no value" if value is None else f"{value:.2f}"
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,7 @@ from harness.faults.seam import replaced
 
 NUMBER = 18
 TITLE = "Evaluation requests leaking into the calibration set"
-CAUGHT_BY = ("data/no-evaluation-request", "data/calibration-samples")
+CAUGHT_BY = ("data/no-evaluation-request",)
 CELLS = ("snip-set-difference", "wanda-top")
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from harness.faults.seam import replaced
 
 NUMBER = 19
-TITLE = "frozen mask over whole rows"
+TITLE = "Frozen mask over whole rows"
 CAUGHT_BY = ("weights/frozen-rows",)
 CELLS = ("lora",)
 

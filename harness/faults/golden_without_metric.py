@@ -8,7 +8,7 @@ from harness.spec import locations
 from harness.spec.validation import validate_files
 
 NUMBER = 21
-TITLE = "a golden file without the metric"
+TITLE = "A golden file without the metric"
 CAUGHT_BY = (VALIDATE,)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from harness.faults.seam import replaced
 
 NUMBER = 19
-TITLE = "hooks all bound to the last layer: every layer frozen by one mask"
+TITLE = "Hooks all bound to the last layer: every layer frozen by one mask"
 CAUGHT_BY = ("weights/frozen-set",)
 CELLS = ("lora",)
 

@@ -9,7 +9,7 @@ from harness.spec import locations
 from harness.spec.validation import validate_files
 
 NUMBER = 21
-TITLE = "a tolerance wide enough for anything"
+TITLE = "A tolerance wide enough for anything"
 CAUGHT_BY = (VALIDATE,)
 
 

@@ -31,6 +31,18 @@ class FaultResult(Strict):
     others: tuple[str, ...]
     seconds: float
 
+    @property
+    def published_words(self) -> str:
+        """`snip-set-difference 0.00 (else 1.00)` for the cells whose figure the fault changes."""
+        if self.verdict in ("refused", "crashed"):
+            return "no figure"
+        changed = [f"{cell} {_number(now)} (else {_number(before)})" for cell, (before, now) in self.published.items()]
+        return "; ".join(changed) or "as without the fault"
+
+
+def _number(value: float | None) -> str:
+    return "no value" if value is None else f"{value:.2f}"
+
 
 class CleanRun(Strict):
     """The small benchmark without a fault. alarms: what was said to be wrong, each a false alarm."""
