@@ -32,7 +32,8 @@ OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), de
                    help="Folder for records, scores and reports.")  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
-STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
+STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow",
+          "drift": "yellow"}  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +42,7 @@ def main() -> None:
     """Measure how brittle safety alignment is, and whether the measurement means anything.
 
     Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
-    missing; 5 the machine failed; 70 an error of the harness, with a traceback.
+    missing; 5 the machine failed; 6 a zero-shot task has changed; 70 an error of the harness, with a traceback.
     """
     # Progress is ours; the bars of libraries would write over it. They read this when imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -224,7 +225,7 @@ def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
             if len(record.verdict.reasons) > 20:
                 click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
             click.echo(f"record: {out / record.id / 'record.json'}")
-    gravity = [0, 4, 1, 3]
+    gravity = [0, 6, 4, 1, 3]
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
 
 

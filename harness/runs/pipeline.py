@@ -136,7 +136,7 @@ def judge(
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
-    checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden)
+    checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden, results)
     return RunRecord(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
         variant=bound.variant.as_record(), provenance=facts,
