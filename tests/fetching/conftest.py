@@ -40,6 +40,7 @@ class Served:
     cut: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     address: str = ""
+    commit: str = REVISION
 
 
 @pytest.fixture
@@ -49,22 +50,26 @@ def served():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            content.asked.append(self.path)
-            body = content.files.get(self.path)
+            path = self.path.partition("?")[0]
+            content.asked.append(path)
+            body = content.files.get(path)
             if body is None:
-                self.send_error(404)
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             # What the hub says of a file in answer to HEAD:
             self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-            self.send_header("X-Repo-Commit", REVISION)
+            self.send_header("X-Repo-Commit", content.commit)
             self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body[: len(body) // 2] if self.path in content.cut else body)
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if path in content.cut else body)
             self.close_connection = True
 
-        do_HEAD = do_GET
+        do_HEAD = do_POST = do_GET
 
         def log_message(self, *arguments: object) -> None: ...
 
