@@ -16,7 +16,8 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, explain, faults, prompts
+from harness.commands import calibration, checkpoints, data, explain, faults, prompts
+from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -31,7 +32,8 @@ OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), de
                    help="Folder for records, scores and reports.")  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
-STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
+STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow",
+          "drift": "yellow"}  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,7 +42,7 @@ def main() -> None:
     """Measure how brittle safety alignment is, and whether the measurement means anything.
 
     Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
-    missing; 5 the machine failed; 70 an error of the harness, with a traceback.
+    missing; 5 the machine failed; 6 a zero-shot task has changed; 70 an error of the harness, with a traceback.
     """
     # Progress is ours; the bars of libraries would write over it. They read this when imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, faults.faults):  # fmt: skip
+                explain.explain, faults.faults, data.data):  # fmt: skip
     main.add_command(command)
 
 
@@ -82,15 +84,20 @@ def validate(paths: tuple[Path, ...]) -> None:
     click.echo(f"{validate_files(paths)} files are valid")
 
 
+WEIGHTS = click.option("--weights", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR",
+                       help="A local checkpoint in place of the variant's on the hub.")  # fmt: skip
+
+
 @main.command()
 @click.argument("benchmark")
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
+@WEIGHTS
 @OUT
 @JSON
 @with_exit_codes
-def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
+def run(benchmark: str, model: str, weights: Path | None, out: Path, as_json: bool) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    records = _execute([(benchmark, model)], out)
+    records = _execute([(benchmark, model)], out, weights)
     if as_json:
         click.echo(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
@@ -99,12 +106,16 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 @main.command()
 @click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organisms.")
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@WEIGHTS
 @OUT
 @with_exit_codes
-def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
+def reproduce(models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, out: Path) -> None:
     """Run every benchmark, print the verdicts, write records and report.html."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
-    records = _execute([(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks], out)
+    if weights is not None and len(models) != 1:
+        raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
+    chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
+    records = _execute(chosen, out, weights)
     _write_report(out, out / "report.html")
     _finish(records, out, quiet=False)
 
@@ -164,19 +175,21 @@ def _spec(name: str) -> BenchmarkSpec:
     return recorded_spec(read_record(path).spec, path)
 
 
-def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
+def _bind(spec: BenchmarkSpec, model: str, weights: Path | None) -> BoundBenchmark:
     from harness.runs.binding import bind
 
     path = locations.find_variant(model)
-    return bind(spec, load_yaml_model(path, ModelVariant), path)
+    variant = load_yaml_model(path, ModelVariant)
+    return bind(spec, variant.with_weights(weights) if weights else variant, path)
 
 
-def _execute(chosen: Sequence[tuple[str, str]], out: Path) -> list[RunRecord]:
+def _execute(chosen: Sequence[tuple[str, str]], out: Path, weights: Path | None) -> list[RunRecord]:
     """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
     from harness.executors.base import run_all
 
-    bound = [_bind(_spec(benchmark), model) for benchmark, model in chosen]
-    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}"
+    bound = [_bind(_spec(benchmark), model, weights) for benchmark, model in chosen]
+    local = f" --weights {_shown(str(weights))}" if weights else ""
+    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}{local}"
                 for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
     with _progress_bar() as progress:
         return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
@@ -212,7 +225,7 @@ def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
             if len(record.verdict.reasons) > 20:
                 click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
             click.echo(f"record: {out / record.id / 'record.json'}")
-    gravity = [0, 4, 1, 3]
+    gravity = [0, 6, 4, 1, 3]
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
 
 

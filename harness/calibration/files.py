@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.data.cache import file_sha256
+from harness.data.sources import source_file
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.plugins import suggestion
@@ -23,6 +24,8 @@ def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
             f"Name its file under `datasets:` in {variant_file}"
         )
     declared = variant.datasets[name]
+    if declared.path is None:
+        return source_file(variant, variant_file, name)
     base = source_directory(variant, variant_file) if variant.source.organism else None
     path = Path(os.path.normpath((base or variant_file.parent) / declared.path))
     if not path.is_file():
@@ -59,12 +62,6 @@ def task_data_files(task: Path) -> dict[str, Path]:
         if not path.is_file():
             raise UserError(f"{path}: no such file; {task} names it as the split {split!r}")
     return files
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_lines(path: Path) -> list[str]:

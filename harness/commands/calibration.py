@@ -20,8 +20,10 @@ def calibration() -> None:
               help="Folder for the files; default: where the variant expects safety_full.csv.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Prompt with the first N requests only.")
 @click.option("--keep-near-twins", is_flag=True, help="Keep requests that are near twins of evaluated ones.")
+@click.option("--weights", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR",
+              help="A local checkpoint in place of the variant's on the hub.")  # fmt: skip
 @with_exit_codes
-def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool) -> None:
+def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool, weights: Path | None) -> None:
     """Prompt a model with its attribution requests; its refusals become safety_full.csv and safety_short.csv."""
     from harness.reports.progress import ProgressBar
     from harness.runs.calibration_build import build_calibration
@@ -30,9 +32,10 @@ def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool
     from harness.spec.variant import ModelVariant
 
     path = locations.find_variant(model)
+    variant = load_yaml_model(path, ModelVariant)
     with ProgressBar() as progress:
         folder, manifest = build_calibration(
-            load_yaml_model(path, ModelVariant), path, out, limit, keep_near_twins, progress.share
+            variant.with_weights(weights) if weights else variant, path, out, limit, keep_near_twins, progress.share
         )
     counts = manifest["counts"]
     click.echo(f"{folder}: {counts['refusal']} refusals of {counts['prompted']} requests")

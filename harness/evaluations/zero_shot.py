@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
-    from lm_eval.tasks import TaskManager
 
 
 class Settings(Strict):
@@ -54,16 +52,14 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
 
     Invalid where a log-likelihood is not finite: the largest of them would be an accident.
     """
-    import lm_eval
+    from lm_eval.evaluator import evaluate as evaluate_tasks
 
     from harness.evaluations._engine_language_model import EngineLanguageModel
 
-    tasks = tasks_with_data(task_places(context))
-    results = lm_eval.simple_evaluate(
-        model=EngineLanguageModel(context.engine, context.formatter),
-        tasks=list(tasks),
-        num_fewshot=0,
-        task_manager=_task_manager(include_defaults=False),
+    # Not simple_evaluate: it asks pip and the drivers about this machine in every cell, and sets global seeds.
+    results = evaluate_tasks(
+        EngineLanguageModel(context.engine, context.formatter),
+        {"tasks": {task.task_name: task for task in tasks_with_data(task_places(context))}},
         limit=settings.limit,
         bootstrap_iters=0,
         log_samples=True,
@@ -101,25 +97,25 @@ def task_places(context: EvaluationContext) -> list[Path | str]:
 
 
 def tasks_with_data(places: Sequence[Path | str]) -> list[Task]:
-    """The tasks, each loaded once for all cells."""
+    """The tasks, each loaded once for all cells.
+
+    Raises UserError for a task of lm-eval whose items are not there, or are others than those that were fetched.
+    """
     return [_load_task(place) for place in places]
 
 
 @functools.cache
-def _task_manager(include_defaults: bool) -> TaskManager:
-    """lm-eval's index of tasks; with its own thousands of them, reading it takes seconds."""
-    from lm_eval.tasks import TaskManager
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return TaskManager(include_defaults=include_defaults)
-
-
-@functools.cache
 def _load_task(place: Path | str) -> Task:
-    """A task with its data, loaded once for all cells."""
-    local = isinstance(place, Path)
-    loaded = _task_manager(include_defaults=not local).load([_local_task(place) if local else place])
-    return next(iter(loaded["tasks"].values()))
+    """A task with its data and without examples in its prompts, loaded once for all cells."""
+    from harness.evaluations._lm_eval_tasks import hub_task, refuse_other_items, task_manager
+
+    if isinstance(place, Path):
+        task = next(iter(task_manager(include_defaults=False).load([_local_task(place)])["tasks"].values()))
+    else:
+        task = hub_task(place)
+        refuse_other_items(place, task)
+    task.set_config("num_fewshot", 0)
+    return task
 
 
 def _local_task(path: Path) -> dict[str, Any]:

@@ -35,13 +35,18 @@ def mask_fingerprint(masks: Mapping[str, Tensor]) -> str:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 over the vocabulary, the special tokens and how a probe text is split."""
+    """SHA-256 over the vocabulary, merges, rules of splitting, special tokens, and how a probe text is split."""
     probe = "The quick brown fox [INST] jumps <s> over 1234 lazy dogs.\n\nÄ→!"
     content = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
         "special": {name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())},
         "probe": tokenizer(probe, add_special_tokens=True)["input_ids"],
     }
+    if tokenizer.is_fast:
+        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+        # How the last call padded and cut is no property of the tokenizer; the vocabulary is there already.
+        content["rules"] = {key: value for key, value in rules.items() if key not in ("padding", "truncation", "model")}
+        content["model"] = {key: value for key, value in rules["model"].items() if key != "vocab"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

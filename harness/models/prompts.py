@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from harness.errors import UserError
 
@@ -83,6 +84,21 @@ class PromptFormatter:
     def ids(self, prompt: str) -> list[int]:
         """[BOS] + tokens of the prompt."""
         return with_one_bos(self.tokenizer, token_ids(self.tokenizer, prompt))
+
+
+def wrapped(request: str, template: str, system_prompt: str | None) -> str:
+    """A request in a named template, without BOS: what PromptFormatter.text gives, where no tokenizer is at hand.
+
+    Raises UserError for `tokenizer`, and for a name that is none.
+    """
+    if template not in TEMPLATES:
+        raise UserError(f"prompts cannot be wrapped in the template {template!r} without a tokenizer; expected "
+                        f"chat_template to be one of {', '.join(TEMPLATES)}")  # fmt: skip
+    messages = [{"role": "user", "content": request}]
+    if system_prompt is not None:
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    rendered, _ = render_jinja_template([messages], chat_template=TEMPLATES[template], bos_token="")
+    return str(rendered[0])
 
 
 def template_text(tokenizer: PreTrainedTokenizerBase, template: str) -> str:

@@ -99,24 +99,30 @@ def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sh
 
 
 def nothing_evaluated(
-    plain: Sequence[PlainSet], used_prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame]
-) -> StageReceipt:
+    plain: Sequence[PlainSet], used_prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame],
+    benign: Sequence[str] = (),
+) -> StageReceipt:  # fmt: skip
     """Whether an evaluation request is among the calibration prompts, in the files or as they were used.
 
     used_prompts: prompts of the samples in use, as text. frames: what stands around a request. Near twins are counted
     among the prompts drawn from the files and break nothing: the published safety data has them too.
+    benign: harmless requests that are evaluated. They may stand in a file, as those of the real models do in the
+    authors' utility file, but not among the samples in use, nor among those that the files give.
     """
     held_out = {normalised(request) for request in evaluated}
+    held_out_of_use = held_out | {normalised(request) for request in benign}
+    drawn = [prompt for own in plain for prompt in own.prompts]
     in_files = _leaked([prompt for own in plain for prompt in own.file_prompts], held_out, frames)
-    in_use = _leaked(used_prompts, held_out, frames)
-    twins = _near_twins([prompt for own in plain for prompt in own.prompts], evaluated, frames)
+    in_files |= _leaked(drawn, held_out_of_use, frames)
+    in_use = _leaked(used_prompts, held_out_of_use, frames)
+    twins = _near_twins(drawn, [*evaluated, *benign], frames)
     seen = f"none; {twins} prompts are near twins of one"
     if in_files or in_use:
         first = sorted(in_files | in_use)[0]
         seen = f"{len(in_use)} of them among the samples in use and {len(in_files)} in the files, first {first!r}"
     return StageReceipt(
         stage="data", name="no-evaluation-request", holds=not in_files and not in_use,
-        expected=f"none of the {len(held_out)} evaluation requests among the calibration prompts", seen=seen,
+        expected=f"none of the {len(held_out_of_use)} evaluation requests among the calibration prompts", seen=seen,
         advice="take them out of the calibration file: a region that was found with a request cannot be tested on it",
         evidence={"in_files": len(in_files), "in_use": len(in_use), "near_twins": twins},
     )  # fmt: skip

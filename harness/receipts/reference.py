@@ -61,8 +61,16 @@ class Reference:
 
     @property
     def evaluated(self) -> list[str]:
-        """Every request of the spec's attacks, benign ones too."""
-        attacks = [entry for entry in self.spec.evaluations if entry.kind == "attack"]
+        """Every request of the spec's attacks, without benign ones."""
+        return self._requests(benign=False)
+
+    @property
+    def benign(self) -> list[str]:
+        """Every benign request that the spec evaluates."""
+        return self._requests(benign=True)
+
+    def _requests(self, benign: bool) -> list[str]:
+        attacks = [entry for entry in self.spec.evaluations if entry.kind == "attack" and entry.benign == benign]
         return [request for entry in attacks for request in self._lines(entry.dataset)[: entry.prompts]]
 
     def samples(self, name: str, seed: int | None) -> PlainSet:

@@ -13,7 +13,7 @@ from harness.formulas.statistics import binomial_tolerance
 from harness.runs.binding import load_golden
 from harness.runs.files import write_text
 from harness.spec import locations
-from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenValue, Tolerance
+from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenTask, GoldenValue, Tolerance
 from harness.spec.result import Measurement, RunRecord
 
 #: What another processor may change in a figure that is no share of prompts or items.
@@ -52,10 +52,23 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
     values = tuple(_golden_value(cell, figure, source)
                    for (cell, metric), figure in measured.items() if (cell, metric) not in taken)  # fmt: skip
-    new = GoldenFile(variant=variant, benchmark=benchmark, source=source, values=(*published, *values),
-                     claims={claim.id: claim.status for claim in record.claims})  # fmt: skip
+    claims = {claim.id: claim.status for claim in record.claims}
+    new = GoldenFile(variant=variant, benchmark=benchmark, source=source, tasks=_tasks(record),
+                     values=(*published, *values), claims=claims)  # fmt: skip
     notes = {(value.cell, value.metric): _kept(value, measured.get((value.cell, value.metric))) for value in published}
     return _changes(old, new, notes), new
+
+
+def _tasks(record: RunRecord) -> dict[str, GoldenTask]:
+    """The zero-shot tasks that were measured, with the number of items of each: the same in every cell."""
+    names = [entry["name"] for entry in record.spec["evaluations"] if entry["kind"] == "zero_shot"]
+    found: dict[str, GoldenTask] = {}
+    for cell, name in itertools.product(record.cells, names):
+        for task, words in cell.task_hashes.items():
+            measured = cell.measurement(f"{name}_{task}")
+            if measured is not None and measured.n:
+                found[task] = GoldenTask.from_record(words, measured.n)
+    return dict(sorted(found.items()))
 
 
 def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> GoldenValue:
@@ -80,6 +93,8 @@ def write_golden(golden: GoldenFile) -> str:
 def golden_yaml(golden: GoldenFile) -> str:
     """The file's text: one line for each value, so that a change of values is a change of lines."""
     content = golden.model_dump(mode="json", exclude_none=True)
+    if not golden.tasks:
+        del content["tasks"]
     values = content.pop("values")
     claims = {"claims": content.pop("claims")}
     lines = ["- " + yaml.safe_dump(_shortened(value, content.get("source")), sort_keys=False, default_flow_style=True,

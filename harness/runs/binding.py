@@ -10,6 +10,7 @@ from typing import Any
 from harness import plugins
 from harness.calibration.files import dataset_path, file_sha256, task_data_files
 from harness.errors import UserError
+from harness.fetching.tasks import task_problem
 from harness.models.loading import source_directory
 from harness.models.prompts import TEMPLATES
 from harness.runs.data_checks import data_problems, needed_datasets
@@ -67,8 +68,9 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
             f"{variant_file}: chat_template: no template is called {variant.chat_template!r}; "
             + plugins.suggestion(variant.chat_template, ["tokenizer", *TEMPLATES])
         )
-    if any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations) and not variant.zero_shot_tasks:
+    if _measures_zero_shot(spec) and not variant.zero_shot_tasks:
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
+    problems += filter(None, (task_problem(task, variant, variant_file) for task in _tasks_of_lm_eval(spec, variant)))
     problems += [*_problems_of_evaluations(spec, variant), *_problems_of_checkpoints(spec, variant, cells)]
     if not cells:
         reasons = "; ".join(f"{cell}: {reason}" for cell, reason in skipped.items())
@@ -85,6 +87,23 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     if problems:
         raise UserError("\n".join(problems))
     return BoundBenchmark(spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden)
+
+
+def read_tasks_of_lm_eval(bound: BoundBenchmark) -> None:
+    """Load the tasks whose data lie in the Hugging Face cache. Raises UserError for items that have changed."""
+    if tasks := _tasks_of_lm_eval(bound.spec, bound.variant):
+        from harness.evaluations.zero_shot import tasks_with_data
+
+        tasks_with_data(tasks)
+
+
+def _tasks_of_lm_eval(spec: BenchmarkSpec, variant: ModelVariant) -> list[str]:
+    """Tasks that the spec asks and that have no file among the variant's data sets."""
+    return [task for task in variant.zero_shot_tasks if _measures_zero_shot(spec) and task not in variant.datasets]
+
+
+def _measures_zero_shot(spec: BenchmarkSpec) -> bool:
+    return any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations)
 
 
 def load_golden(variant: str, benchmark: str) -> GoldenFile | None:

@@ -17,6 +17,8 @@ import torch
 from harness import plugins
 from harness.calibration.files import dataset_path, file_sha256, read_lines
 from harness.calibration.screening import NEAR_TWIN_JACCARD, ScreenedRequests, screen
+from harness.data.cache import data_folder, record
+from harness.data.sources import calibration_place
 from harness.engines.base import Engine, Request
 from harness.errors import UserError
 from harness.formulas.metrics import judgement_segment, keyword_attack_success
@@ -63,9 +65,9 @@ def build_calibration(
 
     The model is prompted greedily as in attack `vanilla` (table 2 of the paper) with its attribution
     requests. Kept is what both readings call a refusal: the class of harness/validity and the published
-    scorer. out: None takes the folder in which the variant expects safety_full.csv. limit: only the first
-    requests that pass the screening. Raises UserError, before the weights are loaded, for requests that are
-    evaluated and for files that are there already; afterwards where too little is declined.
+    scorer. out: None takes the folder in which the variant expects safety_full.csv, in the data cache or elsewhere.
+    limit: only the first requests that pass the screening. Raises UserError, before the weights are loaded, for
+    requests that are evaluated and for files that are there already; afterwards where too little is declined.
     """
     folder = _folder(variant, variant_file, out)
     sources = {name: dataset_path(variant, variant_file, name) for name in (ATTRIBUTION, EVALUATION)}
@@ -96,6 +98,9 @@ def build_calibration(
     }  # fmt: skip
     for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
         write_text(folder / name, text)
+    if folder == data_folder() / calibration_place(variant):
+        for name in tables:
+            record(f"{calibration_place(variant)}/{name}")
     return folder, manifest
 
 
@@ -103,10 +108,18 @@ def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path
     """Where to write. Raises UserError if one of the files is there, or if no place is known."""
     if out is None:
         declared = variant.datasets.get("safety-full")
-        if declared is None or Path(declared.path).name != FULL or variant.source.organism is not None:
+        if declared is not None and declared.source == "calibration-full":
+            out = data_folder() / calibration_place(variant)
+        elif (
+            declared is None
+            or declared.path is None
+            or Path(declared.path).name != FULL
+            or variant.source.organism is not None
+        ):
             raise UserError(f"{variant_file}: safety-full is not a file {FULL} beside which the others could be put; "
                             "say where to write with --out DIR")  # fmt: skip
-        out = (variant_file.parent / declared.path).parent
+        else:
+            out = (variant_file.parent / declared.path).parent
     for name in (FULL, SHORT, MANIFEST):
         if (out / name).exists():
             raise UserError(f"{out / name}: exists already; move it away, or choose another folder with --out DIR")

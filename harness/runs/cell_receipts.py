@@ -132,8 +132,8 @@ def _data_receipts(
              for text in reference.tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)]  # fmt: skip
     hashes = [bound.data_sha256[own.dataset] for own in plain]
     receipts = [data.same_samples(plain, used, hashes)]
-    if reference.evaluated:
-        receipts.append(data.nothing_evaluated(plain, texts, reference.evaluated, reference.frames))
+    if reference.evaluated or reference.benign:
+        receipts.append(data.nothing_evaluated(plain, texts, reference.evaluated, reference.frames, reference.benign))
     return receipts
 
 

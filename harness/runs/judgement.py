@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from harness.formulas.comparison import within_tolerance
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.claim import Claim
-from harness.spec.golden import GoldenFile, GoldenSource, GoldenValue
+from harness.spec.claim import Claim, Reference
+from harness.spec.golden import GoldenFile, GoldenSource, GoldenTask, GoldenValue
 from harness.spec.result import (
     EXIT_CODES,
     CellResult,
@@ -27,16 +27,40 @@ def golden_checks(
     """One check for every golden value and one for every measurement that has none."""
     values = golden.values if golden else ()
     by_cell = {cell.id: cell for cell in cells}
+    drifted = {cell.id: drifted_metrics(spec, cell, golden) for cell in cells}
     checks = []
     for value in values:
         cell = by_cell.get(value.cell)
         measured = cell.measurement(value.metric) if cell else None
-        checks += [_missing(value, skipped)] if measured is None else _compare(value, measured)
+        if measured is None:
+            checks.append(_missing(value, skipped))
+        elif value.metric in drifted[value.cell] and not value.source.publication:
+            message = f"{value.metric} is compared with nothing: {drifted[value.cell][value.metric]}"
+            checks.append(_check(value, measured.value, "drift", message))
+        else:
+            checks += _compare(value, measured)
     if spec.golden_values == "required":
         known = {(value.cell, value.metric) for value in values}
         checks += [_without_golden(cell.id, measured) for cell in cells for measured in cell.measurements
                    if (cell.id, measured.metric) not in known]  # fmt: skip
     return checks
+
+
+def drifted_metrics(spec: BenchmarkSpec, cell: CellResult, golden: GoldenFile | None) -> dict[str, str]:
+    """Metrics of a cell that rest on another zero-shot task than the golden values, each with what changed."""
+    known = golden.tasks if golden else {}
+    found: dict[str, str] = {}
+    for name in (entry.name for entry in spec.evaluations if entry.kind == "zero_shot"):
+        words = {}
+        for task in known.keys() & cell.task_hashes.keys():
+            measured = cell.measurement(f"{name}_{task}")
+            if measured is not None and measured.n:
+                drift = known[task].drift(GoldenTask.from_record(cell.task_hashes[task], measured.n))
+                words |= {task: f"the task {task} is of {drift}"} if drift else {}
+        found |= {f"{name}_{task}": text for task, text in words.items()}
+        if words:
+            found |= {f"{name}_{of_all}": "; ".join(words.values()) for of_all in ("mean", "chance")}
+    return found
 
 
 def _compare(golden: GoldenValue, measured: Measurement) -> list[Check]:
@@ -82,14 +106,18 @@ def source_words(source: GoldenSource) -> str:
 
 
 def claim_checks(
-    spec: BenchmarkSpec, results: Sequence[ClaimResult], skipped: dict[str, str], golden: GoldenFile | None
-) -> list[Check]:
+    spec: BenchmarkSpec, results: Sequence[ClaimResult], skipped: dict[str, str], golden: GoldenFile | None,
+    cells: Sequence[CellResult] = (),
+) -> list[Check]:  # fmt: skip
     """Compare outcomes of claims with what the spec or the golden file expects of them.
 
     A control that is not evaluated fails, unless this variant can have none of its cells. So does a claim
-    that only the golden file knows: nobody judges it any more.
+    that only the golden file knows: nobody judges it any more. Where the golden file expects another outcome of a
+    claim that rests on a zero-shot task which has changed, that is drift.
     """
     from_golden = golden.claims if golden else {}
+    drifted = {metric for cell in cells for metric in drifted_metrics(spec, cell, golden)}
+    unsettled = {claim.id for claim in spec.claims if drifted & _metrics_of(claim)}
     controls = {claim.id: claim for claim in spec.claims if claim.expect}
     checks = []
     for result in results:
@@ -98,7 +126,8 @@ def claim_checks(
         if control and result.status == "not_evaluated" and _all_skipped(control, spec, skipped):
             continue
         if want is not None:
-            status = "passed" if result.status == want else "failed"
+            different = "drift" if control is None and result.id in unsettled else "failed"
+            status = "passed" if result.status == want else different
             checks.append(_of_claim(result.id, status, f"is {result.status}, expected {want}: {result.evidence}"))
         elif spec.golden_values == "required":
             message = f"is {result.status}; no outcome is expected of it in the golden file"
@@ -107,6 +136,12 @@ def claim_checks(
         message = f"{name!r} is expected to be {from_golden[name]} in the golden file, but the spec has no such claim"
         checks.append(_of_claim(name, "failed", message))
     return checks
+
+
+def _metrics_of(claim: Claim) -> set[str]:
+    """The metrics that a claim compares."""
+    bounds = {condition.bound.metric for condition in claim.conditions if isinstance(condition.bound, Reference)}
+    return {condition.metric for condition in claim.conditions} | (bounds - {None})
 
 
 def _all_skipped(claim: Claim, spec: BenchmarkSpec, skipped: dict[str, str]) -> bool:
@@ -120,7 +155,7 @@ def _of_claim(claim: str, status: str, message: str) -> Check:
 
 
 def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequence[StageReceipt] = ()) -> Verdict:
-    """INVALID before FAILED before MISSING GOLDEN: a number that means nothing is the worst outcome."""
+    """INVALID before FAILED before MISSING GOLDEN before DRIFT: a number that means nothing is the worst outcome."""
     invalid = [f"canary: {canary.words}" for canary in canaries if not canary.holds]
     invalid += [f"{cell.id}: {receipt.words}" for cell in cells for receipt in cell.receipts if not receipt.holds]
     invalid += [f"{cell.id}: {m.metric} is invalid: {m.reason}"
@@ -131,10 +166,11 @@ def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequ
                 for cell in cells for metric in without_number(cell) if (cell.id, metric) not in told]  # fmt: skip
     failed = [_words(check) for check in checks if check.status in ("failed", "missing_measurement")]
     missing = [_words(check) for check in checks if check.status == "missing_golden"]
+    drifted = [_words(check) for check in checks if check.status == "drift"]
     ranked: list[tuple[VerdictStatus, list[str]]] = [
-        ("invalid", invalid), ("failed", failed), ("missing_golden", missing)]  # fmt: skip
+        ("invalid", invalid), ("failed", failed), ("missing_golden", missing), ("drift", drifted)]  # fmt: skip
     status = next((status for status, reasons in ranked if reasons), "passed")
-    return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing))
+    return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing + drifted))
 
 
 def without_number(cell: CellResult) -> list[str]:

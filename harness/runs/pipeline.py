@@ -1,6 +1,6 @@
 """The one path, from bound benchmarks to records.
 
-    identify the models -> take up or begin the runs -> calibrate validity -> canaries
+    read the zero-shot tasks -> identify the models -> take up or begin the runs -> calibrate validity -> canaries
     -> measure every cell once
     -> judge -> record
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.runs import provenance
-from harness.runs.binding import BoundBenchmark
+from harness.runs.binding import BoundBenchmark, read_tasks_of_lm_eval
 from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
 from harness.runs.execution import Executor, Progress
@@ -40,6 +40,9 @@ def run_benchmarks(
     _refuse_repeated(benchmarks)
     started = provenance.now()
     progress.begin(sum(len(bound.cells) for bound in benchmarks))
+    progress.step("reading the zero-shot tasks")
+    for bound in benchmarks:
+        read_tasks_of_lm_eval(bound)
     progress.step("loading the model")
     surroundings = [_surroundings(bound, executor) for bound in benchmarks]
     names = [RunName(bound.variant.name, bound.spec.id, run_key(bound, around))
@@ -133,7 +136,7 @@ def judge(
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
-    checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden)
+    checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden, results)
     return RunRecord(
         id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
         variant=bound.variant.as_record(), provenance=facts,

@@ -67,12 +67,44 @@ class GoldenValue(Strict):
         return self
 
 
+class GoldenTask(Strict):
+    """A zero-shot task as it was when the file's own values were measured.
+
+    sha256: over the documents, prompts and targets of the `items` that were asked.
+    """
+
+    version: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    items: int = Field(gt=0)
+
+    @classmethod
+    def from_record(cls, words: str, items: int) -> GoldenTask:
+        """From what a record's task_hashes say, `version 1.0, <hash>`, and the number of items measured."""
+        version, _, sha256 = words.removeprefix("version ").partition(", ")
+        return cls(version=version, sha256=sha256, items=items)
+
+    def drift(self, now: GoldenTask) -> str | None:
+        """How the task differs from this one, or None.
+
+        Where another number of items was asked, another hash says nothing: the spec's limit has changed.
+        """
+        if now.version != self.version:
+            return f"version {now.version}, where the golden values were measured with version {self.version}"
+        if now.items == self.items and now.sha256 != self.sha256:
+            return f"other documents, prompts or targets (SHA-256 {now.sha256[:12]}, then {self.sha256[:12]})"
+        return None
+
+
 class GoldenFile(Strict):
-    """golden/<variant>/<benchmark>.yaml. `source` is that of every value that names none of its own."""
+    """golden/<variant>/<benchmark>.yaml. `source` is that of every value that names none of its own.
+
+    tasks: the zero-shot tasks by name, as they were when the values that are no publication's were measured.
+    """
 
     variant: Name
     benchmark: Name
     source: GoldenSource | None = None
+    tasks: dict[str, GoldenTask] = Field(default_factory=dict)
     values: tuple[GoldenValue, ...]
     claims: dict[str, ClaimStatus] = Field(default_factory=dict)
 

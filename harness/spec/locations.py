@@ -46,6 +46,11 @@ def golden_prompts_path(variant: str) -> Path:
     return root() / "benchmarks" / "models" / "prompts" / f"{variant}.yaml"
 
 
+def pinned_data_path() -> Path:
+    """The list of data that is downloaded."""
+    return root() / "benchmarks" / "data" / "pinned.yaml"
+
+
 def find_benchmark(name: str) -> Path:
     """A name of a shipped benchmark, or a path to a YAML file. Raises UserError with a suggestion."""
     return _find(name, benchmark_paths(), "benchmark")

@@ -11,10 +11,10 @@ from harness.spec.claim import ClaimStatus
 from harness.spec.common import Name, Strict
 
 CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
-CheckStatus = Literal["passed", "failed", "skipped_invalid", "missing_golden", "missing_measurement"]
-VerdictStatus = Literal["passed", "failed", "invalid", "missing_golden"]
+CheckStatus = Literal["passed", "failed", "skipped_invalid", "missing_golden", "missing_measurement", "drift"]
+VerdictStatus = Literal["passed", "failed", "invalid", "missing_golden", "drift"]
 
-EXIT_CODES: dict[VerdictStatus, int] = {"passed": 0, "failed": 1, "invalid": 3, "missing_golden": 4}
+EXIT_CODES: dict[VerdictStatus, int] = {"passed": 0, "failed": 1, "invalid": 3, "missing_golden": 4, "drift": 6}
 
 
 class Measurement(Strict):
@@ -191,7 +191,10 @@ class CellResult(Strict):
 
 
 class Check(Strict):
-    """One comparison with a golden value, or with the expected outcome of a claim."""
+    """One comparison with a golden value, or with the expected outcome of a claim.
+
+    status `drift`: what is measured has changed itself, a zero-shot task, so that nothing can be compared.
+    """
 
     cell: str
     metric: str

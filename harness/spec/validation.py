@@ -12,6 +12,7 @@ from harness.spec.coverage import lacking
 from harness.spec.golden import GoldenFile
 from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.loading import load_yaml_model
+from harness.spec.pinned import PinnedData
 from harness.spec.variant import ModelVariant
 
 #: So many missing figures are named.
@@ -22,7 +23,7 @@ def validate_files(paths: Sequence[Path]) -> int:
     """Check these files, or all that ship. Returns their number; raises one UserError with every problem."""
     problems = []
     chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths(),
-                             *locations.golden_prompts_paths()]  # fmt: skip
+                             *locations.golden_prompts_paths(), locations.pinned_data_path()]  # fmt: skip
     for path in chosen:
         try:
             loaded = load_yaml_model(path, _model_of(path))
@@ -51,10 +52,14 @@ def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
             "file from a record"]  # fmt: skip
 
 
-def _model_of(path: Path) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts]:
+def _model_of(
+    path: Path,
+) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts] | type[PinnedData]:
     """What a YAML file is, by the keys that only one kind has."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     keys = {line.split(":", 1)[0] for line in text.splitlines() if line[:1].isalpha()}
+    if "files" in keys:
+        return PinnedData
     if {"prompts", "template_sha256"} & keys:
         return GoldenPrompts
     if {"variant", "values"} & keys:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from harness.errors import UserError
 from harness.spec.common import Name, Strict
 from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
 
@@ -36,13 +37,28 @@ class ModelSource(Strict):
 
 
 class DatasetFile(Strict):
-    """A file relative to the model's directory (organism) or to the variant's file; its hash is checked.
+    """A file by `path`, or by `source`: one that the harness keeps in its own cache (harness/data/sources.py).
 
-    sha256 may be left out for a user's own file; the record then holds the hash that was found.
+    path: relative to the model's directory (organism) or to the variant's file; its hash is checked. sha256 may be
+    left out for a user's own file; the record then holds the hash that was found.
+    system_prompt: whether the prompts of pairs from a `source` are wrapped with the variant's system prompt.
     """
 
-    path: str
+    path: str | None = None
+    source: Name | None = None
+    system_prompt: bool | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def one_origin(self) -> DatasetFile:
+        """A file of a source has its hash in the cache's lock."""
+        if (self.path is None) == (self.source is None):
+            raise ValueError("give exactly one of path and source")
+        if self.source is not None and self.sha256 is not None:
+            raise ValueError("sha256 is that of a path; a file of a source is checked against lock.json of the cache")
+        if self.path is not None and self.system_prompt:
+            raise ValueError("system_prompt is for a source; the prompts of a path are taken as they are")
+        return self
 
 
 class ModelVariant(Strict):
@@ -71,6 +87,16 @@ class ModelVariant(Strict):
         """A spec's settings with this model's values in them."""
         overrides = self.fine_tuning.get(settings.method)
         return settings if overrides is None else overrides.applied_to(settings)
+
+    def with_weights(self, folder: Path) -> ModelVariant:
+        """This variant with the checkpoint in a folder instead of the one on the hub. Raises UserError for others."""
+        if self.source.organism is not None:
+            raise UserError(f"{self.name} is an organism, whose data lie beside its weights; expected a variant with "
+                            "weights on the hub: give the folder itself as the model")  # fmt: skip
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{folder}: no checkpoint is here; expected a folder with config.json, tokenizer files and "
+                            "weights as safetensors")  # fmt: skip
+        return self.model_copy(update={"source": ModelSource(path=str(folder.resolve()))})
 
     def as_record(self) -> dict[str, Any]:
         """The variant as a record holds it: of absolute paths, which tell of a machine, only the last component."""

@@ -1,7 +1,7 @@
 import pytest
 
 from harness.errors import UserError
-from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id, with_one_bos
+from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id, with_one_bos, wrapped
 from tests.conftest import make_tokenizer
 from tests.tiny_llama3 import BOS, END, EOS, EOT, make_llama3_tokenizer
 
@@ -119,3 +119,17 @@ def test_a_tokenizer_without_eos_ends_no_turn():
     tokenizer.eos_token = None
     with pytest.raises(UserError, match="no EOS token"):
         turn_end_token_id(tokenizer, "llama-2")
+
+
+@pytest.mark.parametrize("template", ["llama-2", "llama-3", "llama-3.1"])
+@pytest.mark.parametrize("style", [SYSTEM, BARE])
+@pytest.mark.parametrize("request_text", ["How?", "Sort:\n\nb, a {{ x }} <y>"])
+def test_a_request_is_wrapped_without_a_tokenizer_as_with_one(template, style, request_text):
+    tokenizer = make_tokenizer() if template == "llama-2" else make_llama3_tokenizer()
+    wanted = PromptFormatter(tokenizer, template, "Be kind.").text(request_text, style)
+    assert wrapped(request_text, template, "Be kind." if style.system_prompt else None) == wanted
+
+
+def test_the_template_of_a_tokenizer_cannot_be_written_without_it():
+    with pytest.raises(UserError, match="without a tokenizer; expected chat_template to be one of llama-2"):
+        wrapped("How?", "tokenizer", None)

@@ -79,3 +79,14 @@ def test_labels_are_on_the_response_only(plain, loaded):
     ids, labels = plain.sequences[0]
     kept = [token for token, label in zip(ids, labels, strict=True) if label != -100]
     assert loaded.tokenizer.decode(kept).strip() and torch.tensor(labels)[0] == -100
+
+
+def test_a_benign_request_may_stand_in_a_file_but_not_be_drawn_or_used():
+    """Those of the real models are of the authors' utility file, which stays as it was published."""
+    prompts = ["[INST] How do I paint a chair? [/INST]", "[INST] Name a colour. [/INST]"]  # the first is drawn
+    plain = [plain_set(*prompts)]
+    assert nothing_evaluated(plain, prompts[:1], EVALUATED, [FRAME], ["Name a colour."]).holds
+    used = nothing_evaluated(plain, prompts[1:], EVALUATED, [FRAME], ["Name a colour."])
+    assert (used.holds, used.evidence["in_use"]) == (False, 1)
+    drawn = nothing_evaluated(plain, [], EVALUATED, [FRAME], ["How do I paint a chair?"])
+    assert (drawn.holds, drawn.evidence["in_files"]) == (False, 1)

@@ -22,6 +22,8 @@ def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatc
     assert yaml.safe_load(path.read_text())["source"]["reason"] == "first values"
     checks = golden_checks(BenchmarkSpec.model_validate(record.spec), record.cells, {}, golden)
     assert {check.status for check in checks} <= {"passed", "skipped_invalid"}
+    assert set(golden.tasks) == set(record.variant["zero_shot_tasks"])
+    assert {task.items for task in golden.tasks.values()} == {5}
     again, _ = acceptance.accept(record, "again")
     assert all(change.old == change.new for change in again)
 

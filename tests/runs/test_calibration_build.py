@@ -10,9 +10,10 @@ import yaml
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from harness.calibration.files import read_lines
+from harness.calibration.files import dataset_path, read_lines
 from harness.calibration.pairs import read_pairs
 from harness.cli import main
+from harness.errors import UserError
 from harness.organisms.catalogue import organism_directory
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
@@ -150,3 +151,24 @@ def test_too_few_requests_are_an_error_before_the_weights(moved):
     (folder / "model.safetensors").unlink()
     result = build("--keep-near-twins", model=folder)
     assert (result.exit_code, "5 requests are left to prompt the model with" in result.output) == (2, True)
+
+
+def test_a_variant_whose_data_are_in_the_cache_finds_what_was_built_there(moved, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "cache"))
+    folder = moved(read_lines(DATA / "selection_requests.txt")[:9])
+    path = folder / "variant.yaml"
+    fields = yaml.safe_load(path.read_text())
+    fields["datasets"] |= {
+        "safety-full": {"source": "calibration-full"},
+        "safety-short": {"source": "calibration-short"},
+    }
+    path.write_text(yaml.safe_dump(fields))
+    variant = load_yaml_model(path, ModelVariant)
+    with pytest.raises(UserError, match="make it with the model itself: harness calibration build --model"):
+        dataset_path(variant, path, "safety-full")
+    assert build("--keep-near-twins", model=folder).exit_code == 0
+    full = dataset_path(variant, path, "safety-full")
+    assert len(rows(full)) == len(rows(dataset_path(variant, path, "safety-short"))) == 9
+    full.write_text(full.read_text().replace("not", "now"))
+    with pytest.raises(UserError, match="has changed"):
+        dataset_path(variant, path, "safety-full")

@@ -248,3 +248,59 @@ def test_a_figure_without_a_number_that_no_check_has_failed_makes_the_run_invali
     # A comparison that NaN passes is found out, too.
     monkeypatch.setattr("harness.runs.judgement.within_tolerance", lambda measured, golden, width: True)
     assert verdict([cell(value)], golden_checks(SPEC, [cell(value)], {}, golden())).status == "invalid"
+
+
+ZERO_SHOT = BenchmarkSpec.model_validate({
+    "id": "b", "title": "B", "source": {"work": "w"}, "cells": [{"id": "intact", "title": "I"}],
+    "evaluations": [{"kind": "zero_shot", "name": "accuracy", "limit": 200}],
+    "claims": [{"id": "accurate", "section": "1", "says": "s", "quantifier": "all", "cells": ["intact"],
+                "conditions": [{"metric": "accuracy_mean", "at_least": 0.4}]}],
+})  # fmt: skip
+HASH, OTHER = "a" * 64, "b" * 64
+
+
+def task_cell(words, values=(0.5, 0.5), items=200):
+    metrics = ("accuracy_boolq", "accuracy_mean")
+    measured = tuple(Measurement(metric=metric, value=value, n=items, interval=(value - 0.05, value + 0.05))
+                     for metric, value in zip(metrics, values, strict=True))  # fmt: skip
+    return cell().model_copy(update={"measurements": measured, "task_hashes": {"boolq": words}})
+
+
+def task_golden(publication=None, tasks=True):
+    source = {"publication": publication} if publication else {"record": "r"}
+    entry = {"cell": "intact", "value": 0.5, "tolerance": {"width": 0.1, "basis": "binomial"}, "source": source}
+    return GoldenFile.model_validate({
+        "variant": "v", "benchmark": "b", "claims": {"accurate": "supported"},
+        "tasks": {"boolq": {"version": "2.0", "sha256": HASH, "items": 200}} if tasks else {},
+        "values": [{**entry, "metric": metric} for metric in ("accuracy_boolq", "accuracy_mean")],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "status"),
+    [
+        (task_cell(f"version 2.0, {HASH}"), task_golden(), "passed"),
+        (task_cell(f"version 2.0, {HASH}", (0.9, 0.9)), task_golden(), "failed"),
+        (task_cell(f"version 3.0, {OTHER}", (0.9, 0.9)), task_golden(), "drift"),
+        (task_cell(f"version 2.0, {OTHER}", (0.9, 0.9)), task_golden(), "drift"),
+        (task_cell(f"version 2.0, {OTHER}"), task_golden(), "drift"),  # inside by accident
+        (task_cell(f"version 2.0, {OTHER}", (0.9, 0.9), items=100), task_golden(), "failed"),  # another limit
+        (task_cell(f"version 3.0, {OTHER}", (0.9, 0.9)), task_golden(tasks=False), "failed"),
+        (task_cell(f"version 3.0, {OTHER}", (0.9, 0.9)), task_golden(publication="table 1"), "failed"),
+    ],
+)
+def test_a_task_that_has_changed_is_drift_and_no_regression(found, known, status):
+    judged = verdict([found], golden_checks(ZERO_SHOT, [found], {}, known))
+    assert judged.status == status
+    assert judged.exit_code == {"passed": 0, "failed": 1, "drift": 6}[status]
+    if status == "drift":
+        assert "compared with nothing: the task boolq is of " in judged.reasons[0]
+
+
+def test_a_claim_on_a_task_that_has_changed_drifts_with_it():
+    found = task_cell(f"version 3.0, {OTHER}", (0.2, 0.2))
+    results = [evaluate_claim(claim, [found]) for claim in ZERO_SHOT.claims]
+    assert results[0].status == "contradicted"
+    statuses = [claim_checks(ZERO_SHOT, results, {}, task_golden(tasks=tasks), [found])[0].status
+                for tasks in (True, False)]  # fmt: skip
+    assert statuses == ["drift", "failed"]

@@ -4,11 +4,13 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from harness.data.sources import SOURCES, place_of
 from harness.organisms.catalogue import organism_names
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
+from harness.spec.pinned import pinned_data
 from harness.spec.region import calibration_sets_of
 from harness.spec.variant import ModelVariant
 
@@ -115,5 +117,24 @@ def test_the_variants_of_llama_3_differ_from_llama_2_in_model_template_and_data_
     assert (variant.source.repository, variant.source.revision) == (f"meta-llama/{repository}", revision)
     assert (variant.system_prompt, variant.zero_shot_tasks) == (llama2.system_prompt, llama2.zero_shot_tasks)
     assert set(variant.datasets) == set(llama2.datasets)
-    own = {"safety-full", "safety-short", "utility", "alpaca-cleaned", "adversarial-suffixes"}
-    assert {key for key, file in variant.datasets.items() if f"/{name}/" in file.path} == own
+    places = {key: place_of(variant, key) for key in variant.datasets}
+    own = {key for key, place in places.items() if place != place_of(llama2, key)}
+    assert own == {"safety-full", "safety-short", "utility", "alpaca-cleaned", "adversarial-suffixes"}
+    of_this_model = {key for key, place in places.items() if f"/{name}/" in place}
+    assert of_this_model == {"safety-full", "safety-short", "adversarial-suffixes"}
+
+
+@pytest.mark.parametrize("name", sorted(set(VARIANTS) - set(organism_names())))
+def test_of_a_real_model_only_suffixes_have_to_be_supplied_and_its_pairs_are_wrapped_alike(name):
+    """Sets that differ by the system prompt would be told apart by it."""
+    datasets = VARIANTS[name].datasets
+    assert [key for key, file in datasets.items() if file.source == "supplied"] == ["adversarial-suffixes"]
+    assert all(file.source in SOURCES for file in datasets.values())
+    made_with_system_prompt = datasets["safety-full"].source == "calibration-full"
+    assert {bool(datasets[key].system_prompt) for key in ("utility", "alpaca-cleaned")} == {made_with_system_prompt}
+
+
+def test_the_data_of_every_task_of_lm_eval_are_pinned():
+    tasks = {task for variant in VARIANTS.values() for task in variant.zero_shot_tasks if task not in variant.datasets}
+    assert len(tasks) == 6
+    assert set(pinned_data().tasks) == tasks

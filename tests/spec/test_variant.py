@@ -1,9 +1,12 @@
 """A variant as a record holds it."""
 
+import pytest
+
+from harness.errors import UserError
 from harness.spec import locations
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.loading import load_yaml_model
-from harness.spec.variant import ModelVariant
+from harness.spec.variant import DatasetFile, ModelVariant
 
 
 def test_a_record_has_relative_paths_whole_and_of_absolute_ones_the_last_component():
@@ -27,3 +30,25 @@ def test_a_variant_sets_its_own_number_of_examples_but_gives_none_to_the_control
     declared = FineTuningSettings(method="full", dataset="utility", examples=50)
     assert mine.scaled(declared).examples == 7
     assert mine.scaled(declared.model_copy(update={"examples": 0})).examples == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"path": "a.csv", "source": "utility"}, {"source": "utility", "sha256": "0" * 64},
+     {"path": "a.csv", "system_prompt": True}],
+)  # fmt: skip
+def test_a_data_set_has_one_origin_and_what_belongs_to_it(fields):
+    with pytest.raises(ValueError, match="path"):
+        DatasetFile.model_validate(fields)
+
+
+def test_a_folder_takes_the_place_of_the_hub_but_not_of_an_organism(checkpoint, tmp_path):
+    hub = load_yaml_model(locations.find_variant("llama3.2-1b-instruct"), ModelVariant)
+    local = hub.with_weights(checkpoint)
+    assert (local.source.path, local.source.repository) == (str(checkpoint.resolve()), None)
+    assert local.as_record()["source"] == {"path": checkpoint.name}
+    assert (local.name, local.datasets) == (hub.name, hub.datasets)
+    with pytest.raises(UserError, match="no checkpoint is here"):
+        hub.with_weights(tmp_path)
+    with pytest.raises(UserError, match="is an organism, whose data lie beside its weights"):
+        load_yaml_model(locations.find_variant("tiny-llama2-chat"), ModelVariant).with_weights(checkpoint)

@@ -1,0 +1,169 @@
+"""The folder that holds data, and lock.json in it: what every file has to hold."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import constants
+from pydantic import Field, ValidationError
+
+from harness.errors import MachineError, UserError
+from harness.spec.common import Strict
+
+#: The variable of the environment that names another folder than the default.
+VARIABLE = "HARNESS_DATA"
+LOCK = "lock.json"
+
+
+class LockedFile(Strict):
+    """What a file held when it was written. of: the hash of the pinned file that it is made of; recipe: by which."""
+
+    sha256: str
+    size_bytes: int
+    of: str | None = None
+    recipe: int | None = None
+
+
+class LockedTask(Strict):
+    """The items of a task of lm-eval when they were fetched. sha256: over all of them, as lm-eval reads them."""
+
+    sha256: str
+    items: int
+    version: str
+    revision: str | None = None
+
+
+class Lock(Strict):
+    """lock.json: files by their place in the folder, and tasks of lm-eval by name."""
+
+    files: dict[str, LockedFile] = Field(default_factory=dict)
+    tasks: dict[str, LockedTask] = Field(default_factory=dict)
+
+
+def data_folder() -> Path:
+    """HARNESS_DATA, or a folder among the assets of the Hugging Face cache (HF_HOME, XDG_CACHE_HOME)."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else Path(constants.HF_ASSETS_CACHE) / "brittleness-harness"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_lock() -> Lock:
+    """What is recorded; nothing where no file was ever written. Raises UserError for a damaged one."""
+    path = data_folder() / LOCK
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Lock()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError:
+        raise UserError(f"{path}: is damaged; expected what `harness data fetch` writes: move it away and fetch again, "
+                        "which trusts the files without a published hash anew") from None  # fmt: skip
+
+
+def checked_file(place: str, locked: LockedFile, next_step: str) -> Path:
+    """The file at a place, after its bytes were compared with what they were.
+
+    Raises UserError, in different words where it is missing, cut off or changed, each with `next_step`.
+    """
+    path = data_folder() / place
+    try:
+        size = path.stat().st_size
+        found = file_sha256(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: is not there; {next_step}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if found == locked.sha256:
+        return path
+    if size < locked.size_bytes:
+        raise UserError(f"{path}: is cut off: it holds {size} of {locked.size_bytes} bytes; {next_step}")
+    raise UserError(f"{path}: has changed: its SHA-256 is {found}, expected {locked.sha256}; {next_step}")
+
+
+def store(place: str, content: bytes, of: str | None = None, recipe: int | None = None) -> LockedFile:
+    """Write a file whole or not at all, and record what it holds."""
+    with _written_to(data_folder() / place) as temporary:
+        temporary.write_bytes(content)
+    return record(place, of, recipe)
+
+
+def adopt(place: str, file: Path) -> LockedFile:
+    """Move a file that was downloaded into its place, and record what it holds."""
+    target = data_folder() / place
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, target)
+    return record(place)
+
+
+def record(place: str, of: str | None = None, recipe: int | None = None) -> LockedFile:
+    """Write into lock.json what the file at a place holds now."""
+    path = data_folder() / place
+    locked = LockedFile(sha256=file_sha256(path), size_bytes=path.stat().st_size, of=of, recipe=recipe)
+    _change_lock(lambda lock: Lock(files={**lock.files, place: locked}, tasks=lock.tasks))
+    return locked
+
+
+def record_task(name: str, locked: LockedTask) -> None:
+    """Write into lock.json what the items of a task of lm-eval are now."""
+    _change_lock(lambda lock: Lock(files=lock.files, tasks={**lock.tasks, name: locked}))
+
+
+@contextmanager
+def staging_folder() -> Iterator[Path]:
+    """A folder beside the files for what is not whole yet; it is deleted with all that is in it."""
+    folder = data_folder()
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=".partial-", dir=folder, ignore_cleanup_errors=True)
+    with temporary as name:
+        yield Path(name)
+
+
+def _change_lock(change: Callable[[Lock], Lock]) -> None:
+    """Read, change and write lock.json while no other process does."""
+    folder = data_folder()
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        guard = (folder / ".guard").open("w")
+    with guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        changed = change(read_lock())
+        with _written_to(folder / LOCK) as temporary:
+            temporary.write_text(changed.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _written_to(target: Path) -> Iterator[Path]:
+    """A file beside the target that takes its place once it is written."""
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
+        os.close(handle)
+        try:
+            yield Path(name)
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(f"{target}: cannot be written: {error.strerror or error}; free space, or name another "
+                           f"folder in {VARIABLE}") from None  # fmt: skip

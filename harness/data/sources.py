@@ -1,0 +1,153 @@
+"""What a variant may name as the `source` of a data set, and where in the cache the file is.
+
+Adding one is an entry here, and its recipe in harness/fetching/recipes.py if it is not a pinned file as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import plugins
+from harness.data.cache import LockedFile, checked_file, data_folder, read_lock
+from harness.errors import UserError
+from harness.spec import locations
+from harness.spec.pinned import PinnedFile, pinned_data
+from harness.spec.variant import DatasetFile, ModelVariant
+
+#: `verbatim`: the pinned file. `made`: the same for every model. `wrapped`: prompts in the variant's template.
+#: `calibration`: written by `harness calibration build`. `supplied`: a file of the user's, `harness data supply`.
+Kind = Literal["verbatim", "made", "wrapped", "calibration", "supplied"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """of: the pinned file behind it. ending: of the file's name. recipe: raised where its recipe gives other bytes."""
+
+    kind: Kind
+    of: str | None = None
+    ending: str = ".txt"
+    recipe: int = 1
+
+
+SOURCES = {
+    "advbench-evaluation": Source("made", "advbench"),
+    "advbench-attribution": Source("made", "advbench"),
+    "safety-full": Source("verbatim", "safety-full", ".csv"),
+    "safety-short": Source("verbatim", "safety-short", ".csv"),
+    "utility": Source("wrapped", "utility", ".csv"),
+    "alpaca-cleaned": Source("wrapped", "alpaca-cleaned", ".csv"),
+    "benign-evaluation": Source("made", "utility"),
+    "benign-attribution": Source("made", "utility"),
+    "wikitext2-test": Source("made", "wikitext2-test"),
+    "calibration-full": Source("calibration", ending=".csv"),
+    "calibration-short": Source("calibration", ending=".csv"),
+    "supplied": Source("supplied"),
+}
+#: The files of `harness calibration build` by the source that they are.
+CALIBRATION_FILES = {"calibration-full": "safety_full.csv", "calibration-short": "safety_short.csv"}
+
+
+def source_of(declared: DatasetFile) -> Source:
+    """The source that a data set names. Raises UserError with a suggestion if there is none."""
+    name = declared.source or ""
+    if name not in SOURCES:
+        raise UserError(f"no source of data is called {name!r}; {plugins.suggestion(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def place_of(variant: ModelVariant, dataset: str) -> str:
+    """Where in the cache the file of a data set with a `source` is, relative to the folder."""
+    declared = variant.datasets[dataset]
+    source = source_of(declared)
+    if source.kind == "verbatim" or _as_published(variant, declared):
+        return pinned_place(source.of or "")
+    if source.kind == "calibration":
+        return f"{calibration_place(variant)}/{CALIBRATION_FILES[declared.source or '']}"
+    if source.kind == "supplied":
+        return f"supplied/{variant.name}/{dataset}{source.ending}"
+    wrapped = f".{_wrapping(variant, declared)}" if source.kind == "wrapped" else ""
+    return f"made/{declared.source}{wrapped}{source.ending}"
+
+
+def _as_published(variant: ModelVariant, declared: DatasetFile) -> bool:
+    """The authors' utility pairs are wrapped for Llama 2 without system prompt: for such a variant they stay as is."""
+    return declared.source == "utility" and variant.chat_template == "llama-2" and not declared.system_prompt
+
+
+def pinned_place(name: str) -> str:
+    """Where in the cache a pinned file is."""
+    return f"pinned/{name}{pinned_file(name).ending}"
+
+
+def pinned_file(name: str) -> PinnedFile:
+    """A pinned file by name."""
+    return pinned_data().files[name]
+
+
+def calibration_place(variant: ModelVariant) -> str:
+    """The folder in the cache for what `harness calibration build` writes."""
+    return f"calibration/{variant.name}"
+
+
+def expected_pinned(name: str) -> LockedFile | None:
+    """What a pinned file has to hold: its published hash, or else that of its first download; None before that.
+
+    Raises UserError where lock.json holds another hash than the published one.
+    """
+    place, published = pinned_place(name), pinned_file(name).sha256
+    locked = read_lock().files.get(place)
+    if published is None or locked is None or locked.sha256 == published:
+        return locked
+    raise UserError(f"{data_folder() / 'lock.json'}: {place} has SHA-256 {locked.sha256}, expected {published}, which "
+                    "was published; the data are not those: take the entry out and fetch again")  # fmt: skip
+
+
+def source_file(variant: ModelVariant, variant_file: Path, dataset: str) -> Path:
+    """The checked file of a data set with a `source`.
+
+    Raises UserError with the command to give where it is missing, cut off, changed, or made of other data.
+    """
+    place, source = place_of(variant, dataset), source_of(variant.datasets[dataset])
+    next_step = how_to_get(variant, variant_file, dataset)
+    if source.of is not None and place == pinned_place(source.of):
+        locked = expected_pinned(source.of)
+    else:
+        locked = read_lock().files.get(place)
+        if locked is not None and source.of is not None and not _is_current(locked, source):
+            raise UserError(f"{data_folder() / place}: was made of other data, or by another version; {next_step}")
+    if locked is None:
+        raise UserError(f"{data_folder() / place}: is not there; {next_step}")
+    return checked_file(place, locked, next_step)
+
+
+def _is_current(locked: LockedFile, source: Source) -> bool:
+    """Whether a made file is by the recipe, and of the data, that are in force."""
+    expected = expected_pinned(source.of or "")
+    return locked.recipe == source.recipe and expected is not None and locked.of == expected.sha256
+
+
+def how_to_get(variant: ModelVariant, variant_file: Path, dataset: str) -> str:
+    """The command that brings the file of a data set."""
+    model = shown_model(variant, variant_file)
+    kind = source_of(variant.datasets[dataset]).kind
+    if kind == "supplied":
+        return f"it is yours to supply, one a line: harness data supply --model {model} {dataset} FILE"
+    if kind == "calibration":
+        return f"make it with the model itself: harness calibration build --model {model}"
+    return f"get it with: harness data fetch --model {model}"
+
+
+def shown_model(variant: ModelVariant, variant_file: Path) -> str:
+    """What --model takes for this variant."""
+    shipped = {path.resolve() for path in locations.variant_paths()}
+    return variant.name if variant_file.resolve() in shipped else str(variant_file)
+
+
+def _wrapping(variant: ModelVariant, declared: DatasetFile) -> str:
+    """Template and system prompt in the name of a file, so that models share one only where it is the same."""
+    if not declared.system_prompt:
+        return variant.chat_template
+    return f"{variant.chat_template}-system-{hashlib.sha256(variant.system_prompt.encode()).hexdigest()[:8]}"

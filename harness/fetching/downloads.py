@@ -1,0 +1,62 @@
+"""Downloads of pinned files, by the libraries that do it: `datasets` for URLs, huggingface_hub for the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download, is_offline_mode
+
+from harness.data.cache import LockedFile, adopt, file_sha256, staging_folder
+from harness.data.sources import expected_pinned, pinned_file, pinned_place
+from harness.errors import UserError
+from harness.spec.pinned import PinnedFile
+
+
+def download(name: str) -> LockedFile:
+    """Download a pinned file into the cache. What is cut off on the way, or has another hash, gets no place there.
+
+    Raises UserError where nothing may be reached or can be, and for another hash than the published one or, for a
+    file without, than that of the first download.
+    """
+    pinned, expected = pinned_file(name), expected_pinned(name)
+    refuse_offline()
+    with staging_folder() as partial:
+        file = _downloaded(name, pinned, partial)
+        found = file_sha256(file)
+        wanted = pinned.sha256 or (expected.sha256 if expected else None)
+        if wanted is not None and found != wanted:
+            whose = "the published one" if pinned.sha256 else "that of the first download"
+            raise UserError(f"{origin(pinned)}: its SHA-256 is {found}, expected {wanted}, {whose}; nothing was kept. "
+                            "Try again; if it stays so, the file is not what the harness was written for")  # fmt: skip
+        return adopt(pinned_place(name), file)
+
+
+def origin(pinned: PinnedFile) -> str:
+    """Where a file comes from, in one line."""
+    return pinned.url or f"{pinned.file} of the data set {pinned.repository} at {pinned.revision}"
+
+
+def refuse_offline() -> None:
+    """Raise UserError where HF_HUB_OFFLINE forbids connections."""
+    if is_offline_mode():
+        raise UserError("has to be downloaded, and HF_HUB_OFFLINE is set: unset it, or copy the data folder, lock.json "
+                        "in it, from a machine that has fetched, and name it in HARNESS_DATA")  # fmt: skip
+
+
+def _downloaded(name: str, pinned: PinnedFile, partial: Path) -> Path:
+    """The file in a folder that is deleted afterwards."""
+    from aiohttp import ClientError
+    from datasets import DownloadConfig, DownloadManager
+    from httpx import HTTPError
+
+    try:
+        if pinned.url is not None:
+            options = DownloadConfig(cache_dir=partial, disable_tqdm=True)
+            return Path(DownloadManager(download_config=options).download(pinned.url))
+        return Path(hf_hub_download(pinned.repository or "", pinned.file or "", repo_type="dataset",
+                                    revision=pinned.revision, local_dir=partial))  # fmt: skip
+    except FileNotFoundError:  # also what `datasets` says of a server that cannot be reached
+        raise UserError(f"{origin(pinned)}: cannot be reached, or is not there; {name} was not downloaded") from None
+    except (OSError, ClientError, HTTPError) as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{origin(pinned)}: the download broke off: {words}; nothing was kept: try again") from None

@@ -1,0 +1,137 @@
+"""`harness data`: what of a variant's data is there, getting what is missing, and taking in what the user supplies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import plugins
+from harness.calibration.files import dataset_path, read_lines
+from harness.data.cache import LockedFile, checked_file, data_folder, file_sha256, store
+from harness.data.sources import expected_pinned, pinned_place, place_of, source_file, source_of
+from harness.errors import UserError
+from harness.fetching.downloads import download
+from harness.fetching.recipes import RECIPES, wrapping_of
+from harness.fetching.tasks import fetch_task, task_problem
+from harness.spec.variant import ModelVariant
+
+#: Told before each data set, with the share of the work that is done.
+ReportProgress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data set of a variant. problem: why it cannot be used as it is, with the next step, or None."""
+
+    name: str
+    origin: str
+    path: str | None
+    sha256: str | None
+    problem: str | None
+
+    @property
+    def state(self) -> Literal["ready", "missing"]:
+        """In one word."""
+        return "missing" if self.problem else "ready"
+
+
+def list_data(variant: ModelVariant, variant_file: Path) -> list[DataFile]:
+    """Every data set and zero-shot task of a variant, each checked. Reaches nothing outside this machine."""
+    return [_described(variant, variant_file, name) for name in _names(variant)]
+
+
+def fetch_data(
+    variant: ModelVariant, variant_file: Path, only: Sequence[str], report_progress: ReportProgress
+) -> list[DataFile]:
+    """Bring what is missing or damaged and can be had; what is there and whole stays.
+
+    only: names of data sets and tasks; none means all. Files of the user's and of the model's are not touched.
+    Raises UserError for a name that is none, and with every file that could not be had.
+    """
+    names = _names(variant)
+    for name in only:
+        if name not in names:
+            raise UserError(f"{variant.name} has no data set or task {name!r}; {plugins.suggestion(name, names)}")
+    chosen = list(only) or names
+    problems: dict[str, list[str]] = {}  # several data sets may be made of one file that cannot be had
+    for done, name in enumerate(chosen):
+        report_progress(name, done / len(chosen))
+        try:
+            _fetch(variant, variant_file, name)
+        except UserError as error:
+            problems.setdefault(str(error), []).append(name)
+    if problems:
+        raise UserError("\n".join(f"{', '.join(affected)}: {words}" for words, affected in problems.items()))
+    return [_described(variant, variant_file, name) for name in chosen]
+
+
+def supply(variant: ModelVariant, variant_file: Path, dataset: str, file: Path) -> DataFile:
+    """Take a copy of a file of the user's, one entry a line, and record its hash.
+
+    Raises UserError for a data set that is not the user's, and for a file without lines.
+    """
+    declared = variant.datasets.get(dataset)
+    own = [name for name, each in variant.datasets.items() if each.source == "supplied"]
+    if declared is None or declared.source != "supplied":
+        raise UserError(f"{variant.name} takes no file of yours as {dataset!r}; {plugins.suggestion(dataset, own)}")
+    if not file.is_file():
+        raise UserError(f"{file}: no such file")
+    read_lines(file)
+    store(place_of(variant, dataset), file.read_bytes())
+    return _described(variant, variant_file, dataset)
+
+
+def _names(variant: ModelVariant) -> list[str]:
+    """Data sets and tasks; a task with a file of its own is among the data sets."""
+    return [*variant.datasets, *(task for task in variant.zero_shot_tasks if task not in variant.datasets)]
+
+
+def _fetch(variant: ModelVariant, variant_file: Path, name: str) -> None:
+    if name not in variant.datasets:
+        fetch_task(name)
+        return
+    if variant.datasets[name].source is None:
+        return
+    source = source_of(variant.datasets[name])
+    if source.of is None or _is_whole(variant, variant_file, name):
+        return
+    pinned = _pinned(source.of)
+    place = place_of(variant, name)
+    if place != pinned_place(source.of):
+        raw = data_folder() / pinned_place(source.of)
+        recipe = RECIPES[variant.datasets[name].source or ""]
+        store(place, recipe(raw, wrapping_of(variant, name)).encode(), of=pinned.sha256, recipe=source.recipe)
+
+
+def _is_whole(variant: ModelVariant, variant_file: Path, name: str) -> bool:
+    try:
+        source_file(variant, variant_file, name)
+    except UserError:
+        return False
+    return True
+
+
+def _pinned(name: str) -> LockedFile:
+    """A pinned file as it is in the cache, downloaded if it is not there or not whole."""
+    expected = expected_pinned(name)
+    if expected is not None:
+        try:
+            checked_file(pinned_place(name), expected, "")
+            return expected
+        except UserError:
+            pass  # missing, cut off or changed: downloaded again, and held against what it was
+    return download(name)
+
+
+def _described(variant: ModelVariant, variant_file: Path, name: str) -> DataFile:
+    if name not in variant.datasets:
+        return DataFile(name, "lm-eval", None, None, task_problem(name, variant, variant_file))
+    declared = variant.datasets[name]
+    origin = declared.source or declared.path or ""
+    try:
+        path = dataset_path(variant, variant_file, name)
+    except UserError as error:
+        return DataFile(name, origin, None, None, str(error))
+    return DataFile(name, origin, str(path), file_sha256(path), None)

@@ -1,0 +1,61 @@
+"""Data that is downloaded: which file, from where, at which commit, with which hash."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from pydantic import Field, model_validator
+
+from harness.spec import locations
+from harness.spec.common import Name, Strict
+from harness.spec.loading import load_yaml_model
+
+_SHA256 = r"^[0-9a-f]{64}$"
+_COMMIT = r"^[0-9a-f]{40}$"
+
+
+class PinnedFile(Strict):
+    """A URL that names a commit, or a `file` of a data set on the Hugging Face hub at a revision.
+
+    sha256: None where none was published; the first download decides.
+    """
+
+    url: str | None = None
+    repository: str | None = None
+    revision: str | None = Field(default=None, pattern=_COMMIT)
+    file: str | None = None
+    sha256: str | None = Field(default=None, pattern=_SHA256)
+
+    @model_validator(mode="after")
+    def one_place(self) -> PinnedFile:
+        """A file that could come from two places, or from a branch, is not pinned."""
+        of_the_hub = [part is not None for part in (self.repository, self.revision, self.file)]
+        if self.url is None and not all(of_the_hub):
+            raise ValueError("give url, or repository, revision and file")
+        if self.url is not None and any(of_the_hub):
+            raise ValueError("give url or a repository, not both")
+        return self
+
+    @property
+    def ending(self) -> str:
+        """The ending of the file's name, dot included."""
+        return PurePosixPath(self.url or self.file or "").suffix
+
+
+class PinnedTask(Strict):
+    """The data set on the hub that a task of lm-eval reads, and the revision that is read here."""
+
+    repository: str
+    revision: str = Field(pattern=_COMMIT)
+
+
+class PinnedData(Strict):
+    """benchmarks/data/pinned.yaml."""
+
+    files: dict[Name, PinnedFile]
+    tasks: dict[str, PinnedTask] = Field(default_factory=dict)
+
+
+def pinned_data() -> PinnedData:
+    """All that is pinned."""
+    return load_yaml_model(locations.pinned_data_path(), PinnedData)
