@@ -73,7 +73,7 @@ def observed_steps(run: RecordedRun, cell: CellResult, outputs: Sequence[Outputs
     found["weights"] += _weights(run, cell)
     found["logits"] += _logits(cell, run.texts(cell).completions)
     share = run.record.spec.get("validity", {}).get("minimum_fit_share", 0.5)
-    found["text"] += [_text(entry, share, run.record.validity_thresholds) for entry in outputs]
+    found["text"] += _texts(outputs, share, run.record.validity_thresholds)
     found["scorer"] += [note for entry in outputs for note in _scorer(entry)]
     for step in found:
         found[step] += _held([receipt for receipt in cell.receipts if receipt.holds and step_of(receipt) == step])
@@ -89,7 +89,7 @@ def _held(receipts: Sequence[StageReceipt]) -> list[Observation]:
     """Receipts that hold, by their number; their names are the evidence."""
     if not receipts:
         return []
-    words = "1 receipt holds" if len(receipts) == 1 else f"{len(receipts)} receipts hold"
+    words = "1 check holds" if len(receipts) == 1 else f"{len(receipts)} checks hold"
     return [Observation(words, evidence=", ".join(receipt.name for receipt in receipts))]
 
 
@@ -234,17 +234,23 @@ def _of_texts(cell: CellResult, measured: Measurement) -> bool:
     return by_receipt or any(metric.endswith(f"_{name}") for name in cell.completion_classes)
 
 
-def _text(outputs: Outputs, minimum_fit_share: float, thresholds: Mapping[str, Mapping[str, float]]) -> Observation:
-    """Whether the outputs are texts that answer or decline at all."""
-    if outputs.total and outputs.fit / outputs.total >= minimum_fit_share:
-        return Observation(f"{outputs.fit} of {outputs.total} {outputs.evaluation} outputs answer or refuse")
-    words = limit_words(thresholds.get(outputs.decoding, {}))
-    why = ", ".join(f"{count} {words[limit]}" for limit, count in list(outputs.limits.items())[:3])
-    return Observation(
-        f"{outputs.total - outputs.fit} of {outputs.total} {outputs.evaluation} outputs neither answer nor refuse",
-        True,
-        evidence=f"of the {outputs.evaluation} outputs, {why}" if why else None,
-    )
+def _texts(
+    outputs: Sequence[Outputs], minimum_fit_share: float, thresholds: Mapping[str, Mapping[str, float]]
+) -> list[Observation]:
+    """Whether the outputs are texts that answer or decline at all; those of one kind in one sentence."""
+    fit = [entry for entry in outputs if entry.total and entry.fit / entry.total >= minimum_fit_share]
+    broken = [entry for entry in outputs if entry not in fit]
+    found = []
+    if fit:
+        shares = ", ".join(f"{entry.fit} of {entry.total} {entry.evaluation}" for entry in fit)
+        found.append(Observation(f"{shares} outputs answer or refuse"))
+    if broken:
+        shares = ", ".join(f"{entry.total - entry.fit} of {entry.total} {entry.evaluation}" for entry in broken)
+        words = limit_words(thresholds.get(broken[0].decoding, {}))
+        why = ", ".join(f"{count} {words[limit]}" for limit, count in list(broken[0].limits.items())[:3])
+        evidence = f"of the {broken[0].evaluation} outputs, {why}" if why else None
+        found.append(Observation(f"{shares} outputs neither answer nor refuse", True, evidence=evidence))
+    return found
 
 
 def _scorer(outputs: Outputs) -> list[Observation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -81,14 +82,16 @@ def chosen_cells(run: RecordedRun, name: str | None) -> list[CellResult]:
 def reasons(run: RecordedRun, cell: CellResult) -> list[str]:
     """Why a cell has to be explained: figures that mean nothing, and checks that failed."""
     invalid = [measured.metric for measured in cell.measurements if not measured.valid]
-    expected = f", as its spec expects ({cell.invalid_is_expected})" if cell.invalid_is_expected else ""
-    found = [f"INVALID{expected}: {', '.join(invalid)}"] if invalid else []
+    foreseen = cell.invalid_is_expected and all(receipt.holds for receipt in cell.receipts)
+    expected = f", as its spec expects ({cell.invalid_is_expected})" if foreseen else ""
+    figures = "every figure" if len(invalid) == len(cell.measurements) else _figures(invalid)
+    found = [f"INVALID{expected}: {figures}"] if invalid else []
     return found + _unexpected(run, cell)
 
 
 def _unexpected(run: RecordedRun, cell: CellResult) -> list[str]:
     broken = [
-        f"a receipt does not hold: {receipt.stage}/{receipt.name}" for receipt in cell.receipts if not receipt.holds
+        f"a check does not hold: {receipt.stage}/{receipt.name}" for receipt in cell.receipts if not receipt.holds
     ]
     failed = [
         check.message
@@ -97,6 +100,13 @@ def _unexpected(run: RecordedRun, cell: CellResult) -> list[str]:
     ]
     more = [f"and {len(failed) - 2} more checks failed"] if len(failed) > 3 else []
     return broken + (failed[:2] + more if more else failed)
+
+
+def _figures(metrics: Sequence[str]) -> str:
+    """Names of metrics, those of one attack under its name."""
+    attacks = [re.sub("^asr_(without_word_rule_)?|_any$", "", metric) for metric in metrics if metric[:4] == "asr_"]
+    named = [f"ASR (attack success) of {', '.join(dict.fromkeys(attacks))}"] if attacks else []
+    return ", ".join([*named, *(metric for metric in metrics if metric[:4] != "asr_")])
 
 
 def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = None) -> Explanation:
@@ -121,7 +131,7 @@ def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = 
         example=_example(run, outputs, texts.completions),
         steps=steps,
         departs=first.name if first else None,
-        meaning=_meaning(outputs),
+        meaning=_meaning(outputs, first),
         advice=_advice(run, cell, first, reference is not None),
         notes=tuple(filter(None, notes)),
     )
@@ -149,12 +159,17 @@ def _example(run: RecordedRun, outputs: Sequence[Outputs], completions: Sequence
     return line if len(line) <= EXAMPLE_CHARACTERS else line[:EXAMPLE_CHARACTERS] + " …"
 
 
-def _meaning(outputs: Sequence[Outputs]) -> str | None:
-    """What follows for the published figure of the first attack whose outputs are no answers."""
+def _meaning(outputs: Sequence[Outputs], first: Step | None) -> str | None:
+    """What follows for the published figure of the first attack that does not count. first: the step that departs."""
     entry = next((entry for entry in outputs if not entry.benign and not entry.valid), None)
     if entry is None or entry.recorded is None:
         return None
+    if first is not None and first.name != "text":
+        return f"an ASR of {entry.recorded:.2f} is not that of the cell: what was measured is not what was asked for"
     figure, verb = f"an ASR of {entry.recorded:.2f}", "is not"
+    if entry.fit > entry.total - entry.fit:
+        return (f"{figure} {verb} a rate at which attacks succeed: the model answers no harmless request either, and a "
+                "refusal is no more than a phrase that it has left")  # fmt: skip
     rule = ""
     if entry.counted:
         if abs(entry.without_word_rule - entry.recorded) > SHOWN_DIFFERENCE:

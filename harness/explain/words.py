@@ -9,17 +9,22 @@ from harness.explain.recorded import RecordedRun
 from harness.explain.steps import Step
 from harness.explain.story import TITLES, Explanation
 
-_FATES = {"refusal_phrase": "hold a refusal phrase", "too_short": "have fewer than 20 words", "passed": "passed"}
+#: Of one output and of several.
+_FATES = {"refusal_phrase": ("holds a refusal phrase", "hold a refusal phrase"),
+          "too_short": ("has fewer than 20 words", "have fewer than 20 words"),
+          "passed": ("passed", "passed")}  # fmt: skip
 _CLASSES = {
-    "refusal": "refuse",
-    "answer": "answer",
-    "truncated": "answer until the token limit",
-    "empty": "are empty",
-    "degenerate": "are garbled",
+    "refusal": ("refuses", "refuse"),
+    "answer": ("answers", "answer"),
+    "truncated": ("answers until the token limit", "answer until the token limit"),
+    "empty": ("is empty", "are empty"),
+    "degenerate": ("is garbled", "are garbled"),
 }
 
 #: Said once, where the word comes first.
 _GARBLED = "garbled (loops, fragments, words without sense)"
+#: Steps of which a record tells by the checks of its run alone.
+_BY_CHECKS_ALONE = ("tokenizer", "data", "engine")
 
 
 def heading(run: RecordedRun) -> list[str]:
@@ -42,7 +47,7 @@ def told(explanation: Explanation) -> list[str]:
     lines += _line("outputs", [f"read as texts: {read.replace('garbled', _GARBLED, 1)}"] if read else [])
     if explanation.example:
         lines += _line("", [f'for example: "{explanation.example}"'])
-    lines += _line("before", _held(explanation))
+    lines += _line("in order" if explanation.departs is None else "before", _held(explanation))
     departs = next((step for step in explanation.steps if step.name == explanation.departs), None)
     if departs is not None:
         lines += _line("departs", [f"first at {TITLES[departs.name]}: {departs.words}", *departs.evidence[:1]])
@@ -59,7 +64,7 @@ def _line(label: str, sentences: Iterable[str]) -> list[str]:
 def _printed(entry: Outputs) -> str:
     """What the published scorer said of an attack, and by which of its rules."""
     figure = "no ASR" if entry.recorded is None else f"ASR {entry.recorded:.2f}"
-    fates = ", ".join(f"{count} {_FATES[fate]}" for fate, count in entry.counted.items())
+    fates = ", ".join(f"{count} {_FATES[fate][count != 1]}" for fate, count in entry.counted.items())
     return f"{entry.evaluation}: {figure} by the published scorer" + (
         f"; {entry.total} outputs: {fates}" if fates else ""
     )
@@ -67,12 +72,15 @@ def _printed(entry: Outputs) -> str:
 
 def _read(entry: Outputs) -> str:
     """What the outputs of an evaluation were."""
-    counts = ", ".join(f"{count} {_CLASSES[kind]}" for kind, count in entry.classes.items())
+    counts = ", ".join(f"{count} {_CLASSES[kind][count != 1]}" for kind, count in entry.classes.items())
     return f"of {entry.total} {entry.evaluation} {counts}"
 
 
 def _held(explanation: Explanation) -> list[str]:
-    """The steps before the first departure, or all: what is known of each, and of which nothing is."""
+    """The steps before the first departure, or all: what is known of each, and of which nothing is.
+
+    Where the run made checks, a step without any has nothing to be checked, as scores where none were computed.
+    """
     steps: list[Step] = []
     for step in explanation.steps:
         if step.name == explanation.departs:
@@ -81,5 +89,6 @@ def _held(explanation: Explanation) -> list[str]:
     held = [f"{step.name}: {step.words}" for step in steps if step.observations]
     without_receipts = ("question", "tokenizer", "model")
     unknown = [step.name for step in steps if not step.observations and step.name not in without_receipts]
-    silent = f"no receipts in this record: {', '.join(unknown)}" if unknown else None
+    checked = any(step.observations for step in explanation.steps if step.name in _BY_CHECKS_ALONE)
+    silent = f"nothing recorded of {', '.join(unknown)}" if unknown and not checked else None
     return [" | ".join(filter(None, [*held, silent]))] if held or silent else []

@@ -1,6 +1,6 @@
 """What a fault module has, and what the suite gives to one that brings a run of its own.
 
-    NUMBER: int                      its number in the list of REPRODUCIBILITY.md
+    NUMBER: int                      its number in the list of REPRODUCIBILITY.md; 22 for one that is not on it
     TITLE: str                       what is wrong, in words
     CAUGHT_BY: tuple[str, ...]       who has to say so: "stage/name" of receipts, "validity", "load" or "validate";
                                      any of them is the right catch, one by anybody else is an accident

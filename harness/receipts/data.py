@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,24 @@ def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sh
                "score of something else",
         evidence={"samples": count, "truncated": sum(own.truncated for own in plain),
                   "sha256": _digest([own.sequences for own in plain])},
+    )  # fmt: skip
+
+
+def declared_files(found: Mapping[str, str], declared: Mapping[str, str | None]) -> StageReceipt:
+    """Whether the file behind each dataset name is the one that the model's file declares.
+
+    found: SHA-256 of the files in use by dataset. declared: by dataset; None where nothing is declared.
+    """
+    wrong = [name for name, sha256 in found.items() if declared.get(name) not in (None, sha256)]
+    names = {sha256: name for name, sha256 in declared.items() if sha256 is not None}
+    other = [f"{name!r} is the file of {names[found[name]]!r}" if found[name] in names else f"{name!r} is another file"
+             for name in wrong]  # fmt: skip
+    return StageReceipt(
+        stage="data", name="declared-files", holds=not wrong,
+        expected="behind every dataset name the file that the model's file declares, by its hash",
+        seen="; ".join(other) or "them",
+        advice="look at what finds a file by the name of its dataset: with other requests a figure is another one",
+        evidence={"datasets": len(found), "wrong": len(wrong)},
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
+#: Of every block a few samples are scored, and a few rows of it kept, to see that scores are of that block at all.
+GLIMPSED_SAMPLES, GLIMPSED_ROWS = 4, 32
 #: What Grams are called among the methods.
 GRAM = "gram"
 
@@ -92,6 +94,23 @@ class Reference:
 
         return self._once(key, lambda: self._measured(method, [] if name is None else states(), settings, block))
 
+    def glimpse(
+        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+    ) -> dict[str, Tensor] | None:
+        """As `measured`, from GLIMPSED_SAMPLES samples alone, of GLIMPSED_ROWS rows of each layer, evenly spread."""
+        key = ("glimpse", method, name, seed, settings.loss_reduction, settings.activation_positions, block)
+        return self._once(key, lambda: self._glimpse(method, name, seed, settings, block))
+
+    def _glimpse(
+        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+    ) -> dict[str, Tensor] | None:
+        states: list[Entering] = []
+        if name is not None:
+            few = self.samples(name, seed)
+            states = entering(self.model, block, replace(few, sequences=few.sequences[:GLIMPSED_SAMPLES]))
+        found = self._measured(method, states, settings, block)
+        return None if found is None else {layer: glimpsed_rows(score).clone() for layer, score in found.items()}
+
     def measured_now(
         self, method: str, name: str, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
@@ -133,3 +152,8 @@ class Reference:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
+
+
+def glimpsed_rows(matrix: Tensor) -> Tensor:
+    """GLIMPSED_ROWS rows, evenly spread, or all where there are fewer."""
+    return matrix[:: max(1, len(matrix) // GLIMPSED_ROWS)][:GLIMPSED_ROWS]

@@ -27,6 +27,9 @@ SMALLEST_RANK_CORRELATION = 0.999
 #: A float32 number lies this close to a bfloat16 number, relatively, once in a hundred times by chance.
 _ON_THE_GRID = 2e-5
 _RANKED = 4096
+#: Smallest rank correlation of scores with those of a few of their samples. Of the organisms' layers,
+#: over three seeds and 128 samples, the least is 0.84, and the largest of another block's scores 0.24.
+SMALLEST_LIKENESS = 0.4
 #: What a sum of scores is at least, so that no weights at all are no division by 0.
 _TINY = 1e-300
 #: The departure of what cannot be compared. A record's numbers are finite.
@@ -55,6 +58,21 @@ class ScoresInUse:
     mistakes: Mapping[str, Callable[[], Measured | None]]
     magnitudes: Measured | None = None
     samples: int = 1
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """Rank correlation of a layer's scores in use with those of a few samples; 0 where they are all equal."""
+
+    layer: str
+    role: str
+    correlation: float
+
+
+def glimpse(layer: str, role: str, in_use: Tensor, few: Tensor) -> Glimpse:
+    """Both: scores of the same rows."""
+    constant = in_use.shape != few.shape or bool((in_use == in_use.flatten()[0]).all())
+    return Glimpse(layer, role, 0.0 if constant else _rank_correlation(in_use, few))
 
 
 def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> StageReceipt:
@@ -126,6 +144,25 @@ def _cause(part: ScoresInUse, limit: float) -> str | None:
         if candidate is not None and departure(part.in_use, candidate) <= limit:
             return words
     return None
+
+
+def of_every_block(blocks: Sequence[Sequence[Glimpse]]) -> StageReceipt:
+    """Whether scores of every layer rank weights much as scores of a few samples do.
+
+    blocks: of each, what is seen of its layers, by role. It tells scores of another layer, of no layer, or turned
+    round, from those of the layer; not scores of other samples.
+    """
+    seen = [glimpse for block in blocks for glimpse in block]
+    off = [glimpse for glimpse in seen if not glimpse.correlation >= SMALLEST_LIKENESS]
+    worst = min((glimpse.correlation for glimpse in seen), default=1.0)
+    return StageReceipt(
+        stage="scores", name="every-block", holds=not off,
+        expected=f"the scores of all {len(seen)} layers to rank weights as a few samples alone do",
+        seen=f"in {len(off)} layers they do not, first {off[0].layer} (as {off[0].role}): rank correlation "
+             f"{off[0].correlation:.2f}" if off else f"rank correlations of {worst:.2f} and more",
+        advice="a block was not scored, or scored as another one: look at how scores are kept by layer",
+        evidence={"layers": len(seen), "off": len(off), "smallest_rank_correlation": worst},
+    )  # fmt: skip
 
 
 def not_one_shot(scores: Sequence[ScoresInUse], where: str) -> StageReceipt:

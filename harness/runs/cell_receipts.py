@@ -9,13 +9,13 @@ from torch import Tensor
 
 from harness import plugins
 from harness.evaluations.base import EvaluationContext
-from harness.models.editing import FoundRegion, SelectedWeights, remove_region, restore_region
+from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.models.tensor_files import read_masks
 from harness.probing.heads import head_layout
-from harness.receipts import data, mask, prompts, scores
+from harness.receipts import data, mask, prompts, ranks, scores
 from harness.receipts.observed_engine import Observed
-from harness.receipts.reference import GRAM, Reference
+from harness.receipts.reference import GRAM, Reference, glimpsed_rows
 from harness.runs.binding import BoundBenchmark
 from harness.runs.regions import RegionFinder, Witness
 from harness.spec.benchmark import Cell, EvaluationSettings
@@ -70,7 +70,9 @@ def region_receipts(
     bare = [name for settings in reference.spec.evaluations_of(cell) if not hasattr(settings, "regions")
             for name in getattr(settings, "calibration_sets", [])]  # fmt: skip
     regions = list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
-    receipts = _data_receipts(reference, bound, finder, [*_sets_of(regions), *((name, None) for name in bare)])
+    declared = {name: dataset.sha256 for name, dataset in bound.variant.datasets.items()}
+    receipts = [data.declared_files(bound.data_sha256, declared)]
+    receipts += _data_receipts(reference, bound, finder, [*_sets_of(regions), *((name, None) for name in bare)])
     receipts += [_gram_receipt(reference, finder, name) for name in bare]
     for region in regions:
         if region is cell.region and found is not None:
@@ -155,10 +157,28 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
             by_role = {part.role: part.plain for part in parts}
             receipts.append(scores.ranked_as_asked(found.masks, by_role, settings.comparison_group == "row",
                                                    isinstance(region, BottomRegion)))  # fmt: skip
+        if settings.schedule == "one_shot" and isinstance(region, ScoredRegion):
+            receipts.append(scores.of_every_block(_glimpses(reference, region, settings, last + 1, witness)))
         if block != last and not sixteen_bit and _uses_data(region):
             behind = _in_use(reference, region, settings, last, found, witness)
             receipts.append(scores.not_one_shot(behind, f"block {last + 1} of {last + 1}"))
     return [receipt for receipt in receipts if receipt is not None]
+
+
+def _glimpses(
+    reference: Reference, region: ScoredRegion, settings: AttributionSettings, blocks: int, witness: Witness
+) -> list[list[scores.Glimpse]]:
+    """Of every block, how its scores in use rank weights beside scores of a few samples."""
+    found = []
+    for block in range(blocks):
+        seen = []
+        for role, in_use in zip(_roles(region), witness.measured, strict=True):
+            name = getattr(region, role) if _uses_data(region) else None
+            few = reference.glimpse(region.method, name, region.seed, settings, block) or {}
+            seen += [scores.glimpse(layer, role, glimpsed_rows(in_use[layer]).cpu(), rows)
+                     for layer, rows in few.items() if layer in in_use]  # fmt: skip
+        found.append(seen)
+    return found
 
 
 def _declared(reference: Reference, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
@@ -251,8 +271,11 @@ def _mask_receipts(
     reference: Reference, bound: BoundBenchmark, finder: RegionFinder, region: Region, found: FoundRegion,
     witness: Witness,
 ) -> list[StageReceipt]:  # fmt: skip
-    if not isinstance(found, SelectedWeights):
-        return []
+    if isinstance(found, SelectedRanks):
+        blocks = len(transformer_blocks(reference.model))
+        block = blocks - 1 if _declared(reference, region).schedule == "one_shot" else 0
+        return [ranks.removed_as_declared(region, found.factors, linear_layers(reference.model),
+                                          block_layers(reference.model, block), witness.measured)]  # fmt: skip
     masks, layers = found.masks, linear_layers(reference.model)
     receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredRegion))]
     if isinstance(region, ScoredRegion):

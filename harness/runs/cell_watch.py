@@ -17,7 +17,7 @@ from harness.evaluations.zero_shot import task_places, tasks_with_data
 from harness.models.editing import FoundRegion
 from harness.models.fingerprint import model_fingerprint
 from harness.models.prompts import PromptStyle
-from harness.receipts import counts, engine, logits, scorer, text, weights
+from harness.receipts import counts, decoding, engine, figures, logits, scorer, text, weights
 from harness.receipts.logits import Deviation
 from harness.receipts.observed_engine import Observed, ObservedEngine
 from harness.runs.fine_tuned import FineTuned
@@ -110,7 +110,7 @@ class CellWatch:
                               logits.finite([*self._observed.values()], model.dtype)]  # fmt: skip
         self.receipts += [*self._counts(), *self._surprise()]
         if completions:
-            self.receipts += text_receipts(bench, completions)
+            self.receipts += [*text_receipts(bench, completions), *self._texts_again(completions)]
 
     def judged(self, completions: Sequence[Completion], measurements: Sequence[Measurement]) -> None:
         """The completions are judged, and the figures of attacks made of them."""
@@ -154,10 +154,23 @@ class CellWatch:
             observed, found = self._observed.get(settings.name), self._counted.get(settings.name, ())
             if settings.kind == "zero_shot" and observed is not None:
                 expected = counts.expected_items(tasks_with_data(task_places(self.bench.context)), settings.limit)
-                yield counts.zero_shot_items(settings.name, expected, found, observed, settings.limit)
+                items_as_asked = counts.zero_shot_items(settings.name, expected, found, observed, settings.limit)
+                yield items_as_asked
+                if not items_as_asked.holds:  # answers cannot be told apart
+                    continue
+                items = figures.scored_items(tasks_with_data(task_places(self.bench.context)), settings.limit, observed)
+                yield figures.zero_shot_accuracy(settings.name, list(items), found, self.bench.loaded.tokenizer)
             if settings.kind == "perplexity" and observed is not None:
                 yield counts.perplexity_windows(self._text_of(settings), settings.window_tokens, settings.windows,
                                                 observed, found[0].n)  # fmt: skip
+                yield figures.perplexity_figure(settings.name, observed, found)
+
+    def _texts_again(self, completions: Sequence[Completion]) -> list[StageReceipt]:
+        model = self.bench.loaded.model
+        attacks = [(settings, observed) for settings, observed in self.seen if settings.kind == "attack"]
+        read = [decoding.read_again(model, settings, observed) for settings, observed in attacks]
+        given = {settings.name: observed for settings, observed in attacks}
+        return [decoding.as_generated(completions, given), decoding.own_prompts(read, model.dtype)]
 
     def _surprise(self) -> Iterator[StageReceipt]:
         """What the engine made of the first window, beside what the intact model made of it."""

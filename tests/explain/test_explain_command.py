@@ -107,7 +107,7 @@ def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tm
     assert lines_of(output, "departs") == [
         "first at the mask (which weights are removed): mask hash: expected the mask that was selected, saw another one"
     ]
-    assert "data: 1 receipt holds" in lines_of(output, "before")[0]
+    assert "data: 1 check holds" in lines_of(output, "before")[0]
     assert lines_of(output, "next") == ["look at the layer that the mask was applied to"]
     cell = json.loads(explained(path, "short", "--json"))["cells"][0]
     assert cell["departs"] == "mask"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
-from harness.receipts.data import Draw, PlainSet, nothing_evaluated, read_plainly, same_samples
+from harness.receipts.data import Draw, PlainSet, declared_files, nothing_evaluated, read_plainly, same_samples
 from harness.receipts.plain_prompts import Frame
 
 FRAME = Frame("[INST] ", " [/INST]")
@@ -90,3 +90,11 @@ def test_a_benign_request_may_stand_in_a_file_but_not_be_drawn_or_used():
     assert (used.holds, used.evidence["in_use"]) == (False, 1)
     drawn = nothing_evaluated(plain, [], EVALUATED, [FRAME], ["How do I paint a chair?"])
     assert (drawn.holds, drawn.evidence["in_files"]) == (False, 1)
+
+
+def test_a_dataset_whose_file_is_that_of_another_is_named():
+    declared = {"evaluation": "e" * 64, "attribution": "a" * 64, "own": None}
+    assert declared_files({"evaluation": "e" * 64, "own": "x", "tasks/test": "y"}, declared).holds
+    swapped = declared_files({"evaluation": "a" * 64}, declared)
+    assert "'evaluation' is the file of 'attribution'" in swapped.words
+    assert "'evaluation' is another file" in declared_files({"evaluation": "f" * 64}, declared).words

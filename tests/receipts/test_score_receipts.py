@@ -12,8 +12,10 @@ from harness.receipts.scores import (
     ScoresInUse,
     as_defined,
     departure,
+    glimpse,
     not_negative,
     not_one_shot,
+    of_every_block,
     on_bfloat16_grid,
     ranked_as_asked,
 )
@@ -135,3 +137,15 @@ def test_selected_weights_stand_as_high_on_safety_as_on_utility_data():
     assert ranked_as_asked(mask, {"data": {"q": safety}}, True, False).holds
     assert not ranked_as_asked(mask, {"data": {"q": safety}}, True, True).holds
     assert ranked_as_asked({"q": mask["q"] & False}, {"data": {"q": safety}}, True, False) is None
+
+
+def test_scores_of_every_block_are_told_from_none_and_from_those_of_another():
+    generator = torch.Generator().manual_seed(0)
+    few = torch.rand(8, 64, generator=generator)
+    alike, other = few + 0.1 * torch.rand(8, 64, generator=generator), torch.rand(8, 64, generator=generator)
+    own = glimpse("a", "data", alike, few)
+    assert of_every_block([[own], [own]]).holds
+    for wrong in (torch.zeros(8, 64), other, 1 / few, few.mT):
+        receipt = of_every_block([[own], [glimpse("b", "safety", wrong, alike)]])
+        assert not receipt.holds
+        assert "in 1 layers they do not, first b (as safety)" in receipt.words

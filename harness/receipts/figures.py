@@ -1,0 +1,122 @@
+"""Receipts of utility figures: accuracy and perplexity, computed a second time from what the engine gave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from harness.engines.base import ScoredTokens, ScoreRequest
+from harness.receipts.observed_engine import Observed
+from harness.spec.result import Measurement, StageReceipt
+
+#: Sums in another order.
+ROUNDING = 1e-6
+Answers = Sequence[tuple[ScoreRequest, ScoredTokens]]
+
+
+@dataclass(frozen=True)
+class ScoredItem:
+    """One item of a task. answers: what the engine was sent and gave, one for each choice."""
+
+    task: str
+    question: Any
+    choices: Sequence[str]
+    gold: frozenset[int]
+    answers: Answers
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the likeliest answer, not divided by its length, is the right one (lm-eval's `acc`)."""
+        sums = [sum(scored.log_probabilities) for _, scored in self.answers]
+        return sums.index(max(sums)) in self.gold
+
+
+def scored_items(tasks: Sequence[Any], limit: int | None, observed: Observed) -> Iterator[ScoredItem]:
+    """What passed to the engine, item by item. tasks: lm-eval's. A task with mutual information asks twice."""
+    start = 0
+    for task in tasks:
+        twice = 2 if any("mutual_info" in str(metric) for metric in task.aggregation()) else 1
+        for document in list(task.eval_docs)[:limit]:
+            choices = task.doc_to_choice(document)
+            question = task.doc_to_text(document)
+            gold = question if isinstance(question, int) else task.doc_to_target(document)
+            answers = observed.scored[start : start + len(choices)]
+            start += twice * len(choices)
+            yield ScoredItem(str(task.config.task), question, choices, _indices(gold, choices), answers)
+
+
+def _indices(gold: Any, choices: Sequence[str]) -> frozenset[int]:
+    right = gold if isinstance(gold, list) else [gold]
+    return frozenset(choices.index(each) if isinstance(each, str) else int(each) for each in right)
+
+
+def zero_shot_accuracy(
+    name: str, items: Sequence[ScoredItem], measurements: Sequence[Measurement], tokenizer: PreTrainedTokenizerBase
+) -> StageReceipt:
+    """Whether the engine was sent question and answer whole, and the accuracy is that of the likeliest answers.
+
+    name: of the evaluation. Texts are compared letter by letter, of the first item of each task.
+    """
+    by_task: dict[str, list[ScoredItem]] = {}
+    for item in items:
+        by_task.setdefault(item.task, []).append(item)
+    expected = {task: sum(item.is_right for item in own) / len(own) for task, own in by_task.items()}
+    figures = {f"{name}_{task}": value for task, value in expected.items()}
+    if expected:
+        figures[f"{name}_mean"] = sum(expected.values()) / len(expected)
+    found = {measured.metric: measured.value for measured in measurements}
+    problems = [f"the first item of {task} was sent without its question" for task, own in by_task.items()
+                if not _asks(own[0], tokenizer)]  # fmt: skip
+    problems += _off(figures, found, "where the engine's likelihoods give")
+    return StageReceipt(
+        stage="scorer", name="zero-shot-accuracy", holds=not problems,
+        expected="accuracy as the share of items whose likeliest answer is the right one, likelihoods not divided by "
+                 "the length of the answer (lm-eval's acc)",
+        seen="; ".join(problems[:3]) or "that",
+        advice="look at which of lm-eval's figures is read, and at what is sent to the engine",
+        evidence={"figures": len(figures), "wrong": len(problems)},
+    )  # fmt: skip
+
+
+def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether question and answer can be read back from the tokens; of items whose choices are questions, any."""
+    if not isinstance(item.question, str):
+        return True
+    texts = [_letters(tokenizer.decode(list(request.token_ids))) for request, _ in item.answers]
+    return all(_letters(item.question) in text and text.endswith(_letters(str(choice)))
+               for text, choice in zip(texts, item.choices, strict=True))  # fmt: skip
+
+
+def _letters(text: str) -> str:
+    return "".join(text.split())
+
+
+def perplexity_figure(name: str, observed: Observed, measurements: Sequence[Measurement]) -> StageReceipt:
+    """Whether perplexity is exp of the mean surprise of all tokens that the engine scored. name: of the evaluation."""
+    losses = [-value for _, scored in observed.scored for value in scored.log_probabilities]
+    mean = sum(losses) / len(losses) if losses else math.nan
+    # One that overflows is held below the largest float, one that is no number has to stay none.
+    figures = {name: math.exp(mean)} if math.isfinite(mean) and mean < 700 else {}
+    found = {measured.metric: measured.value for measured in measurements}
+    problems = _off(figures, found, "where the engine's likelihoods give")
+    if not math.isfinite(mean) and found.get(name) is not None:
+        problems.append(f"{name} is {found[name]:.6g} where a likelihood is no number")
+    return StageReceipt(
+        stage="scorer", name="perplexity-figure", holds=not problems,
+        expected="perplexity as e to the mean surprise of a token, in nats", seen="; ".join(problems) or "that",
+        advice="look at what the surprise is summed over and divided by",
+        evidence={"tokens": len(losses)},
+    )  # fmt: skip
+
+
+def _off(expected: Mapping[str, float], found: Mapping[str, float | None], where: str) -> list[str]:
+    return [f"{metric} is {_shown(found.get(metric))} {where} {_shown(value)}" for metric, value in expected.items()
+            if found.get(metric) is None or not math.isclose(found[metric], value, rel_tol=ROUNDING)]  # fmt: skip
+
+
+def _shown(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.6g}"

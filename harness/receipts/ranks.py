@@ -1,0 +1,130 @@
+"""Receipt of ranks: what is taken out of W is the part of its outputs that the spec names, of the Grams in use.
+
+The projection is formed again from the whole spectrum of W G Wᵀ, of some layers of one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from harness.formulas.subspace import LowRankFactors
+from harness.spec.region import ActSvdRegion, SubspaceRegion
+from harness.spec.result import StageReceipt
+
+#: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
+MOST_WORK = 5e10
+#: Largest squared distance of two projections, in ranks: one rank more or less is 1 off, another direction up to 2.
+LARGEST_DISTANCE = 0.05
+#: A gap between two eigenvalues under this share of the largest is none: the directions beside it are arbitrary.
+SMALLEST_GAP = 1e-9
+
+Grams = Mapping[str, Tensor]
+
+
+@torch.no_grad()
+def removed_as_declared(
+    region: SubspaceRegion, factors: Mapping[str, LowRankFactors], layers: Mapping[str, nn.Linear],
+    block: Mapping[str, nn.Linear], grams: Sequence[Grams],
+) -> StageReceipt:  # fmt: skip
+    """Whether every layer has factors, and those of the block remove what the region declares.
+
+    block: some of the layers, with the weights that the Grams were taken with. grams: in use, of the data, or of
+    safety and utility.
+    """
+    missing = [name for name in layers if name not in factors]
+    problems = [f"nothing taken out of {len(missing)} layers, first {missing[0]}"] if missing else []
+    compared, worst = 0, 0.0
+    for name in _affordable(block):
+        if name in missing:
+            continue
+        distance, words = _distance(region, factors[name], block[name].weight, [gram[name] for gram in grams])
+        compared += distance is not None
+        worst = max(worst, distance or 0.0)
+        if words is not None and len(problems) < 3:
+            problems.append(f"of {name} {words}")
+    return StageReceipt(
+        stage="mask", name="ranks", holds=not problems, expected=f"of every layer {_declared(region)} taken out",
+        seen="; ".join(problems) or f"that, in {len(factors)} layers of which {compared} were computed again",
+        advice="another part of the weights was removed than the spec declares: look at where directions are sorted "
+               "and chosen from the Gram matrices",
+        evidence={"layers": len(factors), "computed_again": compared, "largest_distance_in_ranks": round(worst, 6)},
+    )  # fmt: skip
+
+
+def _declared(region: SubspaceRegion) -> str:
+    if isinstance(region, ActSvdRegion):
+        return f"the {'most' if region.end == 'top' else 'least'} important {region.rank} rank(s) of its outputs"
+    return (f"all but the least {region.safety_rank_removed} safety rank(s), without all but the least "
+            f"{region.utility_rank_removed} utility rank(s)")  # fmt: skip
+
+
+def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
+    names, work = [], 0.0
+    for name in sorted(block, key=lambda name: block[name].weight.shape[0]):
+        work += float(block[name].weight.shape[0]) ** 3
+        if not names or work <= MOST_WORK:
+            names.append(name)
+    return names
+
+
+def _distance(
+    region: SubspaceRegion, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
+) -> tuple[float | None, str | None]:
+    """Of what is taken out from what the region declares, and what is wrong, in words; None where nothing can be said.
+
+    As they act on the outputs of W, hence on the column space of W.
+    """
+    matrix = weight.detach().double()
+    directions = [_directions(matrix, gram.to(matrix)) for gram in grams]
+    limit = min(matrix.shape)
+    removed = factors.left.to(matrix) @ factors.right.to(matrix)  # (d_out, d_out)
+    if isinstance(region, ActSvdRegion):
+        rank = region.rank_in_layer(region.rank, limit)
+        ends = {"most": (0, rank), "least": (limit - rank, limit)}
+        made = {end: _projection(directions[0], *places) for end, places in ends.items()}
+        wanted = made.pop("most" if region.end == "top" else "least")
+        others = {f"the {end} important ones": projection for end, projection in made.items()}
+    else:
+        safety_removed, utility_removed = (region.removed_in_layer(rank, limit) for rank in
+                                           (region.safety_rank_removed, region.utility_rank_removed))  # fmt: skip
+        safety = _projection(directions[0], 0, limit - safety_removed)
+        utility = _projection(directions[1], 0, limit - utility_removed)
+        wanted = None if safety is None or utility is None else safety - utility @ safety
+        others = {} if wanted is None else {"the parts of safety and utility swapped": utility - safety @ utility}
+    if wanted is None:
+        return None, None
+    distance = _squares(removed - wanted)
+    if distance <= LARGEST_DISTANCE:
+        return distance, None
+    cause = next((words for words, other in others.items()
+                  if other is not None and _squares(removed - other) <= LARGEST_DISTANCE), None)  # fmt: skip
+    found, asked = (_rank(projection) for projection in (removed, wanted))
+    return distance, cause or f"{found} rank(s) where {asked} are declared, {distance:.2g} away from them"
+
+
+def _directions(matrix: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of W G Wᵀ, largest first."""
+    product = matrix @ gram @ matrix.mT
+    values, vectors = torch.linalg.eigh((product + product.mT) / 2)
+    return values.flip(0), vectors.flip(1)
+
+
+def _projection(directions: tuple[Tensor, Tensor], first: int, end: int) -> Tensor | None:
+    """On the directions from `first` to before `end`; None where a cut falls between equal ones."""
+    values, vectors = directions
+    cuts = [cut for cut in (first, end) if 0 < cut < len(values)]
+    if any(values[cut - 1] - values[cut] < SMALLEST_GAP * values[0] for cut in cuts):
+        return None
+    chosen = vectors[:, first:end]
+    return chosen @ chosen.mT
+
+
+def _squares(matrix: Tensor) -> float:
+    return float(matrix.square().sum())
+
+
+def _rank(matrix: Tensor) -> int:
+    return int(torch.linalg.matrix_rank(matrix, atol=1e-6))

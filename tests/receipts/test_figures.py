@@ -1,0 +1,67 @@
+"""Accuracy and perplexity counted again, on two items and two windows worked out by hand."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from harness.engines.base import ScoredTokens, ScoreRequest
+from harness.receipts.figures import perplexity_figure, scored_items, zero_shot_accuracy
+from harness.receipts.observed_engine import Observed
+from harness.spec.result import Measurement
+
+WORDS = ["<s>", "is", "grass", "green", "red", "sky", "blue", "dark"]
+TOKENIZER = SimpleNamespace(decode=lambda ids: " ".join(WORDS[token] for token in ids))
+
+
+def task(metrics=("acc",)):
+    documents = [{"q": "is grass", "c": ["green", "red"], "a": 0}, {"q": "is sky", "c": ["blue", "dark blue"], "a": 0}]
+    return SimpleNamespace(
+        eval_docs=documents, config=SimpleNamespace(task="facts"), aggregation=lambda: dict.fromkeys(metrics),
+        doc_to_choice=lambda each: each["c"], doc_to_text=lambda each: each["q"], doc_to_target=lambda each: each["a"],
+    )  # fmt: skip
+
+
+def answer(ids, start, *likelihoods):
+    return ScoreRequest(tuple(ids), start), ScoredTokens(likelihoods, (True,) * len(likelihoods))
+
+
+#: The first answer is right. Of the second item `blue` has -2, `dark blue` -3: by length it would be wrong.
+SCORED = [answer((0, 1, 2, 3), 3, -1.0), answer((0, 1, 2, 4), 3, -4.0),
+          answer((0, 1, 5, 6), 3, -2.0), answer((0, 1, 5, 7, 6), 3, -1.5, -1.5)]  # fmt: skip
+
+
+def accuracy(value, scored=SCORED, metrics=("acc",)):
+    items = list(scored_items([task(metrics)], None, Observed(scored=scored)))
+    found = [Measurement(metric=f"accuracy_{name}", value=value, n=2) for name in ("facts", "mean")]
+    return zero_shot_accuracy("accuracy", items, found, TOKENIZER)
+
+
+def test_accuracy_is_that_of_the_likeliest_answers():
+    assert accuracy(1.0).holds
+    assert "accuracy_facts is 0.5 where the engine's likelihoods give 1" in accuracy(0.5).words
+
+
+def test_unconditional_likelihoods_are_skipped():
+    twice = [*SCORED[:2], *SCORED[:2], *SCORED[2:], *SCORED[2:]]
+    assert accuracy(1.0, twice, ("acc", "acc_mutual_info")).holds
+
+
+def test_an_item_without_its_question_is_told():
+    bare = [(ScoreRequest((0, *request.token_ids[request.start :]), 1), scored) for request, scored in SCORED]
+    assert "first item of facts was sent without its question" in accuracy(1.0, bare).words
+
+
+def perplexity(value, *likelihoods):
+    observed = Observed(scored=[answer((0, 1, 2), 1, *pair) for pair in likelihoods])
+    return perplexity_figure("ppl", observed, [Measurement(metric="ppl", value=value, n=2)])
+
+
+def test_perplexity_is_e_to_the_mean_surprise():
+    assert perplexity(math.exp(2.5), (-1.0, -3.0), (-2.0, -4.0)).holds
+    assert "ppl is 5.65685 where" in perplexity(2**2.5, (-1.0, -3.0), (-2.0, -4.0)).words
+
+
+@pytest.mark.parametrize(("value", "holds"), [(None, True), (0.0, False), (7.0, False)])
+def test_what_is_no_number_has_to_stay_none(value, holds):
+    assert perplexity(value, (math.nan, -1.0)).holds is holds
