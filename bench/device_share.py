@@ -42,7 +42,7 @@ FLOPS = {"SNIP": 6, "Wanda": 2, "ActSVD": 2}
 
 @dataclass(frozen=True)
 class Measured:
-    """One method: median seconds (see `timed`); the floor, seconds at the device's matrix peak; and where memory peaked, in GB."""
+    """One method: median seconds (see `timed`), the floor (seconds at the device's matrix peak), the peak of memory."""
 
     method: str
     seconds: float
@@ -99,7 +99,7 @@ def random_model(blocks: int, sizes: Sizes, dtype: torch.dtype, device: torch.de
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """The most operations a second (see `timed`) of a large product of two matrices: what the device does at best."""
+    """The most operations a second (see `timed`) of a large product of two matrices, which nothing exceeds."""
     size = 8192 if device.type == "cuda" else 1024
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = [timed(lambda: left @ right, device) for _ in range(8)]

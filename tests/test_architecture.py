@@ -9,7 +9,7 @@ ROOT = Path(harness.__file__).parent
 LAYERS = [
     {"errors"}, {"plugins"}, {"spec"}, {"formulas"}, {"organisms"}, {"models"}, {"calibration"}, {"engines"},
     {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning"}, {"receipts"}, {"runs"},
-    {"executors", "reports", "explain"}, {"faults"}, {"exit_codes"}, {"commands"}, {"cli"},
+    {"executors", "reports", "explain"}, {"planning"}, {"faults"}, {"exit_codes"}, {"commands"}, {"cli"},
 ]  # fmt: skip
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -77,7 +77,8 @@ def how_to_get_weights(variant: ModelVariant, variant_file: Path) -> str:
     if source.repository is None:
         return f"put the checkpoint into {source_directory(variant, variant_file)}, or correct `source`"
     return (f"accept the licence at https://huggingface.co/{source.repository}, log in (hf auth login), then: "
-            f"hf download {source.repository} --revision {source.revision} --include '*.safetensors' '*.json'")  # fmt: skip
+            f"hf download {source.repository} --revision {source.revision} "
+            "--include '*.safetensors' '*.json'")  # fmt: skip
 
 
 def data_state(

@@ -130,7 +130,7 @@ def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCou
                  gram_tokens=t, factored_models=len(set(bare)))  # fmt: skip
     receipts = total(Work(forward_tokens=tokens) for tokens in _set_tokens(spec, regions, counter))
     factored = Work(factored_models=sum(_sets_to_factor(region) for cell in cells for region in cell.regions))
-    probes = total(Work(forward_tokens=counter.probed(region)) for region in regions if isinstance(region, ProbeSettings))
+    probes = total(Work(forward_tokens=counter.probed(probe)) for probe in _probes(regions))
     one_shot = _one_shot(spec, stored, counter)
     return total([one_shot, grams, receipts, factored, probes,
                   *(_block_by_block(spec, region, counter, blocks) for region in stepwise)])  # fmt: skip
@@ -189,6 +189,12 @@ def _set_tokens(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCo
     """Of each calibration set that receipts go through once more."""
     sets = dict.fromkeys((name, seed) for _, name, seed in measured_sets(spec, regions))
     return [sum(counter.pairs(spec.calibration[name], seed)) for name, seed in sets]
+
+
+def _probes(regions: Sequence[Region]) -> list[ProbeSettings]:
+    """Probes of attention heads, each once however many of the heads are taken."""
+    probes = [region for region in regions if isinstance(region, ProbeSettings)]
+    return list({tuple(probe.model_dump(exclude={"fraction"}).items()): probe for probe in probes}.values())
 
 
 def _sets_to_factor(region: Region) -> int:
