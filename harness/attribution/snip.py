@@ -39,7 +39,9 @@ def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: Attrib
         for hook in hooks:
             hook.remove()
     count = len(stream.samples)
-    return {name: snip_score(layer.weight.to(place), totals.pop(name).div_(count)) for name, layer in layers.items()}
+    return {
+        name: snip_score(layer.weight.to(place), totals.pop(name).div_(count)).cpu() for name, layer in layers.items()
+    }
 
 
 def _pass(stream: BlockStream, batch: Batch, hidden: Tensor, reduction: str) -> None:

@@ -56,7 +56,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a benchmark on a variant will take. work: of all cells that are to be measured, with upper bounds as in harness.planning.work."""
+    """Everything that a benchmark on a variant will take.
+
+    work: of all cells that are to be measured, with upper bounds as in harness.planning.work.
+    """
 
     benchmark: str
     variant: str
