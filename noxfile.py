@@ -1,4 +1,4 @@
-"""Sessions: reproduce (the main job), tests, faults, organism, bench."""
+"""Sessions: reproduce (the main job), tests, faults, organism, bench, device_share."""
 
 from pathlib import Path
 
@@ -69,3 +69,10 @@ def bench(session: nox.Session) -> None:
     """Time attribution against the published algorithms; arguments go to bench/attribution_speed.py."""
     install(session)
     session.run("python", "-m", "bench.attribution_speed", *session.posargs)
+
+
+@nox.session
+def device_share(session: nox.Session) -> None:
+    """Time attribution against the device's matrix peak; arguments go to bench/device_share.py."""
+    install(session)
+    session.run("python", "-m", "bench.device_share", *session.posargs)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, data, explain, faults, prompts
+from harness.commands import calibration, checkpoints, data, doctor, explain, faults, plan, prompts
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, faults.faults, data.data):  # fmt: skip
+                explain.explain, faults.faults, data.data, plan.plan, doctor.doctor):  # fmt: skip
     main.add_command(command)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-#: {layer name: (d_out, d_in) float32}, larger meaning more important.
+#: {layer name: (d_out, d_in) float32}, larger meaning more important; on the CPU, since no GPU has to hold them all.
 Scores = dict[str, Tensor]
 
 

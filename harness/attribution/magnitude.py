@@ -16,4 +16,4 @@ USES_DATA = False
 
 def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int) -> Scores:
     """|W| of `layers`."""
-    return {name: magnitude_score(layer.weight) for name, layer in layers.items()}
+    return {name: magnitude_score(layer.weight).cpu() for name, layer in layers.items()}

@@ -18,10 +18,7 @@ USES_DATA = False
 
 def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int) -> Scores:
     """Uniform scores of `layers`; each layer's depend on the seed and its name alone."""
-    return {
-        name: random_score(tuple(layer.weight.shape), seeded(seed, name)).to(layer.weight.device)
-        for name, layer in layers.items()
-    }
+    return {name: random_score(tuple(layer.weight.shape), seeded(seed, name)) for name, layer in layers.items()}
 
 
 def seeded(seed: int, name: str) -> torch.Generator:

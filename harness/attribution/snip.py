@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.attribution.base import Scores
+from harness.calibration.pairs import Batch
 from harness.calibration.stream import BlockStream, response_positions
-from harness.formulas.importance import snip_score, sum_of_absolute_gradients
+from harness.formulas.importance import examples_at_once, snip_score, sum_of_absolute_gradients
+from harness.formulas.memory import FLOAT32, activation_bytes, layer_gradient_bytes, logit_bytes
 from harness.models.layers import transformer_blocks
+from harness.models.placement import place_of_sums, shape_of
 from harness.spec.region import AttributionSettings
 
 USES_DATA = True
@@ -21,23 +24,44 @@ def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: Attrib
     """Scores of `layers` from one forward and one backward pass over the stream.
 
     Autograd only carries gradients of activations; each layer's own gradient is formed in a hook
-    from its output gradient and its input, one example at a time, in float32 whatever the model's
-    dtype. It is added up at once and never kept.
+    from its output gradient and its input, example by example, in float32 whatever the model's
+    dtype. It is added up at once and never kept: of one layer, of no more than `examples_at_once`.
+    The sums lie on the model's device, or on the CPU where they and a pass do not fit there together,
+    and become the scores in place: they are the only tensors of the size of the model besides it.
     """
-    totals = {name: torch.zeros(layer.weight.shape, device=layer.weight.device) for name, layer in layers.items()}
+    place = place_of_sums(stream.model.device, *_needed_bytes(stream, layers))
+    totals = {name: torch.zeros(layer.weight.shape, device=place) for name, layer in layers.items()}
     hooks = [layer.register_forward_hook(_accumulate_into(totals[name])) for name, layer in layers.items()]
     try:
         for batch, hidden in stream.each():
-            with torch.enable_grad():
-                start = hidden.detach().requires_grad_()
-                final = stream.run(start, len(transformer_blocks(stream.model)))
-                loss = example_losses(stream.model, final, batch.labels, settings.loss_reduction).sum()
-            loss.backward()
+            _pass(stream, batch, hidden, settings.loss_reduction)
     finally:
         for hook in hooks:
             hook.remove()
     count = len(stream.samples)
-    return {name: snip_score(layer.weight, totals[name] / count) for name, layer in layers.items()}
+    return {
+        name: snip_score(layer.weight.to(place), totals.pop(name).div_(count)).cpu() for name, layer in layers.items()
+    }
+
+
+def _pass(stream: BlockStream, batch: Batch, hidden: Tensor, reduction: str) -> None:
+    """One batch forward and backward; nothing of its graph outlives the call."""
+    with torch.enable_grad():
+        final = stream.run(hidden.detach().requires_grad_(), len(transformer_blocks(stream.model)))
+        loss = example_losses(stream.model, final, batch.labels, reduction).sum()
+    loss.backward()
+
+
+def _needed_bytes(stream: BlockStream, layers: Mapping[str, nn.Linear]) -> tuple[int, int]:
+    """Bytes of the sums, and of the largest batch's pass."""
+    shape, itemsize = shape_of(stream.model), stream.model.dtype.itemsize
+    tokens = max((batch.input_ids.numel() for batch in stream.batches), default=0)
+    predicted = max((int(response_positions(batch.labels, "predicting").sum()) for batch in stream.batches), default=0)
+    held = layer_gradient_bytes(shape, examples_at_once(stream.model.device))
+    return (
+        FLOAT32 * sum(layer.weight.numel() for layer in layers.values()),
+        activation_bytes(shape, tokens, itemsize) + logit_bytes(shape, predicted, itemsize, backward=True) + held,
+    )
 
 
 def example_losses(model: nn.Module, final_hidden: Tensor, labels: Tensor, reduction: str) -> Tensor:
@@ -59,10 +83,10 @@ def _accumulate_into(total: Tensor):
     """Forward hook that waits for the gradient of the layer's output."""
 
     def forward_hook(_layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        x = inputs[0].detach()
+        kept = [inputs[0].detach()]
 
         def add(gradient: Tensor) -> None:
-            total.add_(sum_of_absolute_gradients(gradient, x))
+            total.add_(sum_of_absolute_gradients(gradient, kept.pop()).to(total.device))
 
         output.register_hook(add)
 

@@ -37,7 +37,7 @@ def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: Attrib
         finally:
             for hook in hooks:
                 hook.remove()
-    return {name: wanda_score(layer.weight, squares[name].sqrt()) for name, layer in layers.items()}
+    return {name: wanda_score(layer.weight, squares[name].sqrt()).cpu() for name, layer in layers.items()}
 
 
 def _add_to(total: Tensor, statistic: SharedInput):

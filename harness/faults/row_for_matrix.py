@@ -15,8 +15,8 @@ CELLS = ("block-by-block",)
 
 
 def _by_row(original: Callable[..., Any]) -> Callable[..., Any]:
-    def select(region: Any, settings: Any, scores: Any) -> Any:
-        return original(region, settings.model_copy(update={"comparison_group": "row"}), scores)
+    def select(region: Any, settings: Any, *others: Any) -> Any:
+        return original(region, settings.model_copy(update={"comparison_group": "row"}), *others)
 
     return select
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+#: Gradients of one layer that are held at once on a GPU: 8 of the largest of Llama-2-7B take 1.4 GB.
+EXAMPLES_AT_ONCE_ON_GPU = 8
+
 
 def snip_score(weight: Tensor, mean_absolute_gradient: Tensor) -> Tensor:
     """SNIP |W_ij| * mean over examples of |dL(x)/dW_ij|, in float32.
@@ -16,16 +19,41 @@ def snip_score(weight: Tensor, mean_absolute_gradient: Tensor) -> Tensor:
     return weight.detach().float().abs() * mean_absolute_gradient.float()
 
 
-def sum_of_absolute_gradients(output_gradients: Tensor, inputs: Tensor) -> Tensor:
+def examples_at_once(device: torch.device) -> int:
+    """How many examples' gradients of one layer are formed in one product.
+
+    On a GPU what limits it is the traffic of a matrix as large as the layer, which is written and read for each
+    example: several products that are summed in one reading take a third of it. A CPU gains nothing.
+    """
+    return EXAMPLES_AT_ONCE_ON_GPU if device.type == "cuda" else 1
+
+
+def sum_of_absolute_gradients(output_gradients: Tensor, inputs: Tensor, at_once: int | None = None) -> Tensor:
     """Sum over examples of |dL(x)/dW| for a linear layer y = W x, in float32.
 
     output_gradients: (B, T, d_out), the gradient of each example's own loss at the layer's output.
-    inputs: (B, T, d_in). Returns (d_out, d_in). One example's gradient is held at a time.
+    inputs: (B, T, d_in). Returns (d_out, d_in). The gradients of `at_once` examples are held at a time, by default
+    `examples_at_once`; it changes nothing but the order of the sum.
     """
     total = torch.zeros(output_gradients.shape[-1], inputs.shape[-1], device=inputs.device)
-    for gradient, x in zip(output_gradients.float(), inputs.float(), strict=True):
-        total += (gradient.T @ x).abs_()  # (T, d_out)ᵀ x (T, d_in) -> (d_out, d_in)
+    step = at_once or examples_at_once(inputs.device)
+    for gradients, x in zip(output_gradients.split(step), inputs.split(step), strict=True):
+        if step == 1:
+            total += _product(gradients, x)[0].abs_()
+        else:
+            total += torch.linalg.vector_norm(_product(gradients, x), ord=1, dim=0)
     return total
+
+
+def _product(gradients: Tensor, inputs: Tensor) -> Tensor:
+    """(k, T, d_out)ᵀ x (k, T, d_in) -> (k, d_out, d_in) in float32.
+
+    Products of 16-bit numbers are exact in float32: a GPU multiplies them as they are and adds up in float32, which
+    gives the same sums as float32 inputs would, up to their order, at the speed of its 16-bit units.
+    """
+    if inputs.device.type == "cuda" and inputs.dtype != torch.float32:
+        return torch.bmm(gradients.mT, inputs, out_dtype=torch.float32)
+    return torch.bmm(gradients.float().mT, inputs.float())
 
 
 def wanda_score(weight: Tensor, input_norms: Tensor) -> Tensor:

@@ -242,7 +242,8 @@ def found_region(
     """
     if isinstance(region, SubspaceRegion):
         return SelectedRanks(low_rank_factors(region, layers, measured))
-    return SelectedWeights(select(region, settings, measured))
+    devices = {name: layer.weight.device for name, layer in layers.items()}
+    return SelectedWeights(select(region, settings, measured, devices))
 
 
 def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:
@@ -277,17 +278,28 @@ def _finite_scores(
     return scores
 
 
-def select(region: ScoredRegion, settings: AttributionSettings, scores: Sequence[Scores]) -> Masks:
-    """Masks by layer. scores: of the data, or of safety and utility, in the order of `_data_of`."""
+def select(
+    region: ScoredRegion, settings: AttributionSettings, scores: Sequence[Scores], devices: Mapping[str, torch.device]
+) -> Masks:
+    """Masks by layer, on the CPU. scores: of the data, or of safety and utility, in the order of `_data_of`.
+
+    devices: where each layer's scores are compared, one layer at a time: a GPU sorts seven billion faster.
+    """
     group = settings.comparison_group
-    if isinstance(region, SetDifferenceRegion):
-        safety, utility = scores
-        return {n: set_difference_mask(utility[n], safety[n], region.p, region.q, group) for n in safety}
-    if isinstance(region, TopRegion):
-        return {n: top_mask(score, region.fraction, group) for n, score in scores[0].items()}
-    if isinstance(region, BottomRegion):
-        return {n: bottom_mask(score, region.fraction, group) for n, score in scores[0].items()}
-    raise UserError(f"no selection is written for {type(region).__name__}")
+    masks: Masks = {}
+    for name in scores[0]:
+        here = [score[name].to(devices[name]) for score in scores]
+        if isinstance(region, SetDifferenceRegion):
+            safety, utility = here
+            mask = set_difference_mask(utility, safety, region.p, region.q, group)
+        elif isinstance(region, TopRegion):
+            mask = top_mask(here[0], region.fraction, group)
+        elif isinstance(region, BottomRegion):
+            mask = bottom_mask(here[0], region.fraction, group)
+        else:
+            raise UserError(f"no selection is written for {type(region).__name__}")
+        masks[name] = mask.cpu()
+    return masks
 
 
 def _data_of(region: ScoredRegion | SubspaceRegion) -> list[str]:

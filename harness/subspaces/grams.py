@@ -9,11 +9,15 @@ from torch import Tensor, nn
 
 from harness.calibration.stream import BlockStream, response_positions
 from harness.errors import UserError
-from harness.models.layers import deepest_block
+from harness.formulas.memory import FLOAT64, activation_bytes, gram_product_bytes
+from harness.models.layers import deepest_block, layer_type
+from harness.models.placement import place_of_sums, shape_of
 from harness.spec.region import AttributionSettings
 
 #: {layer name: (d_in, d_in) float64}; layers that share an input share the very same tensor.
 Grams = dict[str, Tensor]
+#: Layer types whose input is that of another type, q or gate.
+SHARING = ("k_proj", "v_proj", "up_proj")
 
 
 @torch.no_grad()
@@ -22,11 +26,11 @@ def gram_matrices(stream: BlockStream, layers: Mapping[str, nn.Linear], settings
 
     X_in is (d_in, n), the inputs at the positions that `settings.activation_positions` names. The
     product of each batch is float32 whatever the model's dtype, the sum over batches float64.
-    q, k, v share one Gram and gate, up share one, which is computed and held once. Raises UserError
-    where a Gram is not finite.
+    q, k, v share one Gram and gate, up share one, which is computed and held once. The sums lie on the
+    model's device, or on the CPU where they do not fit there. Raises UserError where a Gram is not finite.
     Source: Wei et al. 2024, section 2.1; the published code keeps all activations.
     """
-    sums = _GramSums()
+    sums = _GramSums(place_of_sums(stream.model.device, *_needed_bytes(stream, layers)))
     hooks = [layer.register_forward_pre_hook(sums.hook_of(name)) for name, layer in layers.items()]
     try:
         for batch, hidden in stream.each():
@@ -42,13 +46,23 @@ def gram_matrices(stream: BlockStream, layers: Mapping[str, nn.Linear], settings
     return {name: totals[sums.first_with_the_input[name]] for name in layers}
 
 
+def _needed_bytes(stream: BlockStream, layers: Mapping[str, nn.Linear]) -> tuple[int, int]:
+    """Bytes of the sums, and of the largest batch's pass through one block; k, v and up share a Gram with another."""
+    shape = shape_of(stream.model)
+    tokens = max((batch.input_ids.numel() for batch in stream.batches), default=0)
+    one_block = activation_bytes(shape, tokens, stream.model.dtype.itemsize) // shape.blocks
+    own = [layer for name, layer in layers.items() if layer_type(name) not in SHARING]
+    return FLOAT64 * sum(layer.in_features**2 for layer in own), one_block + gram_product_bytes(shape)
+
+
 class _GramSums:
     """Sums over batches, each kept under the first layer that sees an input.
 
     chosen: (B, T) bool, the positions of the batch that is being run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: torch.device) -> None:
+        self._place = place
         self.chosen: Tensor
         self.totals: dict[str, Tensor] = {}
         self.first_with_the_input: dict[str, str] = {}
@@ -67,7 +81,7 @@ class _GramSums:
 
     def _add(self, name: str, inputs: Tensor) -> None:
         x = inputs[self.chosen].float()  # (n, d_in)
-        product = (x.mT @ x).double()
+        product = (x.mT @ x).double().to(self._place)
         if name in self.totals:
             self.totals[name] += product
         else:

@@ -1,12 +1,14 @@
 """Scores against independent float64 implementations of the paper's equations, one example at a time."""
 
 import copy
+import weakref
 
 import pytest
 import torch
 
 from harness.calibration.pairs import IGNORED, draw, read_pairs, tokenise
 from harness.calibration.stream import BlockStream
+from harness.formulas.importance import sum_of_absolute_gradients
 from harness.models.layers import block_layers, linear_layers
 from harness.runs.regions import one_shot_scores
 from harness.spec.region import AttributionSettings
@@ -50,6 +52,22 @@ def wanda_reference(model, samples, shift):
         for name in squares:
             squares[name] = squares[name] + (seen[name][chosen] ** 2).sum(0)
     return {name: layer.weight.abs().detach() * squares[name].sqrt() for name, layer in linear_layers(model).items()}
+
+
+def test_snip_keeps_the_gradients_of_one_layer_at_a_time(loaded, samples, monkeypatch):
+    """Seen by weak references: when a layer's sum is asked for, those of all layers before it are gone."""
+    alive_at_once, sums = [], []
+
+    def watched(gradients, inputs):
+        alive_at_once.append(sum(reference() is not None for reference in sums))
+        total = sum_of_absolute_gradients(gradients, inputs)
+        sums.append(weakref.ref(total))
+        return total
+
+    monkeypatch.setattr("harness.attribution.snip.sum_of_absolute_gradients", watched)
+    scores = one_shot_scores(loaded.model, samples, "snip", AttributionSettings(), 0)
+    assert len(sums) >= len(scores) and max(alive_at_once) == 0
+    assert all(parameter.grad is None for parameter in loaded.model.parameters())
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -1,0 +1,41 @@
+"""`harness doctor`: what is missing on this machine, each with its fix."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from harness.exit_codes import with_exit_codes
+
+
+@click.command()
+@click.option("--model", "model", help="A variant's name, its YAML file, or a checkpoint directory.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+              help="The folder that runs would be written to.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@with_exit_codes
+def doctor(model: str | None, out: Path, as_json: bool) -> None:
+    """Driver, CUDA, memory, disk, packages against the lock, token, access, weights, data, engine.
+
+    Exit code 0 if everything is here that the variant needs (without --model: the packages), 1 otherwise. A line with
+    `!` alone keeps nothing from running.
+    """
+    from harness.planning.readiness import findings
+    from harness.spec import locations
+    from harness.spec.loading import load_yaml_model
+    from harness.spec.variant import ModelVariant
+
+    place = locations.find_variant(model) if model else None
+    variant = load_yaml_model(place, ModelVariant) if place else None
+    found = list(findings(variant, place, out))
+    if as_json:
+        click.echo(json.dumps([asdict(each) | {"fails": each.fails} for each in found], indent=1))
+    else:
+        for each in found:
+            mark = "ok" if each.good else "FAILS" if each.fails else "-" if each.good is None else "!"
+            click.echo(f"{mark:<5} {each.subject}: {each.seen}" + (f"\n      fix: {each.fix}" if each.fix else ""))
+    sys.exit(int(any(each.fails for each in found)))

@@ -1,0 +1,40 @@
+"""`harness plan`: what a benchmark will take, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.exit_codes import with_exit_codes
+
+
+@click.command()
+@click.argument("benchmark")
+@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
+@click.option("--gpu", metavar="NAME", help="a100-80g, h100 or h200; default: a CPU for an organism, else a100-80g.")
+@click.option("--engine", metavar="NAME", help="Another engine than the variant's.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+              help="The folder that the run would write to.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@with_exit_codes
+def plan(benchmark: str, model: str, gpu: str | None, engine: str | None, out: Path, as_json: bool) -> None:
+    """Cells, cached files, memory by phase, disk, tokens and hours of BENCHMARK. Loads no weights.
+
+    Exit code 2 where it cannot fit, with what would.
+    """
+    from harness.errors import UserError
+    from harness.planning.plan import make_plan
+    from harness.planning.text import lines
+    from harness.spec import locations
+    from harness.spec.benchmark import BenchmarkSpec
+    from harness.spec.loading import load_yaml_model
+    from harness.spec.variant import ModelVariant
+
+    place = locations.find_variant(model)
+    spec = load_yaml_model(locations.find_benchmark(benchmark), BenchmarkSpec)
+    made = make_plan(spec, load_yaml_model(place, ModelVariant), place, out, gpu, engine)
+    click.echo(json.dumps(made.as_json(), indent=1) if as_json else "\n".join(lines(made)))
+    if made.unfit:
+        raise UserError("it does not fit:\n" + "\n".join(made.unfit))

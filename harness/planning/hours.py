@@ -1,0 +1,75 @@
+"""Seconds of each kind of work: on a card from its peak and the share that is reached, on a CPU from measured rates."""
+
+from __future__ import annotations
+
+import math
+
+from harness.formulas.memory import FLOAT32, LlamaShape, gram_bytes, key_value_bytes, score_bytes
+from harness.planning.rates import Card, rates
+from harness.planning.work import Work
+
+
+def gpu_seconds(
+    work: Work, cells: int, shape: LlamaShape, itemsize: int, card: Card, engine: str, texts_at_once: int,
+    text_tokens: int, stored: dict[str, int], spilled_bytes: int,
+) -> dict[str, float]:  # fmt: skip
+    """By kind of work. texts_at_once: as many as fit. stored: sets of scores and of Grams that are kept.
+
+    spilled_bytes: of sums that lie on the CPU, added up there after each batch. Attention's own products, which grow
+    with the square of a text's length, are left out: these texts are short.
+    """
+    gpu = rates().gpu
+    pass_rate = card.flops_16_bit.value * gpu.pass_share.value
+    traffic = card.bytes_per_second.value * gpu.traffic_share.value
+    per_pass = 2 * shape.parameters / pass_rate  # seconds of a token through all blocks
+    weights = shape.parameters * itemsize
+    # Products of gradients, of so many examples at once, are written once and read once; sums once for all of them.
+    gradient_bytes = work.backward_examples * shape.linear_weights * FLOAT32 * 2.4
+    scored_back = min(work.backward_tokens, work.forward_tokens)
+    grams = 2 * work.gram_tokens * shape.blocks * sum(size**2 for size in shape.gram_inputs)
+    kept = stored["scores"] * score_bytes(shape) + stored["grams"] * gram_bytes(shape)
+    read = max(1, cells) * (kept / max(1, stored["scores"] + stored["grams"])) if kept else 0
+    batches = math.ceil(work.forward_tokens / 4096)
+    return {
+        "loading": gpu.load_seconds.value,
+        "generating": _generating(work, shape, itemsize, card, engine, texts_at_once, text_tokens)
+        + work.prompt_tokens * per_pass,
+        "scoring texts": work.scored_tokens * per_pass,
+        "importance": work.forward_tokens * per_pass + 2 * scored_back * per_pass + gradient_bytes / traffic
+        + batches * spilled_bytes / gpu.host_bytes_per_second.value,
+        "Grams and directions": grams / (card.flops_32_bit.value * gpu.pass_share.value)
+        + work.factored_models * shape.blocks * len(shape.layer_shapes) * gpu.eigenproblem_seconds.value,
+        "fine-tuning": 3 * work.tuned_tokens * per_pass + work.tuned_steps * 10 * weights / traffic,
+        "fingerprints": cells * gpu.hashes_per_cell.value * weights / gpu.hash_bytes_per_second.value,
+        "scores to and from the disk": (kept + read) / gpu.store_bytes_per_second.value,
+    }  # fmt: skip
+
+
+def _generating(
+    work: Work, shape: LlamaShape, itemsize: int, card: Card, engine: str, texts_at_once: int, text_tokens: int
+) -> float:
+    """A step reads all weights and the keys and values of all texts, half of them on average, or waits for launches."""
+    if not work.texts:
+        return 0.0
+    gpu = rates().gpu
+    rows = min(texts_at_once, work.texts)
+    steps = work.generated_tokens / rows
+    moved = shape.parameters * itemsize + rows * key_value_bytes(shape, text_tokens // 2, itemsize)
+    launch = gpu.step_seconds_vllm if engine == "vllm" else gpu.step_seconds_hf
+    moving = moved / (card.bytes_per_second.value * gpu.traffic_share.value)
+    # transformers launches and computes one after the other where a step is short; the longer of both decides
+    return steps * max(launch.value, moving)
+
+
+def cpu_seconds(work: Work, cells: int, processes: int) -> dict[str, float]:
+    """By kind of work, spread over processes of one thread each. For organisms of a million parameters."""
+    cpu = rates().cpu
+    return {
+        "loading": cpu.start_seconds.value,
+        "generating": work.generated_tokens / cpu.generated_tokens_per_second.value / processes,
+        "scoring texts": work.scored_tokens / cpu.scored_tokens_per_second.value / processes,
+        "importance": work.forward_tokens / cpu.scored_tokens_per_second.value / processes
+        + work.backward_tokens / cpu.backward_tokens_per_second.value / processes,
+        "fine-tuning": work.tuned_tokens / cpu.backward_tokens_per_second.value / processes,
+        "receipts": cells * cpu.cell_seconds.value / processes,
+    }  # fmt: skip

@@ -1,0 +1,89 @@
+"""The rates and assumptions that hours are estimated from, as rates.yaml holds them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from harness.spec.common import Strict
+from harness.spec.loading import load_yaml_model
+
+
+class Rate(Strict):
+    """A number, where it comes from, and whether it was measured with this harness."""
+
+    value: float
+    measured: bool
+    source: str
+
+
+class Card(Strict):
+    """A GPU. FLOPS are dense."""
+
+    title: str
+    memory_bytes: Rate
+    flops_16_bit: Rate
+    flops_32_bit: Rate
+    bytes_per_second: Rate
+
+
+class GpuRates(Strict):
+    """What of a card's peak is reached, by kind of work."""
+
+    pass_share: Rate
+    traffic_share: Rate
+    step_seconds_hf: Rate
+    step_seconds_vllm: Rate
+    texts_at_once_hf: Rate
+    texts_at_once_vllm: Rate
+    eigenproblem_seconds: Rate
+    hash_bytes_per_second: Rate
+    hashes_per_cell: Rate
+    store_bytes_per_second: Rate
+    host_bytes_per_second: Rate
+    load_seconds: Rate
+
+
+class CpuRates(Strict):
+    """Of one process of one thread, for a model organism. Generated tokens are counted at their upper bound."""
+
+    cell_seconds: Rate
+    generated_tokens_per_second: Rate
+    scored_tokens_per_second: Rate
+    backward_tokens_per_second: Rate
+    start_seconds: Rate
+
+
+class TaskTokens(Strict):
+    """A multiple-choice task: answers of an item, and tokens of its context with one answer."""
+
+    answers: int
+    tokens: int
+
+
+class AssumedTokens(Strict):
+    """Lengths for a plan that has no data file to count in."""
+
+    pairs: dict[str, Rate]
+    request: Rate
+    probing_requests: Rate
+    suffixes: Rate
+    suffix: Rate
+    characters_per_token: Rate
+    zero_shot: dict[str, TaskTokens]
+    zero_shot_items: Rate
+
+
+class Rates(Strict):
+    """rates.yaml."""
+
+    cards: dict[str, Card]
+    gpu: GpuRates
+    cpu: CpuRates
+    tokens: AssumedTokens
+
+
+@functools.cache
+def rates() -> Rates:
+    """The rates that the package holds."""
+    return load_yaml_model(Path(__file__).parent / "rates.yaml", Rates)

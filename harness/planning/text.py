@@ -1,0 +1,95 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from harness.planning.document import Device, Plan
+from harness.planning.rates import rates
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """The plan as it is printed; hours are estimates, and say of what."""
+    yield f"{plan.benchmark} on {plan.variant}, {plan.parameters / 1e9:.3g} billion parameters, engine {plan.engine}"
+    yield from _cells(plan)
+    yield from _cached(plan)
+    yield from _tokens(plan)
+    if plan.devices[plan.device].phases:
+        yield from _memory(plan.devices[plan.device])
+        yield from _sizes("CPU memory at the same time", plan.host_bytes)
+    free = f"{plan.disk_free_bytes / 1e9:.0f} GB free here"
+    if plan.disk_free_bytes < sum(plan.disk_bytes.values()):
+        free += ", too little: make room or give another --out"
+    yield from _sizes(f"disk ({free})", plan.disk_bytes)
+    yield from _hours(plan)
+
+
+def _cells(plan: Plan) -> Iterator[str]:
+    cells, words = plan.cells, []
+    if cells.shared:
+        words.append(f"{cells.shared} the same as another one")
+    if cells.finished:
+        words.append(f"{len(cells.finished)} finished in an interrupted run, which goes on if nothing has changed")
+    if cells.skipped:
+        words.append(f"{cells.skipped} that this variant cannot have left out")
+    yield f"cells: {cells.all}" + (f" ({'; '.join(words)})" if words else "")
+
+
+def _cached(plan: Plan) -> Iterator[str]:
+    cached = plan.cached
+    yield f"sizes from {cached.config}; weights " + (
+        "here" if cached.weights else f"missing: {cached.how_to_get_weights}"
+    )
+    if cached.missing_data:
+        yield f"data: {len(cached.data)} here, {len(cached.missing_data)} missing or wrong"
+        yield from (f"  {words}" for words in dict.fromkeys(cached.missing_data.values()))
+    else:
+        yield f"data: all {len(cached.data)} here"
+    yield from (f"cannot run yet: {problem}" for problem in cached.problems)
+
+
+def _tokens(plan: Plan) -> Iterator[str]:
+    work = plan.work
+    yield f"tokens: {work.prompt_tokens:,} of {work.texts:,} prompts; at most {work.generated_tokens:,} to generate"
+    yield f"  at most {work.scored_tokens:,} to score; {work.tuned_tokens:,} to fine-tune on"
+    yield (f"  {work.forward_tokens:,} forward and {work.backward_tokens:,} back for importance, directions and "
+           "receipts")  # fmt: skip
+    if plan.assumed:
+        yield "  assumed, since tokenizer or data are not here: " + ", ".join(plan.assumed)
+
+
+def _memory(device: Device) -> Iterator[str]:
+    yield f"memory of one {device.title}, {(device.usable_bytes or 0) / 1e9:.1f} GB usable:"
+    for phase in device.phases:
+        parts = ", ".join(f"{what} {size / 1e9:.1f}" for what, size in phase.on_card.items())
+        mark = "  <- peak" if phase is device.peak else ""
+        yield f"  {phase.name}: {phase.bytes / 1e9:.1f} GB ({parts}){mark}"
+        if phase.spilled:
+            yield "    on the CPU, since the card has no room: " + _parts(phase.spilled)
+
+
+def _sizes(what: str, sizes: Mapping[str, int]) -> Iterator[str]:
+    if sizes:
+        yield f"{what}: {sum(sizes.values()) / 1e9:.3g} GB ({_parts(sizes)})"
+
+
+def _parts(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{what} {size / 1e9:.3g} GB" for what, size in sizes.items())
+
+
+def _hours(plan: Plan) -> Iterator[str]:
+    measured = "from rates measured on a CPU" if plan.device == "cpu" else (
+        "estimated from data sheets and chosen shares, none measured (harness/planning/rates.yaml)")  # fmt: skip
+    yield f"time, {measured}, texts as long as they may become:"
+    for name, device in plan.devices.items():
+        longest = sorted(device.seconds.items(), key=lambda item: -item[1])[:4]
+        parts = ", ".join(f"{kind} {_time(seconds)}" for kind, seconds in longest if seconds >= 1)
+        price = f", {device.hours:.1f} GPU hours" if name in rates().cards else ""
+        room = "" if device.fits else "; does not fit"
+        yield f"  {device.title}: {_time(device.hours * 3600)}{price}{room} ({parts})"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,213 @@
+"""What a benchmark asks of the model, in texts and tokens. Follows harness/runs/cells.py, canaries.py and regions.py.
+
+Generated tokens, and scored ones where they are those of generated texts, are upper bounds: every text as long as it
+may become. All others are counted, or assumed where the counter says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from harness import plugins
+from harness.planning.tokens import TokenCounter
+from harness.runs.canaries import PROMPTS
+from harness.spec.benchmark import BenchmarkSpec, Cell
+from harness.spec.probing import ProbeSettings
+from harness.spec.region import (
+    AttributionSettings,
+    OrthogonalProjectionRegion,
+    Region,
+    ScoredRegion,
+    SubspaceRegion,
+    calibration_sets_of,
+    found_first,
+)
+from harness.spec.variant import ModelVariant
+from harness.validity.evidence import SCORED_TOKENS
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work that adds up.
+
+    prompt_tokens: read before a text is generated. scored_tokens: whose likelihood is asked for, with their contexts.
+    forward_tokens: through all blocks for importance, Grams, probes and receipts; backward_tokens: those that also go
+    back. backward_examples: pairs whose gradients are formed one by one. gram_tokens: whose products are added to
+    Grams. factored_models: times that directions are computed for all layers. tuned_tokens: in fine-tuning steps.
+    """
+
+    texts: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    scored_tokens: int = 0
+    forward_tokens: int = 0
+    backward_tokens: int = 0
+    backward_examples: int = 0
+    gram_tokens: int = 0
+    factored_models: int = 0
+    tuned_tokens: int = 0
+    tuned_steps: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        """Both."""
+        return Work(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+NOTHING = Work()
+
+
+def total(parts: Iterator[Work] | Sequence[Work]) -> Work:
+    """All of it."""
+    return sum(parts, NOTHING)
+
+
+def of_evaluations(spec: BenchmarkSpec, cell: Cell, counter: TokenCounter) -> Work:
+    """The evaluations of one cell, and the evidence that its texts are judged by."""
+    return total([_of_evaluation(settings, cell, spec, counter) for settings in spec.evaluations_of(cell)])
+
+
+def _of_evaluation(settings: Any, cell: Cell, spec: BenchmarkSpec, counter: TokenCounter) -> Work:
+    if settings.kind == "attack":
+        return _texts(settings, counter, counter.prompts(settings))
+    if settings.kind == "zero_shot":
+        tasks = counter.variant.zero_shot_tasks
+        return Work(scored_tokens=sum(counter.zero_shot(task, settings.limit) for task in tasks))
+    if settings.kind == "perplexity":
+        tokens = counter.windows(settings.dataset, settings.window_tokens, settings.windows)
+        return Work(scored_tokens=tokens)
+    if isinstance(settings, ProbeSettings):
+        return Work(forward_tokens=counter.probed(settings))
+    if settings.kind == "rescored_overlap":  # the model of the cell is scored anew, and by the receipts once more
+        return _one_shot(spec, settings.regions, counter) + total(
+            Work(forward_tokens=tokens) for tokens in _set_tokens(spec, settings.regions, counter))  # fmt: skip
+    return NOTHING
+
+
+def _texts(settings: Any, counter: TokenCounter, prompts: Sequence[int]) -> Work:
+    limit = min(settings.max_new_tokens, counter.variant.max_new_tokens)
+    evidence = 1 + min(limit, SCORED_TOKENS)  # behind BOS
+    return Work(texts=len(prompts), prompt_tokens=sum(prompts), generated_tokens=len(prompts) * limit,
+                scored_tokens=len(prompts) * evidence)  # fmt: skip
+
+
+def of_thresholds(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
+    """The intact model's own texts, greedy and sampled, from which the thresholds of validity come."""
+    limit = spec.validity.calibration_prompts
+    greedy = total([_texts(attack, counter, counter.prompts(attack, min(attack.prompts, limit), 1))
+                    for attack in _attacks(spec) if attack.chat_template and not attack.suffixes])  # fmt: skip
+    return greedy + greedy
+
+
+def of_canaries(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
+    """Few texts of the intact model, twice, and of two changed ones."""
+    attacks = _attacks(spec)
+    first = next((a for a in attacks if a.chat_template and not a.suffixes and not a.benign), None)
+    if first is None:
+        return NOTHING
+    benign = next((attack for attack in attacks if attack.benign), None)
+    sampled = next((attack for attack in attacks if attack.temperature > 0), None)
+    chosen = [(first, PROMPTS), (benign, PROMPTS), (sampled, PROMPTS // 2)]
+    each = [_texts(attack, counter, counter.prompts(attack, min(attack.prompts, prompts), min(attack.samples, 2)))
+            for attack, prompts in chosen if attack is not None]  # fmt: skip
+    return total([*each, *each, each[0], each[0]])
+
+
+def _attacks(spec: BenchmarkSpec) -> list[Any]:
+    return [settings for settings in spec.evaluations if settings.kind == "attack"]
+
+
+def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCounter, blocks: int) -> Work:
+    """Scores, Grams and directions of all regions; what is stored is measured once, block by block for each cell."""
+    regions = regions_of(spec, cells)
+    stored = [region for region in regions if schedule_of(region, spec.attribution) == "one_shot"]
+    stepwise = [region for cell in cells for region in map(found_first, cell.regions)
+                if schedule_of(region, spec.attribution) == "block_by_block"]  # fmt: skip
+    bare = [(name, None) for cell in cells for settings in spec.evaluations_of(cell) if not hasattr(settings, "regions")
+            for name in getattr(settings, "calibration_sets", [])]  # fmt: skip
+    grams = Work(forward_tokens=(t := sum(sum(counter.pairs(spec.calibration[n], s)) for n, s in set(bare))),
+                 gram_tokens=t, factored_models=len(set(bare)))  # fmt: skip
+    receipts = total(Work(forward_tokens=tokens) for tokens in _set_tokens(spec, regions, counter))
+    factored = Work(factored_models=sum(_sets_to_factor(region) for cell in cells for region in cell.regions))
+    probes = total(Work(forward_tokens=counter.probed(probe)) for probe in _probes(regions))
+    one_shot = _one_shot(spec, stored, counter)
+    return total([one_shot, grams, receipts, factored, probes,
+                  *(_block_by_block(spec, region, counter, blocks) for region in stepwise)])  # fmt: skip
+
+
+def regions_of(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[Region]:
+    """Every region that has to be found, once: of cells and of what is measured in them."""
+    found = [region for cell in cells for region in cell.regions]
+    found += [region for cell in cells for settings in spec.evaluations_of(cell)
+              for region in getattr(settings, "regions", [])]  # fmt: skip
+    return list(dict.fromkeys(map(found_first, found)))
+
+
+def schedule_of(region: Region, defaults: AttributionSettings) -> str | None:
+    """How a region's scores or Grams are measured; None of one that looks at no data."""
+    if isinstance(region, SubspaceRegion) or (isinstance(region, ScoredRegion) and _uses_data(region)):
+        return region.schedule or defaults.schedule
+    return None
+
+
+def measured_sets(spec: BenchmarkSpec, regions: Sequence[Region]) -> list[tuple[str, str, int | None]]:
+    """(method or `gram`, calibration set, seed) of everything that is measured once and stored."""
+    return list(dict.fromkeys(
+        ("gram" if isinstance(region, SubspaceRegion) else region.method, name, region.seed)
+        for region in regions if schedule_of(region, spec.attribution) for name in calibration_sets_of(region)
+    ))  # fmt: skip
+
+
+def _one_shot(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCounter) -> Work:
+    return total(_measured(method, counter.pairs(spec.calibration[name], seed))
+                 for method, name, seed in measured_sets(spec, regions))  # fmt: skip
+
+
+def _block_by_block(spec: BenchmarkSpec, region: Region, counter: TokenCounter, blocks: int) -> Work:
+    """Every block by itself: SNIP goes from it to the end and back, the others through it and once more to go on."""
+    parts = []
+    for method, name, seed in measured_sets(spec, [region]):
+        once = _measured(method, counter.pairs(spec.calibration[name], seed))
+        tokens = once.forward_tokens * ((blocks + 1) / 2 + 1 if method == "snip" else 2)
+        back = once.backward_tokens * (blocks + 1) / 2
+        parts.append(Work(forward_tokens=round(tokens), backward_tokens=round(back), gram_tokens=once.gram_tokens,
+                          backward_examples=once.backward_examples))  # fmt: skip
+    return total(parts)
+
+
+def _measured(method: str, pairs: Sequence[int]) -> Work:
+    tokens = sum(pairs)
+    if method == "gram":
+        return Work(forward_tokens=tokens, gram_tokens=tokens)
+    back = method == "snip"
+    return Work(forward_tokens=tokens, backward_tokens=tokens if back else 0,
+                backward_examples=len(pairs) if back else 0)  # fmt: skip
+
+
+def _set_tokens(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCounter) -> list[int]:
+    """Of each calibration set that receipts go through once more."""
+    sets = dict.fromkeys((name, seed) for _, name, seed in measured_sets(spec, regions))
+    return [sum(counter.pairs(spec.calibration[name], seed)) for name, seed in sets]
+
+
+def _probes(regions: Sequence[Region]) -> list[ProbeSettings]:
+    """Probes of attention heads, each once however many of the heads are taken."""
+    probes = [region for region in regions if isinstance(region, ProbeSettings)]
+    return list({tuple(probe.model_dump(exclude={"fraction"}).items()): probe for probe in probes}.values())
+
+
+def _sets_to_factor(region: Region) -> int:
+    return 0 if not isinstance(region, SubspaceRegion) else 2 if isinstance(region, OrthogonalProjectionRegion) else 1
+
+
+def _uses_data(region: ScoredRegion) -> bool:
+    return bool(plugins.load("attribution", region.method).USES_DATA)
+
+
+def of_fine_tuning(cell: Cell, variant: ModelVariant, counter: TokenCounter) -> Work:
+    """All steps of a cell's fine-tuning."""
+    if cell.fine_tuning is None:
+        return NOTHING
+    settings = variant.scaled(cell.fine_tuning)
+    return Work(tuned_tokens=settings.epochs * counter.training(settings), tuned_steps=settings.steps)
