@@ -34,7 +34,7 @@ def plan(benchmark: str, model: str, gpu: str | None, engine: str | None, out: P
 
     place = locations.find_variant(model)
     spec = load_yaml_model(locations.find_benchmark(benchmark), BenchmarkSpec)
-    made = make_plan(spec, load_yaml_model(place, ModelVariant), place, out, gpu, engine)
+    made = make_plan(spec, load_yaml_model(place, ModelVariant), place, out, gpu and gpu.lower(), engine)
     click.echo(json.dumps(made.as_json(), indent=1) if as_json else "\n".join(lines(made)))
     if made.unfit:
         raise UserError("it does not fit:\n" + "\n".join(made.unfit))

@@ -46,8 +46,8 @@ def test_another_comparison_departs_at_the_question(wrecked, run_cells):
 def test_a_mask_that_was_turned_round_departs_at_the_mask(wrecked, run_cells, monkeypatch):
     right = regions.select
 
-    def turned(region, settings, scores):
-        return {name: mask.flip(1) for name, mask in right(region, settings, scores).items()}
+    def turned(*arguments):
+        return {name: mask.flip(1) for name, mask in right(*arguments).items()}
 
     monkeypatch.setattr(regions, "select", turned)
     step, words = departure(run_cells("turned-mask", CELLS), wrecked)

@@ -39,11 +39,12 @@ def one_shot(original):
 
 
 def scores_reversed(original):
-    return lambda region, settings, scores: original(region, settings, scores[::-1])
+    return lambda region, settings, scores, *others: original(region, settings, scores[::-1], *others)
 
 
 def scores_negated(original):
-    return lambda region, settings, scores: original(region, settings, [{n: -s for n, s in p.items()} for p in scores])
+    return lambda region, settings, scores, *others: original(
+        region, settings, [{n: -s for n, s in p.items()} for p in scores], *others)  # fmt: skip
 
 
 def half_of_the_samples(original):
