@@ -16,7 +16,7 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, explain, faults, prompts
+from harness.commands import calibration, checkpoints, explain, faults, prompts, report
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, faults.faults):  # fmt: skip
+                explain.explain, faults.faults, report.report):  # fmt: skip
     main.add_command(command)
 
 
@@ -105,17 +105,8 @@ def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None
     """Run every benchmark, print the verdicts, write records and report.html."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
     records = _execute([(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks], out)
-    _write_report(out, out / "report.html")
+    report.write_html(out, out / "report.html")
     _finish(records, out, quiet=False)
-
-
-@main.command()
-@click.argument("runs_dir", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
-@with_exit_codes
-def report(runs_dir: Path, out: Path) -> None:
-    """Make one self-contained HTML file from the newest record of every benchmark and variant in RUNS_DIR."""
-    _write_report(runs_dir, out)
 
 
 @main.command()
@@ -186,12 +177,6 @@ def _progress_bar() -> Any:
     from harness.reports.progress import ProgressBar
 
     return ProgressBar()
-
-
-def _write_report(runs_dir: Path, out: Path) -> None:
-    from harness.reports.html import write_report
-
-    click.echo(f"report: {write_report(runs_dir, out)}")
 
 
 def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
