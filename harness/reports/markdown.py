@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.reports.document import Place, markdown_table
+from harness.reports.text import source_words
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile, GoldenSource
 from harness.spec.loading import load_yaml_model
@@ -37,14 +38,13 @@ def table_of_golden(paths: Iterable[Path], spec_paths: Iterable[Path]) -> str:
 
 
 def _run_row(record: RunRecord) -> tuple[str, ...]:
-    provenance, source = record.provenance, record.spec["source"]
+    provenance, source = record.provenance, source_words(record.spec["source"])
     passed = sum(check.status == "passed" for check in record.checks)
     invalid = sum(any(not m.valid for m in cell.measurements) for cell in record.cells)
     expected = sum(cell.invalid_is_expected is not None and any(not m.valid for m in cell.measurements)
                    for cell in record.cells)  # fmt: skip
     own = sum(cell.seconds for cell in record.cells if cell.measured_in is None)
-    where = source.get("figure") or source.get("table")
-    return (record.variant["name"], record.spec["id"], f"{source['work']}{f', {where}' if where else ''}",
+    return (record.variant["name"], record.spec["id"], ", ".join(filter(None, (record.spec["source"]["work"], source))),
             record.verdict.status.replace("_", " ").upper(), f"{passed} of {len(record.checks)}",
             f"{invalid} of {len(record.cells)}" + (f" ({expected} expected)" if expected else ""),
             _claims(claim.status for claim in record.claims), provenance.commit or "-", provenance.machine,

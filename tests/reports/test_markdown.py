@@ -38,7 +38,7 @@ def record(make_cell, make_record):
 def test_a_run_is_a_row_with_its_verdict_and_what_it_was_made_on(record):
     (row,) = rows(table_of_runs([record]))
     assert dict(zip(OF_RUNS, row, strict=True)) == {
-        "variant": "tiny", "benchmark": "b", "reproduces": "Somebody 2024, 9z", "verdict": "PASSED",
+        "variant": "tiny", "benchmark": "b", "reproduces": "Somebody 2024, figure 9z, section 4.1", "verdict": "PASSED",
         "checks passed": "1 of 2", "invalid cells": "1 of 3 (1 expected)", "claims": "2 supported, 1 contradicted",
         "commit": "0123456789, changed", "machine": "some CPU, 2 threads, torch 2.13.0", "finished": "2026-01-01",
         "seconds": "2",

@@ -212,8 +212,10 @@ def test_dark_and_light_follow_the_system_until_one_is_chosen(site, browser):
 
 
 def test_what_is_printed_is_the_page_that_is_shown_without_controls(site, browser):
-    browser.open(site, "b0--tiny")
+    browser.open(site, "b0--tiny", width=1030)  # A4 across, without its margins
     browser.emulate(media="print")
+    assert browser.evaluate("document.documentElement.scrollWidth") == 1030
+    assert browser.evaluate("document.querySelector('#b0--tiny h2').offsetWidth") > 1000
     assert (seen(browser, ".page"), seen(browser, "#summary")) == (1, 0)
     assert seen(browser, "nav, .skip, fieldset") == 0
     assert browser.evaluate(
