@@ -16,7 +16,7 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, data, doctor, explain, faults, plan, prompts
+from harness.commands import calibration, checkpoints, data, doctor, explain, faults, plan, prompts, report
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, faults.faults, data.data, plan.plan, doctor.doctor):  # fmt: skip
+                explain.explain, faults.faults, data.data, plan.plan, doctor.doctor, report.report):  # fmt: skip
     main.add_command(command)
 
 
@@ -116,17 +116,8 @@ def reproduce(models: tuple[str, ...], only: tuple[str, ...], weights: Path | No
         raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
     chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
     records = _execute(chosen, out, weights)
-    _write_report(out, out / "report.html")
+    report.write_html(out, out / "report.html")
     _finish(records, out, quiet=False)
-
-
-@main.command()
-@click.argument("runs_dir", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
-@with_exit_codes
-def report(runs_dir: Path, out: Path) -> None:
-    """Make one self-contained HTML file from the newest record of every benchmark and variant in RUNS_DIR."""
-    _write_report(runs_dir, out)
 
 
 @main.command()
@@ -199,12 +190,6 @@ def _progress_bar() -> Any:
     from harness.reports.progress import ProgressBar
 
     return ProgressBar()
-
-
-def _write_report(runs_dir: Path, out: Path) -> None:
-    from harness.reports.html import write_report
-
-    click.echo(f"report: {write_report(runs_dir, out)}")
 
 
 def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:

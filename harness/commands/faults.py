@@ -31,7 +31,7 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
 
     Exit code 0 only if each is caught by what is there for it, and no run without a fault raises an alarm.
     """
-    from harness.faults.document import update_document
+    from harness.faults.document import PLACE, markdown
     from harness.faults.suite import run_suite
     from harness.runs.files import write_text
     from harness.spec import locations
@@ -53,5 +53,5 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
         click.echo(f"without a fault, {run.variant}, seed {run.seed}: {'; '.join(run.alarms) or 'no alarm'}")
     click.echo(f"written: {out / FAULTS}; {report.seconds:.0f} s")
     if document:
-        update_document(report)
+        PLACE.put(markdown(report))
     sys.exit(0 if report.passed else 1)

@@ -74,7 +74,9 @@ class RecordedRun:
                 "record's), and was not looked at"
             )
         try:
-            return Texts(tuple(map(Completion.model_validate_json, content.decode().splitlines())))
+            # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
+            lines = [line for line in content.decode().split("\n") if line]
+            return Texts(tuple(map(Completion.model_validate_json, lines)))
         except ValidationError as error:
             return Texts(missing=f"completions/{cell.id}.jsonl is of another version: {error.errors()[0]['msg']}")
 

@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.reports.pages import page_of
-from harness.reports.templating import render
+from harness.reports.anchors import page_anchor
+from harness.reports.layouts._svg import COLOURS_IN_THE_DARK
+from harness.reports.pages import Page, page_of
+from harness.reports.templating import render, script
 from harness.runs.files import write_text
 from harness.runs.journal import RECORD, read_record
 from harness.spec import locations
 from harness.spec.faults import FAULTS, FaultReport
 from harness.spec.result import RunRecord
 
+#: A report with texts of real models is for whoever made it.
+OWNER_ONLY = 0o600
 
-def write_report(runs_dir: Path, out: Path, golden_paths: Sequence[Path] | None = None) -> Path:
+
+def write_report(
+    runs_dir: Path, out: Path, golden_paths: Sequence[Path] | None = None, show_completions: bool = False
+) -> Path:
     """Write the report of the newest record of every variant and benchmark under runs_dir. Returns its path.
 
     golden_paths: the golden files in which published values are looked for; by default all that ship.
+    show_completions: whether texts of real models are in it, which are withheld otherwise; the file then says so,
+    and nobody else can read it.
     """
-    newest = _newest_records(runs_dir)
+    newest = newest_records(runs_dir)
+    golden = locations.golden_paths() if golden_paths is None else golden_paths
+    anchors = {record.id: page_anchor(record) for _, record in newest}
+    inside = Path(runs_dir.resolve().name)
+    pages = [page_of(path, record, anchors, golden, inside / path.relative_to(runs_dir), show_completions)
+             for path, record in newest]  # fmt: skip
+    source, digest = script("site.js")
+    write_text(out, render(
+        "report.html.j2", pages=pages, faults=_fault_report(runs_dir), variants=_variants(pages),
+        verdicts=list(dict.fromkeys(page.record.verdict.status for page in pages)), script=source,
+        script_digest=digest, colours=COLOURS_IN_THE_DARK, unguarded=show_completions,
+    ))  # fmt: skip
+    if show_completions:
+        os.chmod(out, OWNER_ONLY)
+    return out
+
+
+def newest_records(runs_dir: Path) -> list[tuple[Path, RunRecord]]:
+    """Of every variant and benchmark the record that was finished last, by variant and benchmark.
+
+    Raises UserError where the folder holds none.
+    """
+    newest: dict[tuple[str, str], tuple[str, Path, RunRecord]] = {}
+    for path in sorted(runs_dir.rglob(RECORD)):
+        record = read_record(path)
+        key = (record.variant["name"], record.spec["id"])
+        if key not in newest or newest[key][0] <= record.provenance.finished:
+            newest[key] = (record.provenance.finished, path, record)
     if not newest:
         raise UserError(f"{runs_dir}: holds no record.json; run a benchmark first: harness reproduce")
-    golden = locations.golden_paths() if golden_paths is None else golden_paths
-    anchors = {record.id: f"{record.spec['id']}--{record.variant['name']}" for _, record in newest}
-    inside = Path(runs_dir.resolve().name)
-    pages = [page_of(path, record, anchors, golden, inside / path.relative_to(runs_dir)) for path, record in newest]
-    write_text(out, render("report.html.j2", pages=pages, faults=_fault_report(runs_dir)))
-    return out
+    return [(path, record) for _, (_, path, record) in sorted(newest.items())]
+
+
+def _variants(pages: Sequence[Page]) -> dict[str, str]:
+    """The titles of the variants by their names, in the order of the pages."""
+    return {page.record.variant["name"]: page.record.variant["title"] for page in pages}
 
 
 def _fault_report(runs_dir: Path) -> FaultReport | None:
@@ -40,14 +77,3 @@ def _fault_report(runs_dir: Path) -> FaultReport | None:
         return FaultReport.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (ValidationError, UnicodeDecodeError):
         raise UserError(f"{path}: not of this version; make it again with harness faults, or remove it") from None
-
-
-def _newest_records(runs_dir: Path) -> list[tuple[Path, RunRecord]]:
-    """Of every variant and benchmark the record that was finished last, by variant and benchmark."""
-    newest: dict[tuple[str, str], tuple[str, Path, RunRecord]] = {}
-    for path in sorted(runs_dir.rglob(RECORD)):
-        record = read_record(path)
-        key = (record.variant["name"], record.spec["id"])
-        if key not in newest or newest[key][0] <= record.provenance.finished:
-            newest[key] = (record.provenance.finished, path, record)
-    return [(path, record) for _, (_, path, record) in sorted(newest.items())]

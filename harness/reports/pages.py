@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import plugins
+from harness.reports.examples import Examples, examples_of, is_organism
 from harness.reports.layouts.base import Drawing
+from harness.reports.receipts import ReceiptRow, receipt_rows
 from harness.reports.results import published_results
-from harness.runs.journal import Journal
-from harness.spec.result import CellResult, Check, Completion, Measurement, RunRecord
+from harness.spec.result import CellResult, Check, Measurement, RunRecord
 
-#: Completions of each class that a cell shows.
-SHOWN_PER_CLASS = 2
 #: The metrics that stand first in a table of cells, in this order.
 FIRST_COLUMNS = ("asr_vanilla", "asr_adv_suffix", "asr_adv_decoding", "answered_vanilla", "answered_benign",
                  "accuracy_mean", "perplexity")  # fmt: skip
@@ -25,14 +24,19 @@ FIRST_COLUMNS = ("asr_vanilla", "asr_adv_suffix", "asr_adv_decoding", "answered_
 DETAIL = re.compile(r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
                     r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*")  # fmt: skip
 
+#: A metric's family and what was measured of it, in tables that have a row for each metric.
+MEASURE = re.compile(r"(?P<family>.+?)_(?P<measure>(?:jaccard|overlap_share|unchanged_share|mean).*)")
+#: The most columns of figures that a table of cells has.
+WIDEST = 10
+
 
 @dataclass(frozen=True)
 class Page:
     """One record, what its layout made of it, and where its cells were measured.
 
     columns: metrics of the table of cells. shared: (page, cell) by the id of a cell that another record of the
-    report has measured; its texts are shown there. again: the command that runs the record's own spec; explain: the
-    one that says why one of its cells is as it is, without the cell.
+    report has measured; its texts are shown there. examples: the texts of the other cells. again: the command that
+    runs the record's own spec; explain: the one that says why one of its cells is as it is, without the cell.
     """
 
     record: RunRecord
@@ -41,7 +45,7 @@ class Page:
     layout_problem: str | None
     columns: list[str]
     shared: dict[str, tuple[str, str]]
-    completions: dict[str, list[Completion]]
+    examples: dict[str, Examples]
     again: str
     explain: str
 
@@ -63,7 +67,47 @@ class Page:
     @property
     def organism(self) -> bool:
         """Whether the variant is a model whose planted region is known."""
-        return self.record.variant.get("planted_region") is not None
+        return is_organism(self.record)
+
+    @property
+    def by_metric(self) -> bool:
+        """Whether the table of cells is turned: more metrics than a page is wide, and fewer cells."""
+        return len(self.columns) > WIDEST and len(self.record.cells) < len(self.columns)
+
+    @property
+    def families(self) -> dict[str, dict[str, str]]:
+        """The columns by family and measure, e.g. `snip_top5` and `jaccard_mean`; of others the family is empty."""
+        families: dict[str, dict[str, str]] = {}
+        for metric in self.columns:
+            match = MEASURE.fullmatch(metric)
+            family, measure = match.groups() if match else ("", metric)
+            families.setdefault(family, {})[measure] = metric
+        return families
+
+    @property
+    def measures(self) -> list[str]:
+        """What is measured of any family."""
+        return list(dict.fromkeys(measure for metrics in self.families.values() for measure in metrics))
+
+    @property
+    def receipts(self) -> list[ReceiptRow]:
+        """Of all cells, those that do not hold first."""
+        return receipt_rows(self.record)
+
+    @property
+    def broken(self) -> int:
+        """Number of receipts and canaries that do not hold."""
+        own = [receipt for cell in self.record.cells for receipt in cell.receipts]
+        return sum(not receipt.holds for receipt in (*own, *self.record.canaries))
+
+    @property
+    def claimed(self) -> int:
+        """Number of receipts and canaries."""
+        return sum(len(cell.receipts) for cell in self.record.cells) + len(self.record.canaries)
+
+    def unexpected(self, cell: CellResult) -> list[Check]:
+        """The checks of a cell that did not pass, those of invalid figures left out: they are said to be invalid."""
+        return [check for check in self.failed if check.cell == cell.id and check.status != "skipped_invalid"]
 
     def measured(self, cell: CellResult) -> dict[str, Measurement]:
         """The measurements of a cell by metric."""
@@ -71,18 +115,23 @@ class Page:
 
 
 def page_of(
-    path: Path, record: RunRecord, others: Mapping[str, str], golden_paths: Iterable[Path], shown_path: Path
+    path: Path,
+    record: RunRecord,
+    others: Mapping[str, str],
+    golden_paths: Iterable[Path],
+    shown_path: Path,
+    show_completions: bool,
 ) -> Page:
     """The page of the record at `path`.
 
     others: the anchors of the report's pages by their records' ids. shown_path: where the record lies, as seen
-    from the folder that holds the folder of runs.
+    from the folder that holds the folder of runs. show_completions: whether texts of real models were asked for.
     """
     drawing, problem = _drawing(record, golden_paths)
     shared = _shared(record, others)
     return Page(
         record, others[record.id], drawing, problem, columns_of(record.cells), shared,
-        {cell.id: [] if cell.id in shared else _examples(path, record, cell) for cell in record.cells},
+        {cell.id: examples_of(path, record, cell, show_completions) for cell in record.cells if cell.id not in shared},
         f"harness run {shlex.quote(str(shown_path))} --model {shlex.quote(_model_as_given(record))}",
         f"harness explain {shlex.quote(str(shown_path))}",
     )  # fmt: skip
@@ -117,21 +166,3 @@ def _shared(record: RunRecord, others: Mapping[str, str]) -> dict[str, tuple[str
     places = {cell.id: (cell.measured_in or "").partition("#") for cell in record.cells}
     return {cell_id: (others[run], cell) for cell_id, (run, _, cell) in places.items()
             if run in others and run != record.id}  # fmt: skip
-
-
-def _examples(path: Path, record: RunRecord, cell: CellResult) -> list[Completion]:
-    """A few completions of each class of a cell, for organisms only: those of real models are withheld."""
-    if not record.variant.get("show_completions"):
-        return []
-    source = Journal(path.parent).completions_path(cell.id)
-    if not source.is_file():
-        return []
-    seen: Counter[tuple[str, str | None]] = Counter()
-    chosen = []
-    for line in source.read_text(encoding="utf-8").splitlines():
-        completion = Completion.model_validate_json(line)
-        key = (completion.evaluation, completion.completion_class)
-        seen[key] += 1
-        if seen[key] <= SHOWN_PER_CLASS:
-            chosen.append(completion)
-    return sorted(chosen, key=lambda completion: (completion.evaluation, str(completion.completion_class)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.errors import UserError
+from harness.reports.anchors import cell_anchor
 from harness.spec import locations
 from harness.spec.benchmark import CellGroup
 from harness.spec.golden import GoldenFile
@@ -27,7 +28,7 @@ class ShownCell:
     """A cell, measured or published; the measurements of a published one have n = 0.
 
     declared: the cell as the spec expands it, its `region` and `fine_tuning` among the keys. receipt and tuned
-    (the fine-tuning's) are of measured cells alone.
+    (the fine-tuning's) are of measured cells alone. owner: whose it is; anchor: of the run's cell of that id, if any.
     """
 
     id: str
@@ -38,6 +39,8 @@ class ShownCell:
     declared: dict[str, Any] = field(default_factory=dict)
     receipt: EditReceipt | None = None
     tuned: FineTuningReceipt | None = None
+    owner: str = ""
+    anchor: str | None = None
 
     def number(self, metric: str) -> float | None:
         """The finite value of a metric; None where it was not measured, has no value, or is no number."""
@@ -67,11 +70,13 @@ class Results:
 def results_of_run(record: RunRecord) -> Results:
     """The cells of a record, in its order."""
     declared = _declarations(record)
+    name = f"this run: {record.variant['name']}"
     return Results(
-        f"this run: {record.variant['name']}",
+        name,
         tuple(
             ShownCell(cell.id, cell.group, cell.title, cell.parameters, {m.metric: m for m in cell.measurements},
-                      declared.get(cell.id, {}), cell.receipt, cell.fine_tuning)
+                      declared.get(cell.id, {}), cell.receipt, cell.fine_tuning, name,
+                      cell_anchor(record, cell.id))
             for cell in record.cells
         ),
     )  # fmt: skip
@@ -90,7 +95,8 @@ def published_results(record: RunRecord, golden_paths: Iterable[Path]) -> list[R
         cells = _published_cells(record, golden, {value.cell for value in printed})
         if cells:
             sources = dict.fromkeys(value.source.publication or "" for value in printed)
-            found.append(Results(f"published: {_title(golden.variant)}", cells, tuple(sources)))
+            name = f"published: {_title(golden.variant)}"
+            found.append(Results(name, tuple(replace(cell, owner=name) for cell in cells), tuple(sources)))
     return found
 
 
@@ -101,7 +107,7 @@ def _published_cells(record: RunRecord, golden: GoldenFile, wanted: set[str]) ->
             cell_id, cell["group"], cell["title"], cell["parameters"],
             {value.metric: Measurement(metric=value.metric, value=value.value, n=0, valid=value.valid)
              for value in golden.values if value.cell == cell_id and value.source.publication},
-            cell,
+            cell, anchor=cell_anchor(record, cell_id) if record.cell(cell_id) else None,
         )
         for cell_id, cell in declared.items() if cell_id in wanted
     )  # fmt: skip

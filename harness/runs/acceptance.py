@@ -48,7 +48,8 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     old = load_golden(variant, benchmark)
     published = tuple(value for value in (old.values if old else ()) if value.source.publication)
     taken = {(value.cell, value.metric) for value in published}
-    source = GoldenSource(record=record.id, reason=reason.strip())
+    facts = record.provenance
+    source = GoldenSource(record=record.id, reason=reason.strip(), commit=facts.commit, machine=facts.machine)
     measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
     values = tuple(_golden_value(cell, figure, source)
                    for (cell, metric), figure in measured.items() if (cell, metric) not in taken)  # fmt: skip

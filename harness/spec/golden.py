@@ -31,11 +31,13 @@ class Tolerance(Strict):
 
 
 class GoldenSource(Strict):
-    """A table of a publication, or one of our runs."""
+    """A table of a publication, or one of our runs: its record, and what it was made by and on, where that was kept."""
 
     publication: str | None = None
     record: str | None = None
     reason: str | None = None
+    commit: str | None = None
+    machine: str | None = None
 
 
 class GoldenValue(Strict):

@@ -249,6 +249,18 @@ class Provenance(Strict):
     task_hashes: dict[str, str] = Field(default_factory=dict)
     resumed: int = 0
 
+    @property
+    def commit(self) -> str | None:
+        """`220782d22a`, with `, changed` where the checkout held more than the commit; None outside a checkout."""
+        return None if self.git_commit is None else self.git_commit[:10] + (", changed" if self.git_dirty else "")
+
+    @property
+    def machine(self) -> str:
+        """`AMD EPYC, 1 thread, torch 2.13.0`: what can change a figure, in a few words."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        torch = f"torch {self.packages['torch']}" if "torch" in self.packages else None
+        return ", ".join(part for part in (self.accelerator, self.processor, threads, torch) if part)
+
 
 class RunRecord(Strict):
     """record.json: the whole run. Documented in REPRODUCIBILITY.md.

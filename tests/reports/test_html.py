@@ -8,6 +8,7 @@ import pytest
 from harness.errors import UserError
 from harness.reports.html import write_report
 from harness.reports.pages import columns_of
+from harness.reports.receipts import receipt_rows
 from harness.reports.text import visible
 from harness.runs.journal import Journal
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
@@ -39,7 +40,7 @@ def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecor
                        source_sha256="s", packages={"torch": "1"}, python="3", platform="p", processor="c", threads=1,
                        processes=1, accelerator=None, image_digest=None, model_sha256="m", tokenizer_sha256="t",
                        data_sha256={"d": "0" * 64})  # fmt: skip
-    variant = {"name": "v", "title": "V", "show_completions": show}
+    variant = {"name": "v", "title": "V", "show_completions": show, "planted_region": "planted.safetensors"}
     return RunRecord(id="v/b/1", spec={"id": "b", "title": "B", "source": {"work": "w"}}, variant=variant,
                      provenance=facts, validity_thresholds={"greedy": {"surprise": 1.0}}, cells=(cell,), checks=(),
                      claims=(),
@@ -59,12 +60,73 @@ def report(folder: Path, show: bool, fine_tuning: FineTuningReceipt | None = Non
 def test_hostile_outputs_are_shown_as_text(tmp_path):
     html = report(tmp_path, show=True)
     assert "&lt;script&gt;alert(1)" in html
-    for forbidden in ("<script", "<b>garbage", "<i>invalid", "\u202e", "\u0007", "x" * 1000):
+    assert html.count("<script") == 1  # our own
+    for forbidden in ("<script>alert", "<b>garbage", "<i>invalid", "\u202e", "\u0007", "x" * 1000):
         assert forbidden not in html
 
 
 def test_completions_of_other_models_are_withheld(tmp_path):
     assert "alert(1)" not in report(tmp_path, show=False)
+
+
+def test_a_variants_own_word_is_not_enough_to_show_the_texts_of_a_real_model(tmp_path):
+    journal = Journal(tmp_path / "v" / "b" / "1")
+    report(tmp_path, show=True)
+    real = record(show=True)
+    real.variant.pop("planted_region")
+    journal.write_record(real)
+    html = write_report(tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "alert(1)" not in html and "Withheld" in html and "Not for sharing" not in html
+    asked = write_report(tmp_path, tmp_path / "own.html", show_completions=True)
+    html = asked.read_text(encoding="utf-8")
+    assert "alert(1)" in html and html.index("Not for sharing") < html.index("<main>")
+    assert asked.stat().st_mode & 0o777 == 0o600
+
+
+def test_completions_that_are_none_are_counted_and_the_others_shown(tmp_path):
+    report(tmp_path, show=True)
+    path = Journal(tmp_path / "v" / "b" / "1").completions_path("top")
+    good = path.read_text(encoding="utf-8")
+    lines = ["no json", "[]", "{}", good.replace("alert(1)", "\u2028\x85two"), good.replace("alert(1)", r"\ud800one")]
+    path.write_text("\n".join(line.strip("\n") for line in lines) + "\n", encoding="utf-8")
+    html = write_report(tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "3 lines of the file of completions cannot be read" in html
+    assert "⟨U+2028⟩⟨U+0085⟩two" in html and "⟨U+D800⟩one" in html
+
+
+def test_receipts_that_do_not_hold_stand_first_and_equal_ones_in_one_row(tmp_path, make_cell, make_record):
+    holds = StageReceipt(stage="data", name="loaded", holds=True, expected="it", seen="that", advice="none")
+    broken = holds.model_copy(
+        update={"stage": "mask", "name": "axes", "holds": False, "seen": "<i>", "advice": "turn it"}
+    )
+    cells = [make_cell(name, name, {"a": 0.5}, receipts=receipts)
+             for name, receipts in (("one", (holds,)), ("two", (holds, broken)))]  # fmt: skip
+    shown = make_record(cells)
+    assert [(row.receipt.name, row.cells) for row in receipt_rows(shown)] == [
+        ("axes", ("two",)),
+        ("loaded", ("one", "two")),
+    ]
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(shown)
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert '2 of 3 <strong class="no">1 DO NOT</strong>' in html
+    part = html[html.index('part-receipts">Receipts</h3>') :]
+    assert part.index("mask/axes") < part.index("data/loaded")
+    assert "mask/axes does not hold.</strong> Expected it; saw &lt;i&gt;. turn it" in html
+
+
+def test_a_wide_table_of_few_cells_is_turned_and_that_of_one_cell_folded(tmp_path, make_cell, make_record):
+    metrics = {f"{family}_{measure}": 0.25 for family in ("snip_top5", "wanda_top5")
+               for measure in ("jaccard", "jaccard_mean", "jaccard_mean_attention", "jaccard_mean_mlp", "overlap_share",
+                               "unchanged_share")}  # fmt: skip
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(make_record([make_cell("intact", "intact", metrics)]))
+    two = [make_cell(name, name, metrics) for name in ("one", "two")]
+    Journal(tmp_path / "tiny" / "c" / "1").write_record(make_record(two, benchmark="c"))
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    folded, turned = (part[: part.index("</table>")] for part in html.split('part-cells">Cells</h3>')[1:])
+    assert re.findall(r'<th scope="row">(.*?)</th>', folded) == ["snip top5", "wanda top5"]
+    assert folded.count("<td") == 12
+    assert re.findall(r'<th scope="rowgroup">(.*?)</th>', turned) == ["snip top5", "wanda top5"]
+    assert turned.count('class="of-family"') == 12 and turned.count("0.250") == 24
 
 
 def test_the_report_needs_nothing_from_outside(tmp_path):
@@ -125,28 +187,29 @@ def test_the_summary_has_a_row_for_each_record_that_leads_to_its_page(tmp_path, 
         shown = make_record([make_cell("intact", "intact", {"a": 0.5})], benchmark=name, claims=claims, checks=checks)
         Journal(tmp_path / "tiny" / name / "1").write_record(shown)
     html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
-    rows = re.findall(r"<tr><td><a href=\"#([^\"]*)\">.*?</tr>", html, flags=re.DOTALL)
+    rows = re.findall(r"<tr [^>]*><th scope=\"row\"><a href=\"#([^\"]*)\">.*?</tr>", html, flags=re.DOTALL)
     assert rows == ["b--tiny", "c--tiny"]
     assert all(html.count(f'id="{anchor}"') == 1 for anchor in rows)
-    summary = html[: html.index('class="page"')]
+    summary = html[: html.index('class="view page"')]
     for words in ("figure 9z, section 4.1", "1 of 2", "2 supported, 1 contradicted", "PASSED", "tiny"):
         assert words in summary
 
 
 def test_a_page_has_verdict_figure_claims_cells_validity_checks_and_provenance_in_this_order(tmp_path):
     html = report(tmp_path, show=True)
-    page = html[html.index('class="page"') :]
-    titles = re.findall(r"<h3>(.*?)</h3>", page)
+    page = html[html.index('class="view page"') :]
+    titles = re.findall(r"<h3[^>]*>(.*?)</h3>", page)
     assert titles == [
         "Claims",
         "Cells",
+        "Receipts",
         "Canaries",
         "Validity of the outputs",
         "Checks that did not pass",
         "Provenance",
     ]
-    assert page.index("INVALID") < page.index("names no layout") < page.index("<h3>Claims")
-    assert page.index("Make it again") > page.index("<h3>Provenance")
+    assert page.index("INVALID") < page.index("names no layout") < page.index(">Claims</h3>")
+    assert page.index("Make it again") > page.index(">Provenance</h3>")
 
 
 def test_a_shared_cell_says_where_it_was_measured_and_leaves_its_texts_there(tmp_path, make_cell, make_record):
@@ -174,8 +237,8 @@ def test_columns_are_those_that_the_record_has(make_cell):
 
 def test_a_table_of_cells_without_receipts_has_no_column_for_them(tmp_path):
     html = report(tmp_path, show=False)
-    assert "<th>asr vanilla</th>" in html
-    for absent in ("<th>Mask</th>", "<th>Sparsity", "<th>Frozen</th>", "<th>Planted", "<th>perplexity</th>"):
+    assert '<th scope="col">asr vanilla</th>' in html
+    for absent in (">Mask</th>", ">Sparsity", ">Frozen</th>", ">Planted", ">perplexity</th>"):
         assert absent not in html
 
 
@@ -225,8 +288,9 @@ def test_canaries_are_shown_with_what_to_do_about_a_broken_one(tmp_path, make_ce
     shown = make_record([make_cell("intact", "intact", {"a": 0.5})])
     Journal(tmp_path / "tiny" / "b" / "1").write_record(shown.model_copy(update={"canaries": (whole, dead)}))
     html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
-    assert "<td>wrecked</td><td>the same</td><td>&lt;b&gt;<br><strong" in html
-    assert "look at the engine" in html and "<td>yes</td>" in html and "<td>NO</td>" in html
+    assert html.index(">wrecked</th>") < html.index(">repeat</th>")
+    assert '<td class="words">&lt;b&gt;<br><strong class="no">look at the engine' in html
+    assert "<td>yes</td>" in html and '<td><strong class="no">NO</strong></td>' in html
 
 
 def test_injected_faults_are_shown_where_the_folder_of_runs_holds_their_report(tmp_path, make_cell, make_record):

@@ -7,16 +7,27 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
+from urllib.parse import quote, unquote
 
 import matplotlib
 from markupsafe import Markup
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from harness.reports.text import spelled_out
+
 MARKERS = "osD^vP*Xph<>"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444", "#7a2e9e", "#8a6100", "#b42318")
+#: What the page makes of the colours on a dark ground: those that would hardly be seen there, by their names here.
+COLOURS_IN_THE_DARK = {"#000000": "#e4e7ec", "#ffffff": "#14171c", "#0072b2": "#4ba6e0", "#444444": "#aab2bd",
+                       "#7a2e9e": "#c792e8", "#8a6100": "#d3a12f", "#b42318": "#f4796c", "#009e73": "#1fc79a",
+                       "#cccccc": "#4a515c", "#737373": "#98a1ad", "#b0b0b0": "#8b94a1"}  # fmt: skip
+#: How a place of the report stands in an SVG by matplotlib, which knows addresses alone.
+_SPOT = re.compile(r'<a xlink:href="spot:([^?"]*)\?([^"]*)"[^>]*>')
 #: Inches: the widest figure that a page takes at its own size, the widest panel, one row, one line of the legend.
 FIGURE_WIDTH, PANEL_WIDTH, ROW_HEIGHT, LEGEND_LINE = 12.6, 4.4, 3.1, 0.24
 
@@ -28,6 +39,18 @@ class Style:
     colour: str
     marker: str
     line: str | None = None
+
+
+@dataclass(frozen=True)
+class Spot:
+    """What a point stands for. words: for whoever points at it; anchor: of its cell, None where no page has it."""
+
+    words: str
+    anchor: str | None
+
+    def mark(self, artist: Artist) -> None:
+        """Make a link of what the artist draws."""
+        artist.set_url(f"spot:{quote(self.anchor or '')}?{quote(spelled_out(self.words))}")
 
 
 def styles(titles: Iterable[str], line: str | None = None) -> dict[str, Style]:
@@ -90,7 +113,14 @@ def _inline(svg: str, name: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    return Markup(svg.replace("<svg", '<svg role="img"', 1))
+    svg, spots = _SPOT.subn(_link, svg)
+    role = 'group" aria-label="Figure: its points are links to their cells' if spots else "img"
+    return Markup(svg.replace("<svg", f'<svg role="{role}"', 1))
+
+
+def _link(spot: re.Match[str]) -> str:
+    address = f' href="#{escape(unquote(spot[1]))}"' if spot[1] else ""
+    return f'<a class="spot"{address}><title>{escape(unquote(spot[2]))}</title>'
 
 
 def point(
@@ -101,12 +131,15 @@ def point(
     filled: bool,
     x_interval: tuple[float, float] | None = None,
     y_interval: tuple[float, float] | None = None,
+    spot: Spot | None = None,
 ) -> None:
-    """One point with its intervals, hollow unless `filled`."""
-    axis.errorbar(
+    """One point with its intervals, hollow unless `filled`; a link if it has a spot."""
+    drawn = axis.errorbar(
         x, y, xerr=_arms(x, x_interval), yerr=_arms(y, y_interval), fmt=style.marker, color=style.colour,
         markerfacecolor=style.colour if filled else "white", markersize=6, elinewidth=0.8, capsize=2,
     )  # fmt: skip
+    if spot is not None:
+        spot.mark(drawn.lines[0])
 
 
 def _arms(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from harness.formulas.statistics import spread_over_repetitions
-from harness.reports.layouts._svg import Style, draw_panels, line, plain, point, styles
-from harness.reports.layouts.base import ASR_METRICS, Drawing, words_on_published
+from harness.reports.layouts._svg import Spot, Style, draw_panels, line, plain, point, styles
+from harness.reports.layouts.base import ASR_METRICS, Drawing, spot_of, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.result import RunRecord
 
@@ -27,6 +27,7 @@ class Point:
     value: float
     interval: tuple[float, float] | None
     valid: bool
+    cells: tuple[ShownCell, ...]
 
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
@@ -76,11 +77,17 @@ def _point(amount: float, cells: Sequence[ShownCell], metric: str) -> Point | No
         return None
     complete = len(values) == len(cells) and all(cell.valid(metric) for cell in cells)
     if len(cells) == 1:
-        return Point(amount, values[0], cells[0].measurements[metric].interval, complete)
+        return Point(amount, values[0], cells[0].measurements[metric].interval, complete, tuple(cells))
     spread = spread_over_repetitions(values)
     width = spread.standard_deviation
     interval = None if width is None else (spread.mean - width, spread.mean + width)
-    return Point(amount, spread.mean, interval, complete)
+    return Point(amount, spread.mean, interval, complete, tuple(cells))
+
+
+def _spot(drawn: Point, metric: str) -> Spot:
+    """Of several cells the first one's place, with the values of all."""
+    first, *others = [spot_of(cell, {metric: PANELS[metric]}) for cell in drawn.cells]
+    return Spot("; ".join([first.words, *(other.words for other in others)]), first.anchor)
 
 
 def _lines(axis: Axes, results: Results, metric: str, amount: str, look: dict[str, Style]) -> None:
@@ -88,7 +95,8 @@ def _lines(axis: Axes, results: Results, metric: str, amount: str, look: dict[st
         if points:
             line(axis, [(drawn.amount, drawn.value) for drawn in points], look[title])
         for drawn in points:
-            point(axis, drawn.amount, drawn.value, look[title], drawn.valid, y_interval=drawn.interval)
+            point(axis, drawn.amount, drawn.value, look[title], drawn.valid, y_interval=drawn.interval,
+                  spot=_spot(drawn, metric))  # fmt: skip
     for cell in results.cells:
         level = cell.number(metric)
         if level is not None and not cell.parameters and not cell.declared.get("region"):

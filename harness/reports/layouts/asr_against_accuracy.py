@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from harness.reports.layouts._svg import Style, draw_panels, plain, point, styles
-from harness.reports.layouts.base import ASR_METRICS, Drawing, words_on_published
+from harness.reports.layouts.base import ASR_METRICS, Drawing, spot_of, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.result import RunRecord
 
@@ -64,7 +64,8 @@ def _points(axis: Axes, results: Results, metric: str, look: dict[str, Style]) -
     for cell in _cells(results, metric):
         accuracy, asr = cell.measurements[ACCURACY], cell.measurements[metric]
         point(axis, accuracy.value, asr.value, look[cell.title], accuracy.valid and asr.valid,
-              accuracy.interval, asr.interval)  # fmt: skip
+              accuracy.interval, asr.interval,
+              spot_of(cell, {metric: ASR_METRICS[metric], ACCURACY: "accuracy"}))  # fmt: skip
 
 
 def _golden_points(axis: Axes, record: RunRecord, metric: str) -> None:

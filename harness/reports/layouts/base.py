@@ -6,12 +6,14 @@ the record has nothing that the layout shows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.reports.results import Results
+from harness.reports.layouts._svg import Spot
+from harness.reports.results import Results, ShownCell
+from harness.reports.text import shown_words
 
 #: The attacks of table 2 of the paper, by the metric that each gives.
 ASR_METRICS = {
@@ -27,6 +29,13 @@ class Drawing:
 
     content: Markup
     caption: str
+
+
+def spot_of(cell: ShownCell, titles: Mapping[str, str], where: str = "") -> Spot:
+    """A point of a figure: whose cell it is, and the metrics that it stands for by their titles."""
+    figures = "; ".join(shown_words(title, cell.measurements[metric]) for metric, title in titles.items()
+                        if metric in cell.measurements)  # fmt: skip
+    return Spot(f"{cell.id} ({cell.owner}){f', {where}' if where else ''}: {figures}", cell.anchor)
 
 
 def words_on_published(published: Sequence[Results], what: str) -> str:

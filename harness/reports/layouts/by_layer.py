@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from harness.reports.layouts._svg import Style, draw_panels, line, plain, point
-from harness.reports.layouts.base import Drawing, words_on_published
-from harness.reports.results import Results, results_of_run
+from harness.reports.layouts.base import Drawing, spot_of, words_on_published
+from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.layers import LAYER_TYPES
 from harness.spec.result import Measurement, RunRecord
 
@@ -22,8 +23,17 @@ _ATTENTION = [Style("#0072b2", "o", "-"), Style("#56b4e9", "s", "-"), Style("#00
               Style("#444444", "^", "-")]  # fmt: skip
 _MLP = [Style("#d55e00", "v", "--"), Style("#cc79a7", "P", "--"), Style("#e69f00", "*", "--")]
 
-#: One panel's lines: by module and layer type, (block, measurement) in the order of the blocks.
-Lines = dict[tuple[str, str], list[tuple[int, Measurement]]]
+
+class LayerPoint(NamedTuple):
+    """A layer's figure in one cell."""
+
+    block: int
+    measured: Measurement
+    cell: ShownCell
+
+
+#: One panel's lines: by module and layer type, points in the order of the blocks.
+Lines = dict[tuple[str, str], list[LayerPoint]]
 
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
@@ -65,11 +75,11 @@ def panels_of(results: Results) -> dict[str, Lines]:
             match = METRIC.fullmatch(metric)
             if match and cell.number(metric) is not None:
                 lines = found[match["name"], cell.id]
-                lines[match["module"], match["type"]].append((int(match["block"]), measured))
+                lines[match["module"], match["type"]].append(LayerPoint(int(match["block"]), measured, cell))
     names = [name for name, _ in found]
     return {
         name if names.count(name) == 1 else f"{name}, {cell_id}": {
-            key: sorted(points, key=lambda place: place[0]) for key, points in lines.items()
+            key: sorted(points, key=lambda place: place.block) for key, points in lines.items()
         }
         for (name, cell_id), lines in found.items()
     }
@@ -90,9 +100,10 @@ def _draw_lines(axis: Axes, lines: Lines, look: dict[tuple[str, str], Style]) ->
     for key in look:
         if key not in lines:
             continue
-        line(axis, [(block, measured.value) for block, measured in lines[key]], look[key])
-        for block, measured in lines[key]:
-            point(axis, block, measured.value, look[key], measured.valid, y_interval=measured.interval)
+        line(axis, [(block, measured.value) for block, measured, _ in lines[key]], look[key])
+        for block, measured, cell in lines[key]:
+            point(axis, block, measured.value, look[key], measured.valid, y_interval=measured.interval,
+                  spot=spot_of(cell, {measured.metric: _label(key)}, f"block {block}"))  # fmt: skip
 
 
 def _label(key: tuple[str, str]) -> str:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.evaluations.drift import Comparison, Settings
 from harness.reports.layouts._svg import Style, draw_panels, line, plain, point, styles
-from harness.reports.layouts.base import Drawing, words_on_published
+from harness.reports.layouts.base import Drawing, spot_of, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.reports.templating import render
 from harness.spec.result import Measurement, RunRecord
@@ -157,4 +157,6 @@ def _draw_lines(axis: Axes, course: Course, statistic: str, look: dict[str, Styl
         if series:
             line(axis, [(step, measured.value) for step, measured in series], look[group.name])
         for step, measured in series:
-            point(axis, step, measured.value, look[group.name], measured.valid, y_interval=measured.interval)
+            point(axis, step, measured.value, look[group.name], measured.valid, y_interval=measured.interval,
+                  spot=spot_of(course.cell, {measured.metric: PANELS[statistic]},
+                               f"{group.name}, step {step:g}"))  # fmt: skip

@@ -8,7 +8,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from harness.formulas.metrics import SCORER_FATES
-from harness.reports.layouts._svg import COLOURS, draw_panels, plain
+from harness.reports.anchors import cell_anchor
+from harness.reports.layouts._svg import COLOURS, Spot, draw_panels, plain
 from harness.reports.layouts.base import ASR_METRICS, Drawing, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.reports.templating import render
@@ -35,14 +36,16 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     if not attacks:
         return None
 
+    spots = [Spot(f"{cell.id} (this run)", cell_anchor(record, cell.id)) for cell in record.cells]
+
     def fill(axes: list[list[Axes]]) -> None:
         figure = axes[0][0].figure
         figure.set_size_inches(
             figure.get_size_inches()[0] * 1.4, len(attacks) * (BAR_HEIGHT * len(record.cells) + MARGIN)
         )
         for (left, right), (metric, title) in zip(axes, attacks.items(), strict=True):
-            _stack(left, record.cells, [fate_shares(cell, metric) for cell in record.cells], FATE_STYLES)
-            _stack(right, record.cells, [class_shares(cell, metric) for cell in record.cells], CLASS_STYLES)
+            _stack(left, record.cells, [fate_shares(cell, metric) for cell in record.cells], FATE_STYLES, spots)
+            _stack(right, record.cells, [class_shares(cell, metric) for cell in record.cells], CLASS_STYLES, spots)
             left.set(title=f"{title}, by the scorer's rules", yticklabels=[label(c) for c in record.cells])
             right.set(title="the same, read as texts", yticklabels=[])
             _write_rates(right, record.cells, metric)
@@ -98,6 +101,7 @@ def _stack(
     cells: Sequence[CellResult],
     shares: Sequence[Mapping[str, float]],
     parts: Mapping[str, tuple[str, str]],
+    spots: Sequence[Spot],
 ) -> None:
     """Horizontal bars from the top down, each from 0 to 1."""
     places = range(len(cells))
@@ -105,7 +109,9 @@ def _stack(
     first_row = axis.get_subplotspec().rowspan.start == 0
     for part, (words, colour) in parts.items():
         widths = [share.get(part, 0.0) for share in shares]
-        axis.barh(places, widths, left=left, color=colour, height=0.75, label=words if first_row else None)
+        bars = axis.barh(places, widths, left=left, color=colour, height=0.75, label=words if first_row else None)
+        for bar, spot, width in zip(bars, spots, widths, strict=True):
+            Spot(f"{spot.words}: {width:.3f} {words}", spot.anchor).mark(bar)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axis.set(xlim=(0, 1), yticks=list(places))
     axis.tick_params(axis="y", length=0)

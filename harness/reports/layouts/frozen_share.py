@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from harness.reports.layouts._svg import COLOURS, MARKERS, Style, draw_panels, line, plain, point
-from harness.reports.layouts.base import Drawing, words_on_published
+from harness.reports.layouts.base import Drawing, spot_of, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.result import RunRecord
 
@@ -101,7 +101,8 @@ def _draw_series(axis: Axes, series: Series, style: Style) -> None:
     line(axis, [(share, cell.measurements[METRIC].value) for share, cell in series.points], style)
     for share, cell in series.points:
         measured = cell.measurements[METRIC]
-        point(axis, share, measured.value, style, measured.valid, y_interval=measured.interval)
+        point(axis, share, measured.value, style, measured.valid, y_interval=measured.interval,
+              spot=spot_of(cell, {METRIC: "ASR vanilla"}))  # fmt: skip
 
 
 def _label(title: str, examples: int) -> str:

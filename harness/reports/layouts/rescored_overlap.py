@@ -65,7 +65,7 @@ def changed_panels(rows: Sequence[ShownCell], regions: Sequence[str]) -> dict[st
     for row in rows:
         found = panels_of(Results(row.title, (row,)))
         own = {region: found.get(f"{region}_overlap_share", {}) for region in regions}
-        values = [measured.value for lines in own.values() for points in lines.values() for _, measured in points]
+        values = [measured.value for lines in own.values() for points in lines.values() for _, measured, _ in points]
         if any(value != 1.0 for value in values):
             panels |= {f"{_words(region)}: {row.id}": lines for region, lines in own.items()}
     return panels

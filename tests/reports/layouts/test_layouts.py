@@ -86,7 +86,51 @@ def test_a_figure_is_the_same_bytes_and_shares_no_id_with_another(two_points):
     ids = [set(re.findall(r'id="([^"]*)"', svg)) for svg in (first, other)]
     assert first == again
     assert ids[0] and not ids[0] & ids[1]
-    assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', first)) <= ids[0]
+    cells = {"b--tiny--intact", "b--tiny--top"}
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', first)) - cells <= ids[0]
+
+
+def spots(svg):
+    """Where each point leads, and what it says."""
+    return re.findall(r'<a class="spot"(?: href="#([^"]*)")?><title>(.*?)</title>', svg)
+
+
+def test_a_point_says_its_cell_and_leads_there(two_points, golden_folder):
+    drawn = spots(figure_2.draw(two_points, []).content)
+    assert drawn == [
+        ("b--tiny--intact",
+         "intact (this run: tiny): ASR vanilla 0.250 [0.150, 0.350]; accuracy 0.500 [0.400, 0.600]"),
+        ("b--tiny--top",
+         "top (this run: tiny): ASR vanilla 0.750 [0.650, 0.850] INVALID; accuracy 0.250 [0.150, 0.350]"),
+    ]  # fmt: skip
+
+
+def test_a_published_point_leads_to_our_cell_of_the_same_id_if_there_is_one(make_cell, make_record, golden_folder):
+    record = make_record([make_cell("intact", "intact", {"asr_vanilla": 0.5, "accuracy_mean": 0.5})], [INTACT, TOP])
+    printed = [(cell, metric, 0.25, "P") for cell in ("intact", "top_fraction0.1_seed0")
+               for metric in ("asr_vanilla", "accuracy_mean")]  # fmt: skip
+    path = golden_folder("nowhere-7b", "b", printed)
+    _, *theirs = spots(figure_2.draw(record, published_results(record, [path])).content)
+    assert [place for place, _ in theirs] == ["b--tiny--intact", ""]
+    assert theirs[1][1].startswith("top_fraction0.1_seed0 (published: nowhere-7b): ASR vanilla 0.25")
+
+
+def test_a_mean_over_seeds_names_all_its_cells_and_a_layer_its_block(make_cell, make_record):
+    cells = [removed(make_cell, 0.2, 0, 0.1), removed(make_cell, 0.4, 1, 0.1)]
+    ((place, words),) = spots(against_removed.draw(make_record(cells, [INTACT, TOP]), []).content)
+    assert place == "b--tiny--top_fraction0.1_seed0"
+    assert "0.200" in words and "top_fraction0.1_seed1 (this run: tiny): ASR vanilla 0.400" in words
+    layer = make_cell("intact", "intact", {"jaccard/model.layers.3.mlp.up_proj": 0.5})
+    ((place, words),) = spots(by_layer.draw(make_record([layer]), []).content)
+    assert (place, words[:47]) == ("b--tiny--intact", "intact (this run: tiny), block 3: MLP up_proj 0")
+
+
+def test_what_a_point_says_is_text(make_cell, make_record):
+    cell = make_cell("intact", "intact", {"asr_vanilla": 0.5, "accuracy_mean": 0.5})
+    hostile = cell.model_copy(update={"id": '"><script>\u202e</a>?&amp;'})
+    ((place, words),) = spots(figure_2.draw(make_record([hostile]), []).content)
+    assert words.startswith("&quot;&gt;&lt;script&gt;⟨U+202E⟩&lt;/a&gt;?&amp;amp; (this run")
+    assert "<" not in place
 
 
 def test_titles_are_drawn_as_they_are(make_cell, make_record):
@@ -137,7 +181,7 @@ def test_layers_become_lines_over_blocks(make_cell, make_record):
     record = make_record([make_cell("intact", "intact", {**values, "jaccard_mean": 0.3})], [INTACT])
     found = by_layer.panels_of(results_of_run(record))
     assert list(found) == ["p0.05/jaccard", "similarity_rank4"]
-    assert [block for block, _ in found["p0.05/jaccard"]["mlp", "up_proj"]] == [0, 2, 10]
+    assert [block for block, *_ in found["p0.05/jaccard"]["mlp", "up_proj"]] == [0, 2, 10]
     drawing = by_layer.draw(record, [])
     assert panels(drawing.content) == 2
     assert {"attention q_proj", "MLP up_proj", "p0.05/jaccard", "block"} <= set(texts(drawing.content))

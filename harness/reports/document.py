@@ -1,0 +1,59 @@
+"""Tables of Markdown, and their places in REPRODUCIBILITY.md: between two marks, made anew and never by hand."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.reports.text import spelled_out
+from harness.runs.files import write_text
+
+DOCUMENT = Path(__file__).parents[2] / "REPRODUCIBILITY.md"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a document something made stands. what: it, in words; begin, end: the lines around it."""
+
+    what: str
+    begin: str
+    end: str
+
+    def put(self, content: str, document: Path = DOCUMENT) -> None:
+        """Put content between the two marks. Raises UserError where the document lacks them."""
+        write_text(document, self._with(content, document))
+
+    def differences(self, content: str, document: Path = DOCUMENT) -> list[str]:
+        """The lines of a unified diff from the document to what `put` would make of it; none if it is up to date."""
+        now, wanted = document_text(document).splitlines(), self._with(content, document).splitlines()
+        return list(difflib.unified_diff(now, wanted, document.name, f"{document.name}, made anew", lineterm=""))
+
+    def _with(self, content: str, document: Path) -> str:
+        before, begin, rest = document_text(document).partition(self.begin)
+        _, end, after = rest.partition(self.end)
+        if not begin or not end:
+            raise UserError(f"{document.name}: {self.what} goes between the lines {self.begin!r} and {self.end!r}; "
+                            "add them")  # fmt: skip
+        return f"{before}{self.begin}\n\n{content}\n\n{self.end}{after}"
+
+
+def document_text(document: Path) -> str:
+    """A document of the checkout. Raises UserError where the package has none beside it."""
+    try:
+        return document.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{document.name}: no such file beside the package; run this from a checkout") from None
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; what stands in its cells is text, whatever is in it."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(map(cell_text, row)) + " |" for row in rows)])
+
+
+def cell_text(text: str) -> str:
+    """Text in one cell of a table: on one line, without a mark that ends the cell or opens an element."""
+    return spelled_out(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
