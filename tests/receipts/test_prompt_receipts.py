@@ -115,6 +115,13 @@ def test_rows_are_matched_to_what_was_asked_whatever_pads_them(loaded):
     assert received(ASKED, wanted, [(0, 0, 0, *one[1:])], 0).ids == (one[1:],)
 
 
+def test_rows_of_an_engine_without_batches_are_matched_too(loaded):
+    """One row for each prompt, some shorter than the longest prompt."""
+    ids = ids_of(loaded, requests=("the cat sat on a red house", "the cat"))
+    found = received(ASKED, [Request(each, 4) for each in ids], ids, None)
+    assert (found.ids, found.altered) == (tuple(ids), 0)
+
+
 def test_an_observed_engine_sees_what_reaches_the_model_and_gives_what_the_engine_gives(loaded):
     engine = HfEngine(loaded)
     recorded = ObservedEngine(engine, loaded.model)
