@@ -57,8 +57,8 @@ def received(
     found: dict[Ids, None] = {}
     altered = 0
     for row in seen:
-        match = next((row[-n:] for n in lengths
-                      if n <= len(row) and row[-n:] in wanted and _is_padding(row[:-n], row[-n], pad_id)), None)  # fmt: skip
+        ends = [row[-n:] for n in lengths if n <= len(row) and row[-n:] in wanted]
+        match = next((end for end in ends if _is_padding(row[: -len(end)], end[0], pad_id)), None)
         altered += match is None
         found[match if match is not None else _unpadded(row)] = None
     return ReceivedPrompts(
