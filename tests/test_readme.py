@@ -48,7 +48,7 @@ def test_the_examples_run_together(added):
     assert [cell.id for cell in record.cells] == ["intact", "row-relative-top_fraction0.005",
                                                   "row-relative-top_fraction0.01"]  # fmt: skip
     assert record.cell("intact").measurement("asr_vanilla").value == 0.0
-    assert record.cells[2].receipt.sparsity == pytest.approx(0.01, abs=0.002)
+    assert record.cells[2].receipt.sparsity == pytest.approx(0.01, abs=0.003)
     assert record.variant["engine"] == "one-by-one"
     assert record.verdict.status == "passed", record.verdict.reasons
 
