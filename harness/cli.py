@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
                    help="Folder for records, scores and reports.")  # fmt: skip
+ENGINE = click.option("--engine", default=None, metavar="NAME", help="What generates and scores, instead of the engine "
+                      "that the variant names; `harness list` has all.")  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow"}
@@ -85,12 +87,13 @@ def validate(paths: tuple[Path, ...]) -> None:
 @main.command()
 @click.argument("benchmark")
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
+@ENGINE
 @OUT
 @JSON
 @with_exit_codes
-def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
+def run(benchmark: str, model: str, engine: str | None, out: Path, as_json: bool) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    records = _execute([(benchmark, model)], out)
+    records = _execute([(benchmark, model)], out, engine)
     if as_json:
         click.echo(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
@@ -99,12 +102,14 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 @main.command()
 @click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organisms.")
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@ENGINE
 @OUT
 @with_exit_codes
-def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
+def reproduce(models: tuple[str, ...], only: tuple[str, ...], engine: str | None, out: Path) -> None:
     """Run every benchmark, print the verdicts, write records and report.html."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
-    records = _execute([(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks], out)
+    chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
+    records = _execute(chosen, out, engine)
     _write_report(out, out / "report.html")
     _finish(records, out, quiet=False)
 
@@ -164,19 +169,21 @@ def _spec(name: str) -> BenchmarkSpec:
     return recorded_spec(read_record(path).spec, path)
 
 
-def _bind(spec: BenchmarkSpec, model: str) -> BoundBenchmark:
+def _bind(spec: BenchmarkSpec, model: str, engine: str | None) -> BoundBenchmark:
     from harness.runs.binding import bind
 
     path = locations.find_variant(model)
-    return bind(spec, load_yaml_model(path, ModelVariant), path)
+    variant = load_yaml_model(path, ModelVariant)
+    return bind(spec, variant if engine is None else variant.model_copy(update={"engine": engine}), path)
 
 
-def _execute(chosen: Sequence[tuple[str, str]], out: Path) -> list[RunRecord]:
+def _execute(chosen: Sequence[tuple[str, str]], out: Path, engine: str | None) -> list[RunRecord]:
     """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
     from harness.executors.base import run_all
 
-    bound = [_bind(_spec(benchmark), model) for benchmark, model in chosen]
-    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}"
+    bound = [_bind(_spec(benchmark), model, engine) for benchmark, model in chosen]
+    option = "" if engine is None else f" --engine {_shown(engine)}"
+    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}{option}"
                 for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
     with _progress_bar() as progress:
         return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]

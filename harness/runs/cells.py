@@ -65,9 +65,12 @@ class MeasuredCell:
     completions: list[Completion]
 
 
-def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: TensorStore) -> Bench:
+def prepare_bench(
+    bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: TensorStore, engine: Engine | None = None
+) -> Bench:
     """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised.
 
+    engine: the variant's, on this very model; None makes one.
     Raises UserError, before a cell is measured, where the model has no such ranks as a cell removes.
     """
     for name, layer in linear_layers(loaded.model).items():
@@ -75,7 +78,8 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
             if isinstance(region, SubspaceRegion):
                 ranks_in_layer(region, name, layer.weight)
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
-    engine = plugins.load("engines", bound.variant.engine).make(loaded)
+    if engine is None:
+        engine = plugins.load("engines", bound.variant.engine).make(loaded)
     environment = digest({"source": provenance.source_sha256(), "machine": provenance.machine(torch.get_num_threads())})
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
@@ -148,6 +152,7 @@ def measure_cell(
     """
     began = time.monotonic()
     found = None
+    bench.engine.rest()
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         witness = Witness()
@@ -158,6 +163,7 @@ def measure_cell(
     prepared = _prepared(bench, cell, step)
     watch = CellWatch(bench, cell, found)
     watch.before()
+    bench.engine.rest()
     with (
         _explained_by(receipts),
         _fine_tuned(bench, cell, checkpoints, step) as tuned,
