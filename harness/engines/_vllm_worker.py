@@ -169,13 +169,13 @@ class Shard:
     """What one worker holds of a parameter.
 
     dimension: along which the workers' shards follow one another, None where each holds all of it. copies: so many
-    workers in a row hold the same shard. rows: of the whole parameter, without what vLLM pads.
+    workers in a row hold the same shard. rows: of the whole parameter, where vLLM pads it.
     """
 
     weight: Tensor
     dimension: int | None
     copies: int
-    rows: int
+    rows: int | None
 
 
 class WeightAccess:
@@ -201,7 +201,7 @@ class WeightAccess:
             index = model.packed_modules_mapping[fused].index(part)
             weight = weight.split(layer.output_partition_sizes)[index]
             copies = getattr(layer, "num_kv_head_replicas", 1) if index else 1
-        rows = layer.org_vocab_size if isinstance(layer, VocabParallelEmbedding) else -1
+        rows = layer.org_vocab_size if isinstance(layer, VocabParallelEmbedding) else None
         return Shard(weight.cpu(), _dimension(layer), copies, rows)
 
 

