@@ -33,12 +33,17 @@ def start(loaded: LoadedModel, context: int) -> Any:
     """vLLM's LLM with weights that mean nothing yet. Of the model it is given the configuration, in a file.
 
     Its context is one token longer than the model's: vLLM scores a text as a prompt, and a prompt needs room for an
-    answer of one token, which is never read again. Raises UserError where vLLM does not start.
+    answer of one token, which is never read again. Raises UserError where vLLM does not start, and RuntimeError where
+    it runs already: it keeps its groups of workers for the whole process, and two engines would end each other's.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    from vllm.distributed.parallel_state import model_parallel_is_initialized
+
     from harness.engines import _vllm_worker as worker
 
+    if model_parallel_is_initialized():
+        raise RuntimeError("vLLM runs in this process already; close that engine first")
     with tempfile.TemporaryDirectory() as folder, _as_it_was(), warnings.catch_warnings(action="ignore"):
         loaded.model.config.save_pretrained(folder)
         from vllm import LLM

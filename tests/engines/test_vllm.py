@@ -26,23 +26,29 @@ from harness.spec.variant import ModelVariant
 ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 
 
+@pytest.fixture(scope="module")
+def started():
+    """Starts vLLM on a model, one at a time in this process: the one before is closed."""
+    living = []
+
+    def start(loaded):
+        while living:
+            living.pop().close()
+        living.append(vllm.make(loaded))
+        return living[-1]
+
+    yield start
+    while living:
+        living.pop().close()
+
+
 @pytest.fixture(scope="module", params=[*ORGANISMS, "checkpoint", "llama3_checkpoint"])
-def engines(request):
+def engines(request, started):
     """A loaded model, vLLM and transformers on it: both organisms, grouped queries with heads of 8, tied embeddings."""
     name = request.param
     place = organism_directory(name) if name in ORGANISMS else request.getfixturevalue(name)
     loaded = load_checkpoint(str(place))
-    engine = vllm.make(loaded)
-    yield loaded, engine, hf.make(loaded)
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def organism():
-    loaded = load_checkpoint(str(organism_directory(ORGANISMS[0])))
-    engine = vllm.make(loaded)
-    yield loaded, engine, hf.make(loaded)
-    engine.close()
+    return loaded, started(loaded), hf.make(loaded)
 
 
 def prompts(loaded, count=6):
@@ -127,36 +133,46 @@ def test_embeddings_norms_and_head_are_followed_tied_or_not(engines):
                    for prompt, each in zip(prompts(loaded), found, strict=True))  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ORGANISMS)
-def test_texts_greedy_and_sampled_are_those_of_transformers(name):
-    loaded = load_checkpoint(str(organism_directory(name)))
-    engine = vllm.make(loaded)
-    try:
-        ours, theirs = (each.generate(requests_of(name)) for each in (engine, hf.make(loaded)))
-    finally:
-        engine.close()
-    assert ours == theirs
-    assert {output.finish_reason for output in ours} == {"stop", "length"} or ours[0].finish_reason == "stop"
-    for output, other in zip(ours[:20], theirs[:20], strict=True):
-        assert [choice[0] for choice in output.choices] == [choice[0] for choice in other.choices]
-        for choice, same in zip(output.choices, other.choices, strict=True):
-            assert choice[1::2] == pytest.approx(same[1::2], abs=1e-3)
-    assert not any(output.choices for output in ours[20:])
+def test_texts_greedy_and_sampled_are_those_of_transformers(started):
+    for name in ORGANISMS:
+        loaded = load_checkpoint(str(organism_directory(name)))
+        ours, theirs = (each.generate(requests_of(name)) for each in (started(loaded), hf.make(loaded)))
+        assert ours == theirs
+        for output, other in zip(ours[:20], theirs[:20], strict=True):
+            assert [choice[0] for choice in output.choices] == [choice[0] for choice in other.choices]
+            for choice, same in zip(output.choices, other.choices, strict=True):
+                assert choice[1::2] == pytest.approx(same[1::2], abs=1e-3)
+        assert not any(output.choices for output in ours[20:])
 
 
-def test_a_running_engine_gives_what_a_fresh_one_gives_after_every_update(organism):
-    loaded, engine, _ = organism
+def test_a_running_engine_gives_what_fresh_ones_give_after_every_update(started):
+    loaded = load_checkpoint(str(organism_directory(ORGANISMS[0])))
     asked = requests_of(ORGANISMS[0], 8)
-    for edit in (rows_shuffled(loaded.model, 0), nullcontext(), rows_shuffled(loaded.model, 1)):
-        with edit:
-            texts, weights = engine.generate(asked), engine.weights_fingerprint()
-            fresh = vllm.make(loaded)
-            assert fresh.weights_fingerprint() == weights == model_fingerprint(loaded.model)
-            assert fresh.generate(asked) == texts
+
+    def measured(engine):
+        return engine.generate(asked), engine.weights_fingerprint(), model_fingerprint(loaded.model)
+
+    engine, running, fresh = started(loaded), [], []
+    for seed in (0, None, 1):
+        with nullcontext() if seed is None else rows_shuffled(loaded.model, seed):
+            running.append(measured(engine))
+    for seed in (0, None, 1):
+        with nullcontext() if seed is None else rows_shuffled(loaded.model, seed):
+            fresh.append(measured(started(loaded)))
+    assert running == fresh
+    assert all(held == own for _, held, own in running)
+    assert len({held for _, held, _ in running}) == 3
+
+
+@pytest.fixture(scope="module")
+def organism(started):
+    """Asked for after every test that starts another engine."""
+    loaded = load_checkpoint(str(organism_directory(ORGANISMS[0])))
+    return loaded, started(loaded)
 
 
 def test_a_prompt_that_old_weights_have_read_is_read_anew(organism, monkeypatch):
-    loaded, engine, _ = organism
+    loaded, engine = organism
     prompt = prompts(loaded)[5]  # longer than two blocks of the cache
     engine.first_tokens([prompt], 20)
     with rows_shuffled(loaded.model, 0):
@@ -173,7 +189,7 @@ def test_a_prompt_that_old_weights_have_read_is_read_anew(organism, monkeypatch)
 
 
 def test_the_text_does_not_depend_on_the_batch_nor_on_what_was_asked_before(organism):
-    _, engine, _ = organism
+    _, engine = organism
     asked = requests_of(ORGANISMS[0], 6)
     together = engine.generate(asked)
     assert engine.generate(asked) == together
@@ -181,7 +197,7 @@ def test_the_text_does_not_depend_on_the_batch_nor_on_what_was_asked_before(orga
 
 
 def test_nan_logits_are_noticed_and_gone_with_the_weights(organism):
-    loaded, engine, _ = organism
+    loaded, engine = organism
     asked = requests_of(ORGANISMS[0], 3)
     with all_weights_restored(loaded.model):
         loaded.model.lm_head.weight.data[3] = float("nan")
@@ -192,7 +208,7 @@ def test_nan_logits_are_noticed_and_gone_with_the_weights(organism):
 
 
 def test_a_text_of_the_whole_context_is_scored_and_a_longer_one_is_an_error(organism):
-    loaded, engine, _ = organism
+    loaded, engine = organism
     context = loaded.model.config.max_position_embeddings
     ids = (1, *[7] * (context - 1))
     (scored,) = engine.score([ScoreRequest(ids, 1)])
@@ -203,10 +219,15 @@ def test_a_text_of_the_whole_context_is_scored_and_a_longer_one_is_an_error(orga
         engine.generate([Request(ids, 1)])
 
 
-def test_starting_and_computing_leaves_torch_as_it_was(organism):
-    loaded, _, _ = organism
+def test_a_second_engine_in_one_process_is_refused(organism):
+    with pytest.raises(RuntimeError, match="close that engine first"):
+        vllm.make(organism[0])
+
+
+def test_starting_leaves_torch_as_it_was(started):
+    loaded = load_checkpoint(str(organism_directory(ORGANISMS[0])))
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    vllm.make(loaded)
+    started(loaded)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.set_num_threads(threads + 1)
     assert torch.get_num_threads() == threads + 1
