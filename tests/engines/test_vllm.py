@@ -28,8 +28,9 @@ ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 
 @pytest.fixture(scope="module")
 def started():
-    """Starts vLLM on a model, one at a time in this process: the one before is closed."""
-    living = []
+    """Starts vLLM on a model, one at a time in this process and on one thread, as the harness measures organisms."""
+    living, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)
 
     def start(loaded):
         while living:
@@ -40,6 +41,7 @@ def started():
     yield start
     while living:
         living.pop().close()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=[*ORGANISMS, "checkpoint", "llama3_checkpoint"])
