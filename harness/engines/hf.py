@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -9,14 +10,18 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from harness.engines import _seeded_choice as seeded_choice
 from harness.engines.base import Generated, Request, ScoredTokens, ScoreRequest
 from harness.errors import UserError
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel
 from harness.models.prompts import stop_token_ids
+from harness.spec.result import Choice
+from harness.spec.variant import ModelVariant
 
 #: Most texts that are generated at once, and what their keys and values may take of the memory.
 LARGEST_BATCH = 512
@@ -29,6 +34,16 @@ Item = TypeVar("Item")
 def make(loaded: LoadedModel) -> HfEngine:
     """The engine on a loaded model, which it shares: edits in place need no reload."""
     return HfEngine(loaded)
+
+
+def version() -> str:
+    """Name and version of what computes."""
+    return f"transformers {transformers.__version__}"
+
+
+def problems(variant: ModelVariant) -> list[str]:
+    """None: it needs nothing but what the harness itself needs."""
+    return []
 
 
 class HfEngine:
@@ -72,8 +87,9 @@ class HfEngine:
 
     def _generate_batch(self, requests: Sequence[Request]) -> list[Generated]:
         rows, sampler = self._run(requests)
-        finite = sampler.finite.tolist()
-        return [self._cut(row, request, ok) for row, request, ok in zip(rows, requests, finite, strict=True)]
+        finite, choices = sampler.finite.tolist(), sampler.choices()
+        return [self._cut(row, request, ok, chosen)
+                for row, request, ok, chosen in zip(rows, requests, finite, choices, strict=True)]  # fmt: skip
 
     def _run(self, requests: Sequence[Request], first_tokens: int = 0) -> tuple[list[list[int]], _SeededChoice]:
         """New tokens of each row, cut nowhere, and what chose them. first_tokens: of so many the likelihood is kept."""
@@ -96,11 +112,12 @@ class HfEngine:
         )  # fmt: skip
         return tokens[:, width:].tolist(), sampler
 
-    def _cut(self, row: list[int], request: Request, finite: bool) -> Generated:
+    def _cut(self, row: list[int], request: Request, finite: bool, choices: Sequence[Choice]) -> Generated:
         for position, token in enumerate(row[: request.max_new_tokens]):
             if token in self._stop:
-                return Generated(tuple(row[:position]), "stop", finite)
-        return Generated(tuple(row[: request.max_new_tokens]), "length", finite)
+                return Generated(tuple(row[:position]), "stop", finite, tuple(choices[: position + 1]))
+        return Generated(tuple(row[: request.max_new_tokens]), "length", finite,
+                         tuple(choices[: request.max_new_tokens]))  # fmt: skip
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
@@ -131,6 +148,12 @@ class HfEngine:
         """See harness.engines.base.Engine."""
         return model_fingerprint(self._model)
 
+    def rest(self) -> None:
+        """It holds nothing between two calls: the weights are the model's own, and a cache ends with its batch."""
+
+    def close(self) -> None:
+        """Likewise."""
+
     def _hidden_states(self, inputs: Sequence[tuple[int, ...]]) -> Tensor:
         """(B, T, d_model) for right-padded inputs; causal attention keeps padding out of sight."""
         width = max(len(ids) for ids in inputs)
@@ -147,11 +170,10 @@ def _pick(request: ScoreRequest, log_probabilities: Tensor, likeliest: Tensor) -
 
 
 class _SeededChoice(LogitsProcessor):
-    """Chooses each row's token itself: greedy, or by inverting the CDF at the row's own random number.
+    """Chooses the tokens of sampled rows itself, each by its own request's random numbers, and leaves greedy ones.
 
-    A row's random numbers come from its request's seed alone, so that neither the batch nor its
-    size changes what is sampled. It also notes rows whose logits are not finite, and, of as many as are asked for,
-    the log-probabilities of the likeliest first tokens.
+    It also notes rows whose logits are not finite, the two likeliest tokens of greedy rows at every step, and, of as
+    many as are asked for, the log-probabilities of the likeliest first tokens.
     """
 
     def __init__(
@@ -160,15 +182,16 @@ class _SeededChoice(LogitsProcessor):
         self._width = prompt_width
         self._first_tokens = first_tokens
         self.first: list[dict[int, float]] = []
-        self._sampled = torch.tensor(
-            [i for i, r in enumerate(requests) if r.temperature > 0], device=device, dtype=torch.long
-        )
+        rows = range(len(requests))
+        self._sampled = torch.tensor([i for i in rows if requests[i].temperature > 0], device=device, dtype=torch.long)
+        self._greedy = torch.tensor([i for i in rows if requests[i].temperature == 0], device=device, dtype=torch.long)
         sampled = [requests[i] for i in self._sampled.tolist()]
         self._temperature = torch.tensor([[r.temperature] for r in sampled], device=device)
-        draws = [np.random.default_rng(r.seed).random(r.max_new_tokens) for r in sampled]
+        draws = [seeded_choice.random_numbers(r.seed, r.max_new_tokens) for r in sampled]
         longest = max((len(d) for d in draws), default=0)
         self._uniform = torch.tensor(np.array([np.pad(d, (0, longest - len(d))) for d in draws]), device=device)
         self.finite = torch.ones(len(requests), dtype=torch.bool, device=device)
+        self._likeliest: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """scores: (B, V). Sampled rows come back with one finite entry, the chosen token's."""
@@ -177,18 +200,26 @@ class _SeededChoice(LogitsProcessor):
             top = scores.float().log_softmax(dim=-1).topk(self._first_tokens, dim=-1)
             self.first = [dict(zip(*row, strict=True))
                           for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)]  # fmt: skip
-        if len(self._sampled) == 0:
-            return scores
+        if len(self._greedy):
+            top = scores[self._greedy].float().log_softmax(dim=-1).topk(2, dim=-1)
+            self._likeliest.append((top.indices, top.values))
         step = input_ids.shape[1] - self._width
-        if step >= self._uniform.shape[1]:
+        if len(self._sampled) == 0 or step >= self._uniform.shape[1]:
             return scores
-        rows = scores[self._sampled].nan_to_num(nan=0.0)
-        cumulative = (rows / self._temperature).double().softmax(dim=-1).cumsum(dim=-1)
-        threshold = self._uniform[:, step : step + 1] * cumulative[:, -1:]
-        chosen = torch.searchsorted(cumulative, threshold, right=True).clamp(max=scores.shape[1] - 1)
+        rows = scores[self._sampled]
+        tokens = seeded_choice.choose(rows, self._temperature, self._uniform[:, step : step + 1])
         scores = scores.clone()
-        scores[self._sampled] = torch.full_like(rows, -torch.inf).scatter(1, chosen, 0.0)
+        scores[self._sampled] = seeded_choice.only(tokens, rows)
         return scores
+
+    def choices(self) -> list[list[Choice]]:
+        """Of each row, for every step the two likeliest tokens; none of sampled rows. NaN is no number, and None."""
+        found: list[list[Choice]] = [[] for _ in self.finite]
+        for indices, values in self._likeliest:
+            for row, (token, other), pair in zip(self._greedy.tolist(), indices.tolist(), values.tolist(), strict=True):
+                likely, less = (value if math.isfinite(value) else None for value in pair)
+                found[row].append((token, likely, other, less))
+        return found
 
 
 def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

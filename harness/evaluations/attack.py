@@ -101,7 +101,7 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
             suffix_index=number if settings.suffixes else None, prompt=prompt,
             text=context.formatter.tokenizer.decode(output.token_ids, skip_special_tokens=True).strip(),
             token_ids=output.token_ids, finish_reason=output.finish_reason,
-            evidence={} if output.finite else {"non_finite_logits": 1.0},
+            evidence={} if output.finite else {"non_finite_logits": 1.0}, choices=output.choices,
         )
         for (index, number, sample, prompt), output in zip(plan, outputs, strict=True)
     ))  # fmt: skip

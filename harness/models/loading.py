@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,11 +29,15 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode, its tokenizer and the device that holds it."""
+    """A model in evaluation mode, its tokenizer and the device that holds it.
+
+    tensor_parallel_size: over how many devices an engine that can do so spreads its copy.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
+    tensor_parallel_size: int = 1
 
 
 def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
@@ -51,7 +55,8 @@ def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
     Its golden prompts, if it has any, are checked before the weights are loaded.
     """
     require_golden_prompts(variant, load_tokenizer(variant, variant_file))
-    return load_checkpoint(_place(variant, variant_file), variant.dtype, variant.source.revision)
+    loaded = load_checkpoint(_place(variant, variant_file), variant.dtype, variant.source.revision)
+    return replace(loaded, tensor_parallel_size=variant.tensor_parallel_size)
 
 
 def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedTokenizerBase:

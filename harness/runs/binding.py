@@ -62,7 +62,8 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         files = _tried(problems, lambda task=task: task_data_files(paths[task])) or {}
         hashes |= {f"{task}/{split}": file_sha256(file) for split, file in files.items()}
     problems += data_problems(spec, variant, cells, paths)
-    _tried(problems, lambda: plugins.load("engines", variant.engine))
+    engine = _tried(problems, lambda: plugins.load("engines", variant.engine))
+    problems += engine.problems(variant) if engine else []
     if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:
         problems.append(
             f"{variant_file}: chat_template: no template is called {variant.chat_template!r}; "

@@ -75,6 +75,8 @@ def build_calibration(
     screened = screen(read_lines(sources[ATTRIBUTION]), evaluated, keep_near_twins)
     requests = screened.fit[:limit]
     _refuse_too_few(len(requests), "requests are left to prompt the model with", _screening(screened, keep_near_twins))
+    if problems := plugins.load("engines", variant.engine).problems(variant):
+        raise UserError("\n".join(problems))
     report_progress("loading the model", 0.0)
     loaded = load_variant(variant, variant_file)
     formatter = PromptFormatter(loaded.tokenizer, variant.chat_template, variant.system_prompt)

@@ -71,9 +71,12 @@ class MeasuredCell:
     completions: list[Completion]
 
 
-def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: TensorStore) -> Bench:
+def prepare_bench(
+    bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str, store: TensorStore, engine: Engine | None = None
+) -> Bench:
     """Everything that measuring cells of `bound` on a loaded model needs, its calibration sets tokenised.
 
+    engine: the variant's, on this very model; None makes one.
     Raises UserError, before a cell is measured, where the model has no such ranks as a cell removes.
     """
     for name, layer in linear_layers(loaded.model).items():
@@ -81,7 +84,8 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
             if isinstance(region, SubspaceRegion):
                 ranks_in_layer(region, name, layer.weight)
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
-    engine = plugins.load("engines", bound.variant.engine).make(loaded)
+    if engine is None:
+        engine = plugins.load("engines", bound.variant.engine).make(loaded)
     environment = digest({"source": provenance.source_sha256(), "machine": provenance.machine(torch.get_num_threads())})
     finder = RegionFinder(
         model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
@@ -89,10 +93,20 @@ def prepare_bench(bound: BoundBenchmark, loaded: LoadedModel, model_sha256: str,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
     )  # fmt: skip
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, finder.masks,
-                                finder.grams, finder.masks_anew)  # fmt: skip
+    finds = [_at_rest(engine, find) for find in (finder.masks, finder.grams, finder.masks_anew)]
+    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, *finds)
     reference = Reference(bound.spec, bound.variant, bound.variant_file, loaded.model, bound.path_of)
     return Bench(bound, loaded, engine, finder, context, reference)
+
+
+def _at_rest(engine: Engine, find: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What finds scores or regions, with the accelerator's memory to itself."""
+
+    def rested(wanted: Any) -> Any:
+        engine.rest()
+        return find(wanted)
+
+    return rested
 
 
 def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable[[str, int | None], list[Sample]]:
@@ -154,6 +168,7 @@ def measure_cell(
     """
     began = time.monotonic()
     found = None
+    bench.engine.rest()
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         witness = Witness()
@@ -165,6 +180,7 @@ def measure_cell(
     know_intact_answers(bench, cell, thresholds)
     watch = CellWatch(bench, cell, found)
     watch.before()
+    bench.engine.rest()
     with (
         _explained_by(receipts),
         _fine_tuned(bench, cell, checkpoints, step) as tuned,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from harness import plugins
 from harness.errors import UserError
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_tasks_of_lm_eval
@@ -124,6 +125,7 @@ def _record(run: Run, canaries: Sequence[StageReceipt], command: str, started: s
         model_sha256=run.surroundings.model_sha256, tokenizer_sha256=run.surroundings.tokenizer_sha256,
         data_sha256=run.bound.data_sha256, source_sha256=run.surroundings.source_sha256,
         task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
+        engine=f"{run.bound.variant.engine}: {plugins.load('engines', run.bound.variant.engine).version()}",
         resumed=len(run.found), processes=executor.processes, **provenance.machine(executor.threads),
     )  # fmt: skip
     return judge(run.bound, run.journal.id, results, run.thresholds, facts, canaries)

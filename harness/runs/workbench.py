@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import plugins
+from harness.engines.base import Engine
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
 from harness.runs.binding import BoundBenchmark
@@ -32,6 +34,7 @@ class Workbench:
     store: Path
     _models: dict[Path, tuple[LoadedModel, Identity]] = field(default_factory=dict)
     _benches: dict[str, Bench] = field(default_factory=dict)
+    _engines: dict[Path, tuple[str, Engine]] = field(default_factory=dict)
 
     def identify(self, bound: BoundBenchmark) -> Identity:
         """Load the variant, if it is not loaded yet, and say what it is."""
@@ -56,8 +59,8 @@ class Workbench:
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
         place = bound.variant_file.resolve()
         if place not in self._models:
+            self._close_engines()
             self._models.clear()  # one model at a time: a second one may not fit
-            self._benches.clear()
             loaded = load_variant(bound.variant, bound.variant_file)
             self._models[place] = loaded, Identity(model_fingerprint(loaded.model),
                                                    tokenizer_fingerprint(loaded.tokenizer))  # fmt: skip
@@ -70,5 +73,20 @@ class Workbench:
                       "cells": [cell.id for cell in bound.cells]})  # fmt: skip
         if key not in self._benches:
             store = TensorStore(self.store)
-            self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store)
+            self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store, self._engine(bound, loaded))
         return self._benches[key]
+
+    def _engine(self, bound: BoundBenchmark, loaded: LoadedModel) -> Engine:
+        """One engine for all benchmarks of a model: it may take minutes to start, and all of a GPU's memory."""
+        place, name = bound.variant_file.resolve(), bound.variant.engine
+        if place in self._engines and self._engines[place][0] != name:
+            self._close_engines()
+        if place not in self._engines:
+            self._engines[place] = name, plugins.load("engines", name).make(loaded)
+        return self._engines[place][1]
+
+    def _close_engines(self) -> None:
+        self._benches.clear()
+        for _, engine in self._engines.values():
+            engine.close()
+        self._engines.clear()

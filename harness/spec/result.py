@@ -45,8 +45,15 @@ class Measurement(Strict):
         return self.model_copy(update=changes)
 
 
+#: A token that was chosen, its log-probability (nats), the runner-up and the log-probability of that.
+Choice = tuple[int, float | None, int, float | None]
+
+
 class Completion(Strict):
-    """One generated text. It is stored beside the record, not in it."""
+    """One generated text. It is stored beside the record, not in it.
+
+    choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.
+    """
 
     evaluation: str
     prompt_index: int
@@ -58,6 +65,7 @@ class Completion(Strict):
     finish_reason: Literal["stop", "length"]
     completion_class: CompletionClass | None = None
     evidence: dict[str, float] = Field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
 
 
 class TruthComparison(Strict):
@@ -227,7 +235,10 @@ class Verdict(Strict):
 
 
 class Provenance(Strict):
-    """Where the figures come from. Holds no path, user, host name or secret."""
+    """Where the figures come from. Holds no path, user, host name or secret.
+
+    engine: what generated and scored, with its version; None in records from before there were two.
+    """
 
     started: str
     finished: str
@@ -236,6 +247,7 @@ class Provenance(Strict):
     git_dirty: bool | None
     source_sha256: str
     packages: dict[str, str]
+    engine: str | None = None
     python: str
     platform: str
     processor: str

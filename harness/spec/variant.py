@@ -64,6 +64,7 @@ class DatasetFile(Strict):
 class ModelVariant(Strict):
     """What a benchmark has to know about a model. `datasets` maps the names that specs use to files.
 
+    tensor_parallel_size: over how many GPUs the engine spreads its copy of the weights; of engines that can.
     fine_tuning: values of this model instead of a spec's, by method.
     """
 
@@ -77,6 +78,7 @@ class ModelVariant(Strict):
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
     engine: str = "hf"
+    tensor_parallel_size: int = Field(default=1, gt=0)
     planted_region: str | None = None
     datasets: dict[Name, DatasetFile] = Field(default_factory=dict)
     zero_shot_tasks: tuple[str, ...] = ()

@@ -1,0 +1,148 @@
+"""The commands that run benchmarks, and what they print of the verdicts."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness.commands import report
+from harness.errors import UserError
+from harness.exit_codes import with_exit_codes
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.loading import load_yaml_model, recorded_spec
+from harness.spec.variant import ModelVariant
+
+if TYPE_CHECKING:
+    from harness.runs.binding import BoundBenchmark
+    from harness.spec.result import RunRecord
+
+DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
+STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow",
+          "drift": "yellow"}  # fmt: skip
+ENGINE = click.option("--engine", default=None, metavar="NAME", help="What generates and scores, instead of the engine "
+                      "that the variant names; `harness list` has all.")  # fmt: skip
+WEIGHTS = click.option("--weights", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR",
+                       help="A local checkpoint in place of the variant's on the hub.")  # fmt: skip
+OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+                   help="Folder for records, scores and reports.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What the command line puts in the place of a variant's own."""
+
+    weights: Path | None = None
+    engine: str | None = None
+
+    def of(self, variant: ModelVariant) -> ModelVariant:
+        """The variant with it."""
+        if self.weights is not None:
+            variant = variant.with_weights(self.weights)
+        return variant if self.engine is None else variant.model_copy(update={"engine": self.engine})
+
+    @property
+    def options(self) -> str:
+        """The options as a record's command names them, each behind a blank."""
+        weights = "" if self.weights is None else f" --weights {shown(str(self.weights))}"
+        return weights + ("" if self.engine is None else f" --engine {shown(self.engine)}")
+
+
+@click.command()
+@click.argument("benchmark")
+@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
+@WEIGHTS
+@ENGINE
+@OUT
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@with_exit_codes
+def run(benchmark: str, model: str, weights: Path | None, engine: str | None, out: Path, as_json: bool) -> None:
+    """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
+    records = _execute([(benchmark, model)], out, Instead(weights, engine))
+    if as_json:
+        click.echo(records[0].model_dump_json(indent=1))
+    _finish(records, out, quiet=as_json)
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organisms.")
+@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@WEIGHTS
+@ENGINE
+@OUT
+@with_exit_codes
+def reproduce(
+    models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, engine: str | None, out: Path
+) -> None:
+    """Run every benchmark, print the verdicts, write records and report.html."""
+    benchmarks = only or [path.stem for path in locations.benchmark_paths()]
+    if weights is not None and len(models) != 1:
+        raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
+    chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
+    records = _execute(chosen, out, Instead(weights, engine))
+    report.write_html(out, out / "report.html")
+    _finish(records, out, quiet=False)
+
+
+def _spec(name: str) -> BenchmarkSpec:
+    path = locations.find_benchmark(name)
+    if path.suffix != ".json":
+        return load_yaml_model(path, BenchmarkSpec)
+    from harness.runs.journal import read_record
+
+    return recorded_spec(read_record(path).spec, path)
+
+
+def _bind(spec: BenchmarkSpec, model: str, instead: Instead) -> BoundBenchmark:
+    from harness.runs.binding import bind
+
+    path = locations.find_variant(model)
+    return bind(spec, instead.of(load_yaml_model(path, ModelVariant)), path)
+
+
+def _execute(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> list[RunRecord]:
+    """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
+    from harness.executors.base import run_all
+    from harness.reports.progress import ProgressBar
+
+    bound = [_bind(_spec(benchmark), model, instead) for benchmark, model in chosen]
+    commands = {id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}"
+                for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
+    with ProgressBar() as progress:
+        return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
+
+
+def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
+    """Print the table of verdicts and leave with the gravest exit code."""
+    if not quiet:
+        table = Table("benchmark", "variant", "verdict", "checks passed", "cells", "claims supported")
+        for record in records:
+            status = record.verdict.status
+            passed = sum(check.status == "passed" for check in record.checks)
+            supported = sum(claim.status == "supported" for claim in record.claims)
+            table.add_row(record.spec["id"], record.variant["name"],
+                          f"[{STYLES[status]}]{status.replace('_', ' ').upper()}[/]", f"{passed}/{len(record.checks)}",
+                          str(len(record.cells)), f"{supported}/{len(record.claims)}")  # fmt: skip
+        Console().print(table)
+        for record in records:
+            for reason in record.verdict.reasons[:20]:
+                click.echo(f"  {record.spec['id']}: {reason}")
+            if len(record.verdict.reasons) > 20:
+                click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
+            click.echo(f"record: {out / record.id / 'record.json'}")
+    gravity = [0, 6, 4, 1, 3]
+    sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
+
+
+def shown(given: str) -> str:
+    """A benchmark or model as a command shows it: a path without the folders of this machine around it."""
+    return shlex.quote(Path(os.path.abspath(given)).name if os.sep in given or given in (".", "..") else given)

@@ -1,0 +1,79 @@
+"""The command that compares two records token by token."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness.exit_codes import with_exit_codes
+
+if TYPE_CHECKING:
+    from harness.explain.comparison import CellComparison, Side
+
+#: Divergences that are told of one cell; `--json` has all.
+TOLD = 3
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@with_exit_codes
+def compare(record: Path, other: Path, as_json: bool) -> None:
+    """Compare the texts of RECORD and OTHER, one spec and one model on two engines, token by token.
+
+    Where a greedy text first differs, both engines' log-probabilities of both tokens are shown. Exit code 0 if every
+    such place is a near tie, which rounding decides, and 1 otherwise. Reads the completions beside the records; loads
+    no model.
+    """
+    from harness.explain.comparison import compare as compared
+    from harness.explain.recorded import open_run
+
+    runs = open_run(record), open_run(other)
+    cells = compared(*runs)
+    engines = [str(run.record.provenance.engine or run.record.variant["engine"]) for run in runs]
+    if as_json:
+        click.echo(json.dumps({"records": [run.record.id for run in runs], "engines": engines,
+                               "cells": [cell.as_json() for cell in cells]}, indent=1))  # fmt: skip
+    else:
+        _tell(cells, engines)
+    sys.exit(0 if all(cell.explained for cell in cells) else 1)
+
+
+def _tell(cells: list[CellComparison], engines: list[str]) -> None:
+    click.echo(" beside ".join(engines))
+    table = Table("cell", "greedy texts alike", "at near ties", "elsewhere", "sampled texts alike", "other class",
+                  "other figures")  # fmt: skip
+    for cell in cells:
+        near = sum(each.near_tie for each in cell.divergences)
+        table.add_row(cell.cell, _share(cell.greedy), str(near), str(len(cell.divergences) - near),
+                      _share(cell.sampled), str(cell.other_classes), str(len(cell.figures)),
+                      style=None if cell.explained else "red")  # fmt: skip
+    Console().print(table)
+    for cell in cells:
+        if cell.not_compared:
+            click.echo(f"{cell.cell}: not compared: {cell.not_compared}")
+        for each in cell.divergences[:TOLD]:
+            suffix = "" if each.suffix_index is None else f", suffix {each.suffix_index}"
+            click.echo(f"{cell.cell}: {each.evaluation}, prompt {each.prompt_index}{suffix}, token {each.position}: "
+                       f"{_side(each.first)} beside {_side(each.second)}"
+                       f"{': a near tie' if each.near_tie else ''}")  # fmt: skip
+        for metric, first, second in cell.figures:
+            click.echo(f"{cell.cell}: {metric}: {first} beside {second}")
+    texts, alike = (sum(cell.greedy[place] for cell in cells) for place in (0, 1))
+    click.echo(f"{alike} of {texts} greedy texts have the same tokens")
+
+
+def _share(counts: tuple[int, int]) -> str:
+    return f"{counts[1]} of {counts[0]}" if counts[0] else "-"
+
+
+def _side(side: Side) -> str:
+    known = ["?" if value is None else f"{value:.6f}" for value in (side.log_probability, side.of_other)]
+    return f"{side.token} ({known[0]} nats, the other {known[1]})"
