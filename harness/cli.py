@@ -17,6 +17,7 @@ from rich.table import Table
 import harness
 from harness import plugins
 from harness.commands import calibration, checkpoints, explain, faults, prompts
+from harness.errors import MachineError, UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -110,6 +111,39 @@ def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None
 
 
 @main.command()
+@click.option("--model", "models", multiple=True, required=True, help="A variant; may be repeated.")
+@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@OUT
+@with_exit_codes
+def regress(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
+    """Run the benchmarks that have golden values for a model, and tell each figure that departs.
+
+    Says both values, the tolerance with its basis and the next command to run. Writes junit.xml, summary.md,
+    annotations.txt (workflow commands of GitHub) and report.html into the output folder.
+    """
+    from harness.reports import ci
+    from harness.reports.findings import told
+
+    chosen = [(benchmark, model) for model in models for benchmark in only or _with_golden_values(model)]
+    ci.remove_earlier(out)
+    try:
+        records = _execute(chosen, out)
+    except (UserError, MachineError) as error:
+        ci.write_refusal("harness regress", str(error), out)
+        raise
+    runs = [ci.judged(record, benchmark, out) for record, (benchmark, _) in zip(records, chosen, strict=True)]
+    ci.write_ci_files(runs, out)
+    _write_report(out, out / "report.html")
+    _print_verdicts(records)
+    for run in runs:
+        for finding in run.findings[: ci.MOST_FINDINGS_SHOWN]:
+            click.echo(f"\n{run.title}, " + "\n".join(told(finding)))
+        if len(run.findings) > ci.MOST_FINDINGS_SHOWN:
+            click.echo(f"{run.title}: … and {len(run.findings) - ci.MOST_FINDINGS_SHOWN} more in {out / ci.JUNIT}")
+    _leave(records)
+
+
+@main.command()
 @click.argument("runs_dir", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
 @with_exit_codes
@@ -194,24 +228,44 @@ def _write_report(runs_dir: Path, out: Path) -> None:
     click.echo(f"report: {write_report(runs_dir, out)}")
 
 
+def _with_golden_values(model: str) -> list[str]:
+    """The benchmarks that have golden values for the model, or need none."""
+    variant = load_yaml_model(locations.find_variant(model), ModelVariant).name
+    paths = locations.benchmark_paths()
+    known = [path.stem for path in paths if locations.golden_path(variant, path.stem).is_file()]
+    if not known:
+        raise UserError(
+            f"{variant} has no golden values; expected golden/{variant}/BENCHMARK.yaml: run a benchmark with harness "
+            "run, look at its record, and make them with harness accept"
+        )
+    needless = [path.stem for path in paths if load_yaml_model(path, BenchmarkSpec).golden_values == "none"]
+    return sorted({*known, *needless})
+
+
+def _print_verdicts(records: list[RunRecord]) -> None:
+    from harness.reports.ci import VERDICT_COLUMNS, verdict_row
+
+    table = Table(*VERDICT_COLUMNS)
+    for record in records:
+        benchmark, variant, verdict, *counts = verdict_row(record)
+        table.add_row(benchmark, variant, f"[{STYLES[record.verdict.status]}]{verdict}[/]", *counts)
+    Console().print(table)
+
+
 def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
     """Print the table of verdicts and leave with the gravest exit code."""
     if not quiet:
-        table = Table("benchmark", "variant", "verdict", "checks passed", "cells", "claims supported")
-        for record in records:
-            status = record.verdict.status
-            passed = sum(check.status == "passed" for check in record.checks)
-            supported = sum(claim.status == "supported" for claim in record.claims)
-            table.add_row(record.spec["id"], record.variant["name"],
-                          f"[{STYLES[status]}]{status.replace('_', ' ').upper()}[/]", f"{passed}/{len(record.checks)}",
-                          str(len(record.cells)), f"{supported}/{len(record.claims)}")  # fmt: skip
-        Console().print(table)
+        _print_verdicts(records)
         for record in records:
             for reason in record.verdict.reasons[:20]:
                 click.echo(f"  {record.spec['id']}: {reason}")
             if len(record.verdict.reasons) > 20:
                 click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
             click.echo(f"record: {out / record.id / 'record.json'}")
+    _leave(records)
+
+
+def _leave(records: list[RunRecord]) -> None:
     gravity = [0, 4, 1, 3]
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
 
