@@ -25,6 +25,7 @@ from harness.spec.loading import load_yaml_model, recorded_spec
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
+    from harness.reports.ci import Judged
     from harness.runs.binding import BoundBenchmark
     from harness.spec.result import RunRecord
 
@@ -103,11 +104,10 @@ def run(benchmark: str, model: str, out: Path, as_json: bool) -> None:
 @OUT
 @with_exit_codes
 def reproduce(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
-    """Run every benchmark, print the verdicts, write records and report.html."""
+    """Run every benchmark, print the verdicts, write records, report.html, and the files for a CI as `regress`."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
-    records = _execute([(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks], out)
-    _write_report(out, out / "report.html")
-    _finish(records, out, quiet=False)
+    chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
+    _finish([run.record for run in _run_for_ci(chosen, out)], out, quiet=False)
 
 
 @main.command()
@@ -125,15 +125,8 @@ def regress(models: tuple[str, ...], only: tuple[str, ...], out: Path) -> None:
     from harness.reports.findings import told
 
     chosen = [(benchmark, model) for model in models for benchmark in only or _with_golden_values(model)]
-    ci.remove_earlier(out)
-    try:
-        records = _execute(chosen, out)
-    except (UserError, MachineError) as error:
-        ci.write_refusal("harness regress", str(error), out)
-        raise
-    runs = [ci.judged(record, benchmark, out) for record, (benchmark, _) in zip(records, chosen, strict=True)]
-    ci.write_ci_files(runs, out)
-    _write_report(out, out / "report.html")
+    runs = _run_for_ci(chosen, out)
+    records = [run.record for run in runs]
     _print_verdicts(records)
     for run in runs:
         for finding in run.findings[: ci.MOST_FINDINGS_SHOWN]:
@@ -226,6 +219,22 @@ def _write_report(runs_dir: Path, out: Path) -> None:
     from harness.reports.html import write_report
 
     click.echo(f"report: {write_report(runs_dir, out)}")
+
+
+def _run_for_ci(chosen: Sequence[tuple[str, str]], out: Path) -> list[Judged]:
+    """Run, and write what a machine shows of the verdicts, also where there are none, and the report."""
+    from harness.reports import ci
+
+    ci.remove_earlier(out)
+    try:
+        records = _execute(chosen, out)
+    except (UserError, MachineError) as error:
+        ci.write_refusal("harness", str(error), out)
+        raise
+    runs = [ci.judged(record, benchmark, out) for record, (benchmark, _) in zip(records, chosen, strict=True)]
+    ci.write_ci_files(runs, out)
+    _write_report(out, out / "report.html")
+    return runs
 
 
 def _with_golden_values(model: str) -> list[str]:
