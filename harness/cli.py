@@ -54,7 +54,7 @@ def main() -> None:
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
                 explain.explain, compare.compare, faults.faults, data.data, plan.plan, doctor.doctor, benchmarks.run,
-                benchmarks.reproduce, report.report):  # fmt: skip
+                benchmarks.reproduce, benchmarks.regress, report.report):  # fmt: skip
     main.add_command(command)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.commands import report
-from harness.errors import UserError
+from harness.errors import MachineError, UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -23,6 +23,7 @@ from harness.spec.loading import load_yaml_model, recorded_spec
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
+    from harness.reports.ci import Judged
     from harness.runs.binding import BoundBenchmark
     from harness.spec.result import RunRecord
 
@@ -83,14 +84,39 @@ def run(benchmark: str, model: str, weights: Path | None, engine: str | None, ou
 def reproduce(
     models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, engine: str | None, out: Path
 ) -> None:
-    """Run every benchmark, print the verdicts, write records and report.html."""
+    """Run every benchmark, print the verdicts, write records, report.html, and the files for a CI as `regress`."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
     if weights is not None and len(models) != 1:
         raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
     chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
-    records = _execute(chosen, out, Instead(weights, engine))
-    report.write_html(out, out / "report.html")
-    _finish(records, out, quiet=False)
+    _finish([run.record for run in _run_for_ci(chosen, out, Instead(weights, engine))], out, quiet=False)
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, required=True, help="A variant; may be repeated.")
+@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@ENGINE
+@OUT
+@with_exit_codes
+def regress(models: tuple[str, ...], only: tuple[str, ...], engine: str | None, out: Path) -> None:
+    """Run the benchmarks that have golden values for a model, and tell each figure that departs.
+
+    Says both values, the tolerance with its basis and the next command to run. Writes junit.xml, summary.md,
+    annotations.txt (workflow commands of GitHub) and report.html into the output folder.
+    """
+    from harness.reports import ci
+    from harness.reports.findings import told
+
+    chosen = [(benchmark, model) for model in models for benchmark in only or _with_golden_values(model)]
+    runs = _run_for_ci(chosen, out, Instead(engine=engine))
+    records = [run.record for run in runs]
+    _print_verdicts(records)
+    for run in runs:
+        for finding in run.findings[: ci.MOST_FINDINGS_SHOWN]:
+            click.echo(f"\n{run.title}, " + "\n".join(told(finding)))
+        if len(run.findings) > ci.MOST_FINDINGS_SHOWN:
+            click.echo(f"{run.title}: … and {len(run.findings) - ci.MOST_FINDINGS_SHOWN} more in {out / ci.JUNIT}")
+    _leave(records)
 
 
 def _spec(name: str) -> BenchmarkSpec:
@@ -121,24 +147,60 @@ def _execute(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> 
         return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
 
 
+def _run_for_ci(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> list[Judged]:
+    """Run, and write what a machine shows of the verdicts, also where there are none, and the report."""
+    from harness.reports import ci
+
+    ci.remove_earlier(out)
+    try:
+        records = _execute(chosen, out, instead)
+    except (UserError, MachineError) as error:
+        ci.write_refusal("harness", str(error), out)
+        raise
+    runs = [ci.judged(record, benchmark, out) for record, (benchmark, _) in zip(records, chosen, strict=True)]
+    ci.write_ci_files(runs, out)
+    report.write_html(out, out / "report.html")
+    return runs
+
+
+def _with_golden_values(model: str) -> list[str]:
+    """The benchmarks that have golden values for the model, or need none."""
+    variant = load_yaml_model(locations.find_variant(model), ModelVariant).name
+    paths = locations.benchmark_paths()
+    known = [path.stem for path in paths if locations.golden_path(variant, path.stem).is_file()]
+    if not known:
+        raise UserError(
+            f"{variant} has no golden values; expected golden/{variant}/BENCHMARK.yaml: run a benchmark with harness "
+            "run, look at its record, and make them with harness accept"
+        )
+    needless = [path.stem for path in paths if load_yaml_model(path, BenchmarkSpec).golden_values == "none"]
+    return sorted({*known, *needless})
+
+
+def _print_verdicts(records: list[RunRecord]) -> None:
+    from harness.reports.ci import VERDICT_COLUMNS, verdict_row
+
+    table = Table(*VERDICT_COLUMNS)
+    for record in records:
+        benchmark, variant, verdict, *counts = verdict_row(record)
+        table.add_row(benchmark, variant, f"[{STYLES[record.verdict.status]}]{verdict}[/]", *counts)
+    Console().print(table)
+
+
 def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
     """Print the table of verdicts and leave with the gravest exit code."""
     if not quiet:
-        table = Table("benchmark", "variant", "verdict", "checks passed", "cells", "claims supported")
-        for record in records:
-            status = record.verdict.status
-            passed = sum(check.status == "passed" for check in record.checks)
-            supported = sum(claim.status == "supported" for claim in record.claims)
-            table.add_row(record.spec["id"], record.variant["name"],
-                          f"[{STYLES[status]}]{status.replace('_', ' ').upper()}[/]", f"{passed}/{len(record.checks)}",
-                          str(len(record.cells)), f"{supported}/{len(record.claims)}")  # fmt: skip
-        Console().print(table)
+        _print_verdicts(records)
         for record in records:
             for reason in record.verdict.reasons[:20]:
                 click.echo(f"  {record.spec['id']}: {reason}")
             if len(record.verdict.reasons) > 20:
                 click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
             click.echo(f"record: {out / record.id / 'record.json'}")
+    _leave(records)
+
+
+def _leave(records: list[RunRecord]) -> None:
     gravity = [0, 6, 4, 1, 3]
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
 

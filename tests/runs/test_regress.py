@@ -1,0 +1,71 @@
+"""`harness regress`: exit codes, what it says, and the files that it leaves for a CI."""
+
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import main
+
+SPEC = """
+id: {benchmark}
+title: Perplexity of the intact organism
+source: {{work: test}}
+cells: [{{id: intact, title: Intact}}]
+evaluations: [{{kind: perplexity, dataset: perplexity, window_tokens: 32, windows: 2}}]
+golden_values: {golden}
+"""
+
+
+@pytest.fixture
+def regress(tmp_path, monkeypatch):
+    """regress(benchmark, golden): the command on a spec of one small cell with that id; also the suite of JUnit."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(benchmark, golden, model="tiny-llama2-chat"):
+        (tmp_path / "spec.yaml").write_text(SPEC.format(benchmark=benchmark, golden=golden))
+        result = CliRunner().invoke(main, ["regress", "--model", model, "--only", "spec.yaml"])
+        return result, ElementTree.parse("runs/junit.xml").getroot().find("testsuite")
+
+    return run
+
+
+def test_a_run_as_expected_ends_with_0_and_a_suite_without_failures(regress, tmp_path):
+    result, suite = regress("text-alone", "none")
+    assert result.exit_code == 0, result.output
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "0")
+    assert (tmp_path / "runs" / "annotations.txt").read_text() == ""
+    assert "| text-alone | tiny-llama2-chat | **PASSED** |" in (tmp_path / "runs" / "summary.md").read_text()
+    assert (tmp_path / "runs" / "report.html").is_file()
+
+
+def test_golden_values_that_were_not_measured_end_with_1_and_are_told_with_the_next_command(regress, tmp_path):
+    result, suite = regress("figure-9", "none")
+    assert result.exit_code == 1, result.output
+    assert int(suite.get("failures")) > 0
+    assert "measured   no number" in result.output
+    (record,) = tmp_path.rglob("record.json")
+    assert f"next       harness explain {record.relative_to(tmp_path)}" in result.output
+    assert (tmp_path / "runs" / "annotations.txt").read_text().startswith("::error ")
+
+
+def test_figures_without_golden_values_end_with_4_and_say_how_to_make_them(regress):
+    result, suite = regress("text-alone", "required")
+    assert result.exit_code == 4, result.output
+    assert suite.find("testcase[@name='intact']/failure").get("type") == "missing_golden"
+    assert "next       harness accept runs/tiny-llama2-chat/text-alone/" in result.output
+
+
+def test_a_run_that_is_refused_leaves_no_outcome_of_an_earlier_one(regress, tmp_path):
+    regress("text-alone", "none")
+    result, suite = regress("text-alone", "nonsense")
+    assert result.exit_code == 2
+    assert suite.find("testcase/error").get("type") == "refused"
+    assert "PASSED" not in (tmp_path / "runs" / "summary.md").read_text()
+
+
+def test_a_variant_without_golden_values_is_told_how_to_get_them(tmp_path):
+    result = CliRunner().invoke(main, ["regress", "--model", "llama3-8b-instruct", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "no golden values" in result.output
+    assert "harness accept" in result.output
