@@ -16,7 +16,7 @@ from rich.table import Table
 
 import harness
 from harness import plugins
-from harness.commands import calibration, checkpoints, explain, faults, prompts
+from harness.commands import calibration, checkpoints, explain, faults, figure, prompts
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, faults.faults):  # fmt: skip
+                explain.explain, faults.faults, figure.figure):  # fmt: skip
     main.add_command(command)
 
 
