@@ -25,8 +25,9 @@ def figure(record: Path, out: Path) -> None:
     drawing, problem = drawing_of(read_record(record), locations.golden_paths())
     if drawing is None:
         raise UserError(f"{record.name}: {problem}")
-    if not drawing.content.startswith("<svg"):
+    content = str(drawing.content)
+    if not content.startswith("<svg"):
         raise UserError(f"{record.name}: its layout makes a table and no figure; `harness report` shows it")
     # White, since a picture by itself may be shown on any ground.
-    write_text(out, drawing.content.replace("<svg", '<svg style="background:white"', 1) + "\n")
+    write_text(out, content.replace("<svg", '<svg style="background:white"', 1) + "\n")
     click.echo(f"{out}: {drawing.caption}")
