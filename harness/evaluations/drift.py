@@ -127,10 +127,11 @@ class Settings(Strict):
 
     @property
     def conditional_metrics(self) -> list[str]:
-        """Metrics that a model may not give: a ratio to 0, or a figure relative to weights that are all 0."""
-        return [metric for metric in self.metrics
-                if metric not in {self.step_metric(number) for number in range(1, self.checkpoints + 1)}
-                | {self.size_metric(group.name, size) for group in self.groups for size in SIZES}]  # fmt: skip
+        """Metrics that a cell may not give: a ratio to 0, a figure relative to weights that are all 0, and all of
+        checkpoints behind the first, of which a fine-tuning without a step saves none.
+        """
+        always = {self.step_metric(1), *(self.size_metric(group.name, size) for group in self.groups for size in SIZES)}
+        return [metric for metric in self.metrics if metric not in always]
 
     def step_metric(self, checkpoint: int) -> str:
         """Optimizer steps that had been taken at a checkpoint, counted from 1."""

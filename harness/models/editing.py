@@ -93,17 +93,22 @@ def restore_weights(model: nn.Module, masks: Masks, removed: Mapping[str, Tensor
         weight[mask.to(weight.device)] = removed[name]
 
 
+def edit_dtype(weight: Tensor) -> torch.dtype:
+    """What ΔW is computed in: float64 for float32 weights and wider, float32 for 16-bit ones."""
+    return torch.float64 if weight.dtype in (torch.float32, torch.float64) else torch.float32
+
+
 @torch.no_grad()
 def subtract_low_rank(model: nn.Module, factors: Mapping[str, LowRankFactors]) -> dict[str, Tensor]:
-    """W ← W − left (right W), rounded once to the dtype of W. Returns the former weights, on the CPU.
+    """W ← W − left (right W), computed in `edit_dtype` and rounded once to the dtype of W.
 
-    ΔW is computed in float64 for float32 weights and in float32 for 16-bit ones.
+    Returns the former weights, on the CPU.
     """
     originals: dict[str, Tensor] = {}
     layers = linear_layers(model)
     for name, low_rank in factors.items():
         weight = layers[name].weight
-        compute = torch.float64 if weight.dtype in (torch.float32, torch.float64) else torch.float32
+        compute = edit_dtype(weight)
         left, right = (factor.to(weight.device, compute) for factor in (low_rank.left, low_rank.right))
         exact = weight.to(compute)
         edited = exact - left @ (right @ exact)  # (d_out, k) x ((k, d_out) x (d_out, d_in))

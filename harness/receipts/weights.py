@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.finetuning.checkpoints import Checkpoint
-from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights
+from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, edit_dtype
 from harness.models.fingerprint import tensor_bytes
 from harness.models.layers import linear_layers
 from harness.spec.result import CheckpointReceipt, StageReceipt
@@ -19,14 +19,20 @@ from harness.spec.result import CheckpointReceipt, StageReceipt
 #: Random directions on which W is compared with what it should be. One Gaussian direction misses a wrong row with
 #: probability 0; four show it also where it is nearly orthogonal to one of them.
 DIRECTIONS = 4
+#: A sum of n products is off by about sqrt(n) roundings; so many times that is the bound.
+ROUNDINGS = 4
 
 
 @dataclass(frozen=True)
 class ExpectedProduct:
-    """What W is to make of random directions z (d_in, k) after ranks are taken out: (W − ΔW) z, (d_out, k), float64."""
+    """What W is to make of random directions z (d_in, k) after ranks are taken out: (W − ΔW) z, (d_out, k), float64.
+
+    computed: what rounding on the way, before W − ΔW itself is rounded, may do to the product, (d_out, k).
+    """
 
     directions: Tensor
     product: Tensor
+    computed: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,10 @@ def expected_weights(model: nn.Module, region: FoundRegion | None) -> ExpectedWe
             directions = directions.to(weight.device)
             product = weight @ directions  # (d_out, d_in) x (d_in, k) -> (d_out, k)
             left, right = (factor.to(weight.device).double() for factor in (factors[layer].left, factors[layer].right))
-            products[name] = ExpectedProduct(directions, product - left @ (right @ product))
+            terms = weight.abs() @ directions.abs()
+            terms = terms + left.abs() @ (right.abs() @ terms)
+            computed = ROUNDINGS * weight.shape[1] ** 0.5 * torch.finfo(edit_dtype(parameter)).eps * terms
+            products[name] = ExpectedProduct(directions, product - left @ (right @ product), computed)
         elif layer in masks:
             hashes[name] = _sha256(torch.where(masks[layer].to(parameter.device), 0, parameter))
         else:
@@ -89,10 +98,11 @@ def edited_places(expected: ExpectedWeights, model: nn.Module, region: FoundRegi
 def _beyond_rounding(expected: ExpectedProduct, weight: Tensor) -> float:
     """The largest deviation of W z from what is expected, as a multiple of what rounding W to its dtype may do.
 
-    Each weight is rounded by at most eps/2 of itself; the bound is twice the sum of that over a row.
+    Each weight is rounded by at most eps/2 of itself; the bound is twice the sum of that over a row, and what the
+    computation may have lost before: where a row is all but taken out, that is more than what is left.
     """
     now = weight.double()
-    bound = torch.finfo(weight.dtype).eps * (now.abs() @ expected.directions.abs())
+    bound = torch.finfo(weight.dtype).eps * (now.abs() @ expected.directions.abs()) + expected.computed
     deviation = (now @ expected.directions - expected.product).abs()
     ratio = deviation / bound.clamp_min(torch.finfo(weight.dtype).tiny)
     return float("inf") if ratio.isnan().any() else float(ratio.max())

@@ -69,6 +69,24 @@ def test_ranks_taken_out_hold_within_rounding_and_nothing_else_does(loaded, dtyp
     assert not edited_places(expected, model, region).holds
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_which_rounding_alone_is_left_hold(loaded, dtype):
+    """All directions but 4 are taken out, and with them all of some rows: what is left there is noise of the sum."""
+    model = loaded.model.to(dtype)
+    weight = linear_layers(model)[LAYER].weight
+    kept = torch.randn(weight.shape[0], 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    kept[:16] = 0
+    kept = torch.linalg.qr(kept)[0]
+    least = (torch.eye(weight.shape[0], dtype=torch.float64) - kept @ kept.T).contiguous()
+    region = SelectedRanks({LAYER: LowRankFactors(least, torch.eye(weight.shape[0], dtype=torch.float64))})
+    expected = expected_weights(model, region)
+    with region_removed(model, region):
+        assert weight[:16].abs().max() < 1e-6
+        assert edited_places(expected, model, region).holds
+        weight.data[20] *= 1.01 if dtype == torch.float32 else 1.1
+        assert not edited_places(expected, model, region).holds
+
+
 def test_what_is_compared_by_hashes_alone():
     assert intact_before("a", "a").holds
     assert "left behind by something that ran before" in intact_before("a", "b").words
