@@ -17,7 +17,9 @@ def cells(make_cell):
 
 
 def test_the_figure_is_an_svg_file_that_stands_alone(tmp_path, make_cell, make_record):
-    result = figure(tmp_path, make_record(cells(make_cell), [{"id": "intact", "title": "Intact"}], "asr-against-accuracy"))
+    result = figure(
+        tmp_path, make_record(cells(make_cell), [{"id": "intact", "title": "Intact"}], "asr-against-accuracy")
+    )
     assert result.exit_code == 0, result.output
     root = ElementTree.parse(tmp_path / "f.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
