@@ -118,7 +118,7 @@ def _task_manager(include_defaults: bool) -> TaskManager:
 def _load_task(place: Path | str) -> Task:
     """A task with its data, loaded once for all cells."""
     local = isinstance(place, Path)
-    loaded = _task_manager(include_defaults=not local).load([_local_task(place) if local else place])
+    loaded = _task_manager(include_defaults=not local).load([_local_task(place) if isinstance(place, Path) else place])
     return next(iter(loaded["tasks"].values()))
 
 

@@ -59,6 +59,8 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
 
 
 def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> GoldenValue:
+    if measured.value is None:
+        raise ValueError(f"{cell}: {measured.metric} has no value that could become golden")
     return GoldenValue(cell=cell, metric=measured.metric, value=measured.value, valid=measured.valid,
                        tolerance=_tolerance(measured), source=source)  # fmt: skip
 

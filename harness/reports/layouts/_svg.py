@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import LineStyleType
 
 MARKERS = "osD^vP*Xph<>"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444", "#7a2e9e", "#8a6100", "#b42318")
@@ -27,10 +29,10 @@ class Style:
 
     colour: str
     marker: str
-    line: str | None = None
+    line: LineStyleType | None = None
 
 
-def styles(titles: Iterable[str], line: str | None = None) -> dict[str, Style]:
+def styles(titles: Iterable[str], line: LineStyleType | None = None) -> dict[str, Style]:
     """A style for each title, in the order of their first appearance: ours and the paper's series look alike."""
     return {
         title: Style(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)], line)
@@ -95,27 +97,32 @@ def _inline(svg: str, name: str) -> Markup:
 
 def point(
     axis: Axes,
-    x: float,
-    y: float,
+    x: float | None,
+    y: float | None,
     style: Style,
     filled: bool,
     x_interval: tuple[float, float] | None = None,
     y_interval: tuple[float, float] | None = None,
 ) -> None:
-    """One point with its intervals, hollow unless `filled`."""
+    """One point with its intervals, hollow unless `filled`; nothing is seen where a value is None."""
     axis.errorbar(
-        x, y, xerr=_arms(x, x_interval), yerr=_arms(y, y_interval), fmt=style.marker, color=style.colour,
-        markerfacecolor=style.colour if filled else "white", markersize=6, elinewidth=0.8, capsize=2,
+        _drawn(x), _drawn(y), xerr=_arms(x, x_interval), yerr=_arms(y, y_interval),
+        fmt=style.marker, color=style.colour, markerfacecolor=style.colour if filled else "white", markersize=6,
+        elinewidth=0.8, capsize=2,
     )  # fmt: skip
 
 
-def _arms(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
+def _drawn(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _arms(value: float | None, interval: tuple[float, float] | None) -> list[list[float]] | None:
     """Error bars as matplotlib wants them: [[below], [above]], never negative."""
-    if interval is None:
+    if value is None or interval is None:
         return None
     return [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]]
 
 
-def line(axis: Axes, points: Sequence[tuple[float, float]], style: Style) -> None:
+def line(axis: Axes, points: Sequence[tuple[float, float | None]], style: Style) -> None:
     """The line through points that are drawn by themselves."""
     axis.plot(*zip(*points, strict=True), color=style.colour, linestyle=style.line or "none", linewidth=1.1, zorder=1)
