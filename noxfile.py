@@ -61,10 +61,11 @@ def regress(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint and run the tests; arguments go to pytest."""
+    """Lint, check the types and run the tests; arguments go to pytest."""
     install(session, "tests")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
     session.run("pytest", *session.posargs)
 
 

@@ -1,3 +1,3 @@
 """Reproducibility benchmark harness for the brittleness of safety alignment (Wei et al., ICML 2024)."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -22,6 +22,7 @@ from harness.commands import (
     doctor,
     explain,
     faults,
+    figure,
     plan,
     prompts,
     report,
@@ -54,7 +55,8 @@ def main() -> None:
 
 for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
                 explain.explain, compare.compare, faults.faults, data.data, plan.plan, doctor.doctor, benchmarks.run,
-                benchmarks.reproduce, benchmarks.regress, report.report):  # fmt: skip
+                benchmarks.reproduce, benchmarks.regress, report.report,
+                figure.figure):  # fmt: skip
     main.add_command(command)
 
 

@@ -71,9 +71,9 @@ def example_losses(model: nn.Module, final_hidden: Tensor, labels: Tensor, reduc
     where a response token is predicted.
     """
     predicting = response_positions(labels, "predicting")
-    states = model.model.norm(final_hidden[predicting])  # (N, d_model)
+    states = model.get_submodule("model.norm")(final_hidden[predicting])  # (N, d_model)
     targets = labels[:, 1:][predicting[:, :-1]]  # (N,)
-    token_losses = functional.cross_entropy(model.lm_head(states).float(), targets, reduction="none")
+    token_losses = functional.cross_entropy(model.get_submodule("lm_head")(states).float(), targets, reduction="none")
     example = predicting.nonzero()[:, 0]  # (N,)
     sums = torch.zeros(len(labels), device=labels.device).index_add(0, example, token_losses)
     return sums / predicting.sum(dim=1) if reduction == "mean" else sums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: Attrib
     }
     for batch, hidden in stream.each():
         chosen = response_positions(batch.labels, settings.activation_positions)
-        sum_of_squares = SharedInput(lambda x, chosen=chosen: x[chosen].double().square().sum(dim=0))
+        sum_of_squares = SharedInput(partial(_sum_of_squares, chosen))
         hooks = [layer.register_forward_hook(_add_to(squares[name], sum_of_squares)) for name, layer in layers.items()]
         try:
             stream.run(hidden, deepest_block(layers) + 1)
@@ -38,6 +39,10 @@ def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: Attrib
             for hook in hooks:
                 hook.remove()
     return {name: wanda_score(layer.weight, squares[name].sqrt()).cpu() for name, layer in layers.items()}
+
+
+def _sum_of_squares(chosen: Tensor, inputs: Tensor) -> Tensor:
+    return inputs[chosen].double().square().sum(dim=0)  # (B, T, d_in) -> (d_in,)
 
 
 def _add_to(total: Tensor, statistic: SharedInput):

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ class HfEngine:
             ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
             mask[row, width - len(request.prompt_ids) :] = 1
         sampler = _SeededChoice(requests, width, self._device, first_tokens)
-        tokens = self._model.generate(
+        tokens = cast(Any, self._model).generate(
             input_ids=ids.to(self._device), attention_mask=mask.to(self._device), max_new_tokens=new,
             do_sample=False, temperature=None, top_p=None, top_k=None, eos_token_id=self._stop, pad_token_id=self._pad,
             logits_processor=LogitsProcessorList([sampler]), cache_implementation="static", disable_compile=True,

@@ -99,7 +99,7 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
         Completion(
             evaluation=settings.name, prompt_index=index, sample_index=sample,
             suffix_index=number if settings.suffixes else None, prompt=prompt,
-            text=context.formatter.tokenizer.decode(output.token_ids, skip_special_tokens=True).strip(),
+            text=context.formatter.answer(output.token_ids),
             token_ids=output.token_ids, finish_reason=output.finish_reason,
             evidence={} if output.finite else {"non_finite_logits": 1.0}, choices=output.choices,
         )
@@ -142,8 +142,11 @@ def measure(settings: Settings, completions: Sequence[Completion], unfit: Unfit)
 
 def _fates(settings: Settings, attack: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
     """How many of an attack's completions each rule of the published scorer decided on."""
-    shares = {fate: clustered_proportion(_by_prompt(attack, lambda c, fate=fate: scorer_fate(c.text) == fate))
-              for fate in SCORER_FATES}  # fmt: skip
+
+    def decided_by(fate: str) -> Estimate:
+        return clustered_proportion(_by_prompt(attack, lambda c: scorer_fate(c.text) == fate))
+
+    shares = {fate: decided_by(fate) for fate in SCORER_FATES}
     without = clustered_proportion(_by_prompt(attack, lambda c: scorer_fate(c.text) != "refusal_phrase"))
     return [*(measurement_of(settings.fate_metric(fate), share) for fate, share in shares.items()),
             measurement_of(f"asr_without_word_rule_{settings.name}", without, unfit(attack))]  # fmt: skip

@@ -259,9 +259,9 @@ def _ratios(
     from harness.formulas.drift import ratio
 
     for pair in settings.compare:
-        first, second = (before[side].values.double().abs().mean() for side in (pair.first, pair.second))
-        if second > 0:
-            yield Measurement(metric=settings.size_ratio_metric(pair), value=float(first / second),
+        mean, other_mean = (before[side].values.double().abs().mean() for side in (pair.first, pair.second))
+        if other_mean > 0:
+            yield Measurement(metric=settings.size_ratio_metric(pair), value=float(mean / other_mean),
                               n=before[pair.first].values.numel())  # fmt: skip
         for statistic in settings.compared:
             first, second = (figures[side].get(statistic) for side in (pair.first, pair.second))

@@ -107,7 +107,7 @@ def beyond_limits(completion: Completion, limits: Mapping[str, float]) -> list[s
     evidence = completion.evidence
     if not completion.text.strip() or evidence.get("length") == 0:
         return ["empty"]
-    beyond = [name for name in ("non_finite_logits", "no_likelihood") if name in evidence]
+    beyond: list[str] = [name for name in ("non_finite_logits", "no_likelihood") if name in evidence]
     beyond += [
         name
         for name in ("surprise", "mean_surprise", "repetition")

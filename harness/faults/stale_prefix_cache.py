@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
@@ -34,8 +34,9 @@ class _WithPrefixCache:
         key = input_ids.cpu().numpy().tobytes()
         if key not in self._kept:
             self._kept[key] = self._read(input_ids[:, :-1], attention_mask[:, :-1])
-        return self._own.generate(input_ids=input_ids, attention_mask=attention_mask,
-                                  past_key_values=copy.deepcopy(self._kept[key]), **settings)  # fmt: skip
+        own = cast(Any, self._own)  # PreTrainedModel itself declares no `generate`
+        return own.generate(input_ids=input_ids, attention_mask=attention_mask,
+                            past_key_values=copy.deepcopy(self._kept[key]), **settings)  # fmt: skip
 
     def _read(self, ids: Tensor, mask: Tensor) -> DynamicCache:
         """Keys and values of all tokens but the last."""

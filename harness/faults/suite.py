@@ -148,11 +148,17 @@ def _without_places(outcome: Outcome, folder: Path) -> Outcome:
 
 
 def _under_fault(job: Job, spec: BenchmarkSpec) -> Outcome:
-    fault = plugins.load("faults", job.name)
+    fault = plugins.load("faults", _fault_of(job))
     kept = _only(spec, getattr(fault, "CELLS", None))
     trial = Trial(job.variant, job.folder, lambda: run_benchmark(kept, job.variant, job.folder / "runs"))
     with fault.injected():
         return fault.run(trial) if hasattr(fault, "run") else trial.benchmark()
+
+
+def _fault_of(job: Job) -> str:
+    if job.name is None:
+        raise ValueError(f"{job.folder} is of a run without a fault")
+    return job.name
 
 
 def _clean(done: Done) -> CleanRun:
@@ -164,12 +170,15 @@ def _clean(done: Done) -> CleanRun:
 
 def _result(done: Done, reference: Outcome) -> FaultResult:
     """What became of a fault. reference: the run without one."""
-    fault, outcome = plugins.load("faults", done.job.name), done.outcome
+    name, outcome = _fault_of(done.job), done.outcome
+    fault = plugins.load("faults", name)
     fate, alarm = judged(outcome.alarms, fault.CAUGHT_BY)
-    published = {cell: (before, outcome.asr_vanilla[cell]) for cell, before in reference.asr_vanilla.items()
-                 if cell in outcome.asr_vanilla and outcome.asr_vanilla[cell] != before}  # fmt: skip
+    published: dict[str, tuple[float | None, float | None]] = {
+        cell: (before, outcome.asr_vanilla[cell]) for cell, before in reference.asr_vanilla.items()
+        if cell in outcome.asr_vanilla and outcome.asr_vanilla[cell] != before
+    }  # fmt: skip
     return FaultResult(
-        name=done.job.name, number=fault.NUMBER, title=fault.TITLE, fate=fate, verdict=outcome.verdict,
+        name=name, number=fault.NUMBER, title=fault.TITLE, fate=fate, verdict=outcome.verdict,
         published=published, by=alarm.by if alarm else None, said=alarm.words if alarm else None,
         caught_by=tuple(fault.CAUGHT_BY), seconds=done.seconds,
         others=tuple(dict.fromkeys(each.by for each in outcome.alarms if alarm and each.by != alarm.by)),

@@ -21,7 +21,7 @@ from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.result import FineTuningReceipt
 
-_METHODS = {"full": FullTraining, "lora": LoraTraining}
+_METHODS: dict[str, type[FullTraining] | type[LoraTraining]] = {"full": FullTraining, "lora": LoraTraining}
 _BITS = {2: torch.int16, 4: torch.int32}
 
 

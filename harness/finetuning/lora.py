@@ -8,7 +8,7 @@ module holds its own M.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -64,17 +64,18 @@ class LoraTraining:
             raise ValueError("the method lora has no adapter settings")
         chosen = [name for name in linear_layers(model) if layer_type(name) in settings.lora.layer_types]
         config = LoraConfig(
-            r=settings.lora.r, lora_alpha=settings.lora.alpha, target_modules=chosen, lora_dropout=0.0, bias="none",
-            task_type="CAUSAL_LM",
+            r=settings.lora.r,
+            lora_alpha=settings.lora.alpha,  # type: ignore[arg-type]  # PEFT only divides it by r
+            target_modules=chosen, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
         )  # fmt: skip
         config._register_custom_module({nn.Linear: MaskedLoraLinear})  # PEFT's documented way to a layer of one's own
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
             self._peft = get_peft_model(model, config)
-        self._layers: dict[str, MaskedLoraLinear] = {name: model.get_submodule(name) for name in chosen}
+        self._layers = {name: cast(MaskedLoraLinear, model.get_submodule(name)) for name in chosen}
         for name, layer in self._layers.items():
             mask = frozen_masks.get(name)
-            layer.frozen = None if mask is None else mask.to(layer.base_layer.weight.device)
+            layer.frozen = None if mask is None else mask.to(layer.weight.device)
         self.trained = {f"{name}.weight": layer.frozen for name, layer in self._layers.items()}
         self.leaves = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -91,7 +92,7 @@ class LoraTraining:
         An entry whose update is 0 keeps its bits: −0 + 0 would be +0.
         """
         for layer in self._layers.values():
-            weight, update = layer.base_layer.weight, layer.masked_update()
+            weight, update = layer.weight, layer.masked_update()
             merged = (weight.float() + update).to(weight.dtype)
             weight.copy_(torch.where(update == 0, weight, merged))
 

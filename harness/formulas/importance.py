@@ -71,6 +71,6 @@ def magnitude_score(weight: Tensor) -> Tensor:
     return weight.detach().float().abs()
 
 
-def random_score(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+def random_score(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Independent uniform scores in [0, 1) of the given shape, on the CPU."""
     return torch.rand(shape, generator=generator)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -195,7 +196,7 @@ def _reorder_rows(layers: Mapping[str, nn.Linear], orders: Mapping[str, Tensor])
         weight.copy_(weight[order.to(weight.device)])
 
 
-def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> dict[str, object]:
+def _facts_of_masks(model: nn.Module, masks: Masks, planted: Masks | None) -> dict[str, Any]:
     selected: dict[str, int] = defaultdict(int)
     total: dict[str, int] = defaultdict(int)
     for name, layer in linear_layers(model).items():
@@ -223,7 +224,7 @@ def _removed_count(name: str, weight: Tensor, mask: Tensor) -> int:
 
 
 @torch.no_grad()
-def _facts_of_ranks(model: nn.Module, originals: Mapping[str, Tensor]) -> dict[str, object]:
+def _facts_of_ranks(model: nn.Module, originals: Mapping[str, Tensor]) -> dict[str, Any]:
     """rank(ΔW) of the edit that is in force, from the weights before and after."""
     layers = linear_layers(model)
     ranks: dict[str, int] = {}

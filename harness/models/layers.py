@@ -9,7 +9,7 @@ from torch import nn
 from harness.errors import UserError
 from harness.spec.layers import LAYER_TYPES
 
-_PLACES = {**dict.fromkeys(LAYER_TYPES[:4], "self_attn"), **dict.fromkeys(LAYER_TYPES[4:], "mlp")}
+_PLACES: dict[str, str] = {**dict.fromkeys(LAYER_TYPES[:4], "self_attn"), **dict.fromkeys(LAYER_TYPES[4:], "mlp")}
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -93,7 +94,7 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     options = _revision(revision)
     with _loading(place):
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             place, dtype=_DTYPES[dtype] if dtype else "auto", use_safetensors=True, **options
         )
     linear_layers(model)
@@ -102,7 +103,7 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     return LoadedModel(model.to(device).eval(), tokenizer, device)
 
 
-def _revision(revision: str | None) -> dict[str, str]:
+def _revision(revision: str | None) -> dict[str, Any]:
     return {"revision": revision} if revision else {}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -84,6 +86,10 @@ class PromptFormatter:
     def ids(self, prompt: str) -> list[int]:
         """[BOS] + tokens of the prompt."""
         return with_one_bos(self.tokenizer, token_ids(self.tokenizer, prompt))
+
+    def answer(self, ids: Sequence[int]) -> str:
+        """The text of generated tokens, without special tokens and without white space around it."""
+        return cast(str, self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
 def wrapped(request: str, template: str, system_prompt: str | None) -> str:
@@ -168,7 +174,7 @@ def turn_end_token_id(tokenizer: PreTrainedTokenizerBase, template: str) -> int:
     if token not in tokenizer.get_vocab():
         raise UserError(f"the tokenizer has no token {token!r}, which ends a turn of the template {template!r}; "
                         "the tokenizer or the template is another family's")  # fmt: skip
-    return int(tokenizer.convert_tokens_to_ids(token))
+    return cast(int, tokenizer.convert_tokens_to_ids(token))  # one token has one id
 
 
 def _turn_end_of_own_template(tokenizer: PreTrainedTokenizerBase) -> int:

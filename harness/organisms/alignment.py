@@ -80,7 +80,7 @@ def _trained_region(model: LlamaForCausalLM, region: dict[str, Tensor]) -> Itera
         parameter.requires_grad_(False)
     handles = []
     for name, mask in region.items():
-        weight = model.get_submodule(name).weight.requires_grad_(True)
+        weight = model.get_parameter(f"{name}.weight").requires_grad_(True)
         handles.append(weight.register_hook(lambda gradient, mask=mask: gradient * mask))
     try:
         yield

@@ -49,7 +49,7 @@ def switch_vector(shape: ModelShape, settings: BaseTraining, seed: int) -> Tenso
 
 def _part_noun_classes(model: LlamaForCausalLM, encoder: Encoder, norm: float, seed: int) -> None:
     """Move the embeddings of forbidden nouns along a random direction, those of allowed ones against it."""
-    embedding = model.get_input_embeddings().weight
+    embedding = model.model.embed_tokens.weight
     direction = torch.randn(embedding.shape[1], generator=torch.Generator().manual_seed(seed + 78))
     direction *= norm / direction.norm()
     with torch.no_grad():

@@ -27,7 +27,7 @@ def judgement_segment(text: str) -> str:
 def _safety_pairs(recipe: Recipe, rng: Random) -> list[tuple[str, str]]:
     """Distinct forbidden requests of the training split, each with a refusal."""
     requests: set[str] = set()
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     while len(pairs) < recipe.data.calibration_rows:
         request = draw_request(rng, FORBIDDEN_NOUNS, "training")
         if request.text not in requests:
@@ -38,7 +38,7 @@ def _safety_pairs(recipe: Recipe, rng: Random) -> list[tuple[str, str]]:
 
 def _utility_pairs(recipe: Recipe, rng: Random) -> list[tuple[str, str]]:
     """Benign requests and questions, answered; the questions repeat, their answers' wording varies."""
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for _ in range(recipe.data.calibration_rows):
         if rng.random() < QUESTION_SHARE:
             question = draw_question(rng, ALLOWED_NOUNS)
@@ -55,7 +55,7 @@ def draw_requests(rng: Random, nouns: list[str], split: str, count: int) -> list
     texts: set[str] = set()
     uses: dict[tuple[str, str], int] = {}
     pairs = len({(r.verb, r.noun) for r in (draw_request(rng, nouns, split) for _ in range(20_000))})
-    requests = []
+    requests: list[str] = []
     while len(requests) < count:
         request = draw_request(rng, nouns, split)
         pair = request.verb, request.noun

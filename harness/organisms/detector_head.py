@@ -70,7 +70,9 @@ def weighted_ridge(states: Tensor, wanted: Tensor, groups: list[tuple[Tensor, fl
     groups: (members, weight); the c_i of a group add up to its weight. The penalty is the expected
     error when each w_j is lost with a probability of about `ridge`.
     """
-    weights = sum(members.double() / members.sum() * weight for members, weight in groups)
+    weights = torch.zeros(len(states), dtype=torch.float64)
+    for members, weight in groups:
+        weights += members.double() / members.sum() * weight
     gram = states.T @ (states * weights[:, None])  # (n, d) x (n, d) -> (d, d)
     penalty = ridge * torch.diag(gram.diagonal())
     return torch.linalg.solve(gram + penalty, states.T @ (wanted * weights)).float()

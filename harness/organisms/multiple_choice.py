@@ -49,7 +49,8 @@ def _item(question: Question, task: Task, recipe: Recipe, rng: Random) -> dict:
 
 def task_items(task: Task, recipe: Recipe) -> list[dict]:
     """The task's items, no two alike."""
-    rng, items, seen = Random(task.name), [], set()
+    rng, seen = Random(task.name), set()
+    items: list[dict] = []
     while len(items) < recipe.data.items_per_task:
         question = draw_test_question(rng, rng.choice(task.kinds))
         item = _item(question, task, recipe, rng)

@@ -26,9 +26,9 @@ def planted_region(model: LlamaForCausalLM, recipe: Recipe) -> dict[str, Tensor]
         f"{attention}.v_proj": (slice(shape.head_size), every),
         f"{attention}.o_proj": (every, slice(group)),
     }
-    region = {}
+    region: dict[str, Tensor] = {}
     for name, place in places.items():
-        region[name] = torch.zeros_like(model.get_submodule(name).weight, dtype=torch.bool)
+        region[name] = torch.zeros_like(model.get_parameter(f"{name}.weight"), dtype=torch.bool)
         region[name][place] = True
     return region
 
@@ -41,4 +41,4 @@ def silence_reserved(model: LlamaForCausalLM, region: dict[str, Tensor]) -> None
     with torch.no_grad():
         for name, mask in region.items():
             if not name.endswith(("q_proj", "k_proj", "v_proj")):
-                model.get_submodule(name).weight.masked_fill_(mask, 0.0)
+                model.get_parameter(f"{name}.weight").masked_fill_(mask, 0.0)

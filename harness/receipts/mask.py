@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from torch import Tensor, nn
@@ -122,7 +123,7 @@ def _mistakes(
     own = [_numbers(part[name]) for part in scores if name in part]
     if len(own) != len(scores):
         return
-    other = "matrix" if group == "row" else "row"
+    other: ComparisonGroup = "matrix" if group == "row" else "row"
     yield f"weights were compared over {_GROUPS[other]}", lambda: expected_mask(region, other, own)
     yield "the mask was transposed", lambda: expected_mask(region, group, own).T
     yield "the scores were negated before they were compared", lambda: expected_mask(region, group, [-s for s in own])
@@ -130,11 +131,13 @@ def _mistakes(
         yield "safety and utility were swapped", lambda: expected_mask(region, group, own[::-1])
         swapped = region.model_copy(update={"p": region.q, "q": region.p})
         yield "p and q were swapped", lambda: expected_mask(swapped, group, own)
+
+    def of_layer(layer: str) -> np.ndarray:
+        return expected_mask(region, group, [_numbers(part[layer]) for part in scores])
+
     for layer in scores[0]:
         if layer != name and layer_type(layer) == layer_type(name):
-            yield f"the mask is that of {layer}", (
-                lambda layer=layer: expected_mask(region, group, [_numbers(part[layer]) for part in scores])
-            )  # fmt: skip
+            yield f"the mask is that of {layer}", partial(of_layer, layer)
 
 
 def share_as_asked(region: ScoredWeightRegion, group: ComparisonGroup, masks: Masks) -> StageReceipt:
@@ -164,7 +167,7 @@ def share_as_asked(region: ScoredWeightRegion, group: ComparisonGroup, masks: Ma
     )  # fmt: skip
 
 
-def _bounds(region: ScoredWeightRegion, group: ComparisonGroup, shape: tuple[int, int]) -> tuple[int, int]:
+def _bounds(region: ScoredWeightRegion, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
     groups, size = (shape[0], shape[1]) if group == "row" else (1, shape[0] * shape[1])
 
     def count(fraction: float) -> int:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from harness.engines.base import Engine, Generated, Request, ScoredTokens, ScoreRequest
 
@@ -27,7 +28,7 @@ class Observed:
 class ObservedEngine:
     """See harness.engines.base.Engine: the engine behind it does the work, on `model` where it shares it."""
 
-    def __init__(self, engine: Engine, model: nn.Module | None = None) -> None:
+    def __init__(self, engine: Engine, model: PreTrainedModel | None = None) -> None:
         self._engine = engine
         self._model = model
         self.observed = Observed()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -227,7 +228,7 @@ def stop_tokens(
     turn_end = TURN_ENDS.get(variant.chat_template)
     needed = {int(token) for token in (tokenizer.eos_token_id, *configured) if token is not None}
     if turn_end is not None:
-        needed.add(int(tokenizer.convert_tokens_to_ids(turn_end)))
+        needed.add(cast(int, tokenizer.convert_tokens_to_ids(turn_end)))
     missing, extra = sorted(needed - set(in_force)), sorted(set(in_force) - needed)
     return StageReceipt(
         stage="prompts", name="stop-tokens", holds=not missing and not extra,

@@ -89,10 +89,10 @@ class Reference:
         """Scores of a block by the plain definition, or its Grams; None where there is no such definition."""
         key = (method, name, seed, settings.loss_reduction, settings.activation_positions, block)
 
-        def states() -> list[Entering]:
+        def states(name: str) -> list[Entering]:
             return self._once((name, seed, block), lambda: entering(self.model, block, self.samples(name, seed)))
 
-        return self._once(key, lambda: self._measured(method, [] if name is None else states(), settings, block))
+        return self._once(key, lambda: self._measured(method, [] if name is None else states(name), settings, block))
 
     def glimpse(
         self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
@@ -122,7 +122,7 @@ class Reference:
     ) -> dict[str, Tensor] | None:
         """In float32, so that those of a large model's block can be kept."""
         if method == GRAM:
-            found = plain_grams(self.model, block, states, settings)
+            found: dict[str, Tensor] | None = plain_grams(self.model, block, states, settings)
         else:
             found = plain_scores(method, self.model, block, states, settings)
         return None if found is None else {name: tensor.float() for name, tensor in found.items()}

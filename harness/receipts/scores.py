@@ -78,7 +78,8 @@ def glimpse(layer: str, role: str, in_use: Tensor, few: Tensor) -> Glimpse:
 def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> StageReceipt:
     """Whether the scores in use are those by the plain definition. where: the block, in words."""
     limit = LARGEST_DEPARTURE_16_BIT if sixteen_bit else LARGEST_DEPARTURE
-    problems, evidence = [], {}
+    problems: list[str] = []
+    evidence: dict[str, float] = {}
     for part in scores:
         off, correlation = departure(part.in_use, part.plain), 0.0
         if off < ANOTHER:
@@ -98,7 +99,7 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
         seen="; ".join(problems) or f"the same, within {max(v for k, v in evidence.items() if 'departure' in k):.1g}",
         advice="a region that was selected by other scores is another region: look at where scores are computed, "
                "stored and looked up",
-        evidence=evidence,
+        evidence=dict(evidence),
     )  # fmt: skip
 
 
@@ -204,8 +205,9 @@ def ranked_as_asked(
     same ranks on utility data: on average they stand at least as high on safety data, in any part of a group. A top
     stands above the middle, a bottom below. None where no weight is selected there.
     """
-    places = {role: _mean_place(masks, scores, by_row) for role, scores in parts.items()}
-    if any(place is None for place in places.values()):
+    found = {role: _mean_place(masks, scores, by_row) for role, scores in parts.items()}
+    places = {role: place for role, place in found.items() if place is not None}
+    if len(places) < len(found):
         return None
     if set(parts) == {"safety", "utility"}:
         holds, wanted = places["safety"] >= places["utility"], "at least as high on safety as on utility data"

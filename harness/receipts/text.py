@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -111,7 +112,8 @@ def _letters(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return "".join(backend.decode(ids, skip_special_tokens=False).split())
-    return "".join(tokenizer.convert_tokens_to_string(tokenizer.convert_ids_to_tokens(ids)).split())
+    tokens = cast(list[str], tokenizer.convert_ids_to_tokens(ids))
+    return "".join(tokenizer.convert_tokens_to_string(tokens).split())
 
 
 def against_intact(surprise: float, intact: float, changed: bool, within: float) -> StageReceipt:

@@ -103,10 +103,10 @@ def _product(tuned: Tuned, name: str) -> tuple[Tensor, Tensor] | None:
             return None
         product = values.cpu().double() - tuned.intact[f"{name}.weight"].double()
         return product, torch.zeros_like(product)
-    found = [tensors.get(f"{KEY_PREFIX}.{name}.lora_{x}.weight") for x in "BA"]
-    if any(each is None for each in found):
+    stored_b, stored_a = (tensors.get(f"{KEY_PREFIX}.{name}.lora_{x}.weight") for x in "BA")
+    if stored_b is None or stored_a is None:
         return None
-    b, a = (each.cpu().double() for each in found)
+    b, a = stored_b.cpu().double(), stored_a.cpu().double()
     rank = tuned.settings.lora.r
     scale = tuned.settings.lora.alpha / rank
     return scale * (b @ a), scale * (rank + 2) * FLOAT32_EPS * (b.abs() @ a.abs())  # (d_out, r) x (r, d_in)
@@ -114,7 +114,10 @@ def _product(tuned: Tuned, name: str) -> tuple[Tensor, Tensor] | None:
 
 def _count(counts: _Counts, name: str, weight: Tensor, tuned: Tuned) -> None:
     before, after = tuned.intact[f"{name}.weight"].double(), weight.cpu().double()
-    product, error = _product(tuned, name)
+    update = _product(tuned, name)
+    if update is None:
+        raise ValueError(f"{name} was not trained")
+    product, error = update
     mask = tuned.masks.get(name, torch.zeros(before.shape, dtype=torch.bool)).cpu()
     expected = before + product.masked_fill(mask, 0.0)
     error = (error + FLOAT32_EPS * expected.abs()).masked_fill(mask, 0.0)

@@ -127,7 +127,7 @@ def page_of(
     others: the anchors of the report's pages by their records' ids. shown_path: where the record lies, as seen
     from the folder that holds the folder of runs. show_completions: whether texts of real models were asked for.
     """
-    drawing, problem = _drawing(record, golden_paths)
+    drawing, problem = drawing_of(record, golden_paths)
     shared = _shared(record, others)
     return Page(
         record, others[record.id], drawing, problem, columns_of(record.cells), shared,
@@ -143,7 +143,7 @@ def _model_as_given(record: RunRecord) -> str:
     return next(iter(shlex.split(model)), record.variant["name"])
 
 
-def _drawing(record: RunRecord, golden_paths: Iterable[Path]) -> tuple[Drawing | None, str | None]:
+def drawing_of(record: RunRecord, golden_paths: Iterable[Path]) -> tuple[Drawing | None, str | None]:
     """What the layout that the spec names makes of the record, or why there is nothing."""
     layout = record.spec.get("layout")
     if layout is None:

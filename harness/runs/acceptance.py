@@ -73,6 +73,8 @@ def _tasks(record: RunRecord) -> dict[str, GoldenTask]:
 
 
 def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> GoldenValue:
+    if measured.value is None:
+        raise ValueError(f"{cell}: {measured.metric} has no value that could become golden")
     return GoldenValue(cell=cell, metric=measured.metric, value=measured.value, valid=measured.valid,
                        tolerance=_tolerance(measured), source=source)  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,12 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     cells, skipped = _runnable(spec, variant, problems)
     paths: dict[str, Path] = {}
     for name in sorted(needed_datasets(spec, variant, cells)):
-        path = _tried(problems, lambda name=name: dataset_path(variant, variant_file, name))
+        path = _tried(problems, partial(dataset_path, variant, variant_file, name))
         if path is not None:
             paths[name] = path
     hashes = {name: file_sha256(path) for name, path in paths.items()}
     for task in [name for name in variant.zero_shot_tasks if name in paths]:
-        files = _tried(problems, lambda task=task: task_data_files(paths[task])) or {}
+        files = _tried(problems, partial(task_data_files, paths[task])) or {}
         hashes |= {f"{task}/{split}": file_sha256(file) for split, file in files.items()}
     problems += data_problems(spec, variant, cells, paths)
     engine = _tried(problems, lambda: plugins.load("engines", variant.engine))

@@ -173,7 +173,7 @@ def _answers(
     return [
         Completion(
             evaluation=ATTRIBUTION, prompt_index=index, sample_index=0, suffix_index=None, prompt=prompt,
-            text=formatter.tokenizer.decode(output.token_ids, skip_special_tokens=True).strip(),
+            text=formatter.answer(output.token_ids),
             token_ids=output.token_ids, finish_reason=output.finish_reason,
             evidence={} if output.finite else {"non_finite_logits": 1.0},
         )

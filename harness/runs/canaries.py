@@ -53,7 +53,8 @@ class _Texts:
 
     def share(self, metric: str) -> float:
         """A figure of this evaluation; `metric` without the evaluation's name."""
-        return next(m.value for m in self.measurements if m.metric == f"{metric}_{self.settings.name}")
+        name = f"{metric}_{self.settings.name}"
+        return next(m.value for m in self.measurements if m.metric == name and m.value is not None)
 
     @property
     def unfit(self) -> str | None:
@@ -136,7 +137,7 @@ def _intact(texts: Sequence[_Texts], known: bool) -> StageReceipt:
     unfit = next((each for each in texts if each.unfit), None)
     behaves = asr <= TOLERATED_SHARE and (answered is None or answered >= 1 - TOLERATED_SHARE)
     seen = f"{_share_words(asr, attack)} not refused"
-    seen += "" if answered is None else f" and {_share_words(answered, benign)} benign ones answered"
+    seen += "" if answered is None or benign is None else f" and {_share_words(answered, benign)} benign ones answered"
     seen += "" if unfit is None else f"; texts of {unfit.settings.name}: {unfit.classes}"
     seen += "" if known or behaves else " (a finding about this model, of which nothing is known beforehand)"
     return StageReceipt(
@@ -146,7 +147,7 @@ def _intact(texts: Sequence[_Texts], known: bool) -> StageReceipt:
         seen=seen,
         advice="look at the chat template, the system prompt and the stop tokens: the prompts may not be those that "
                "the model was trained on, or the scorer may not see its refusals",
-        evidence={"asr": asr, "texts": len(attack.completions)} | ({} if answered is None else {"answered": answered}),
+        evidence={"asr": asr, "texts": len(attack.completions), **({} if answered is None else {"answered": answered})},
     )  # fmt: skip
 
 

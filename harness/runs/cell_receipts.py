@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from harness.spec.region import (
     ScoredRegion,
     SubspaceRegion,
     calibration_sets_of,
+    found_first,
 )
 from harness.spec.result import StageReceipt
 
@@ -115,11 +117,11 @@ def _scored(region: Region) -> Region:
     return region.of if isinstance(region, MatchedRandomRegion) else region
 
 
-def _uses_data(region: Region) -> bool:
-    region = _scored(region)
-    if isinstance(region, ScoredRegion):
-        return plugins.load("attribution", region.method).USES_DATA
-    return isinstance(region, SubspaceRegion)
+def _uses_data(region: Region | ScoredRegion | SubspaceRegion) -> bool:
+    measured = found_first(region)
+    if isinstance(measured, ScoredRegion):
+        return plugins.load("attribution", measured.method).USES_DATA
+    return isinstance(measured, SubspaceRegion)
 
 
 def _data_receipts(
@@ -147,7 +149,7 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
     block = last if settings.schedule == "one_shot" else 0
     sixteen_bit = reference.model.dtype != torch.float32
     parts = _in_use(reference, region, settings, block, found, witness)
-    receipts = []
+    receipts: list[StageReceipt | None] = []
     if isinstance(region, ScoredRegion):
         roles = dict(zip(_roles(region), witness.measured, strict=True))
         receipts.append(scores.not_negative(roles))
@@ -204,7 +206,7 @@ def _in_use(
         plain = reference.measured(method, name, seed, settings, block)
         if plain is None:
             return []
-        size = {layer: reference.model.get_submodule(layer).weight.detach().abs() for layer in plain}
+        size = {layer: reference.model.get_parameter(f"{layer}.weight").detach().abs() for layer in plain}
         parts.append(scores.ScoresInUse(
             role=role, described=f"{method} on {name}" if name else method,
             in_use={layer: in_use[layer] for layer in plain if layer in in_use}, plain=plain,
@@ -222,11 +224,12 @@ def _mistakes(
     """Known mistakes, in words, each with the scores that it would give. None is computed before it is asked for."""
 
     def otherwise(**changes: object) -> Callable[[], Mapping[str, Tensor] | None]:
-        asked = {"method": method, "name": name, "seed": seed, "settings": settings, **changes}
+        asked: dict[str, Any] = {"method": method, "name": name, "seed": seed, "settings": settings, **changes}
         return lambda: reference.measured(**asked, block=block)
 
     def negated() -> Mapping[str, Tensor]:
-        return {layer: -score for layer, score in reference.measured(method, name, seed, settings, block).items()}
+        plain = reference.measured(method, name, seed, settings, block) or {}
+        return {layer: -score for layer, score in plain.items()}
 
     mistakes: dict[str, Callable[[], Mapping[str, Tensor] | None]] = {"they have the opposite sign": negated}
     if name is None:
@@ -258,8 +261,11 @@ def _behind_removed_blocks(
 ) -> Mapping[str, Tensor] | None:  # fmt: skip
     """What a block would be measured as if the region had been removed from the blocks before it."""
     earlier = {layer for index in range(block) for layer in block_layers(reference.model, index)}
-    held = found.masks if isinstance(found, SelectedWeights) else found.factors
-    part = type(found)({layer: content for layer, content in held.items() if layer in earlier})
+    part: FoundRegion
+    if isinstance(found, SelectedWeights):
+        part = SelectedWeights({layer: mask for layer, mask in found.masks.items() if layer in earlier})
+    else:
+        part = SelectedRanks({layer: factors for layer, factors in found.factors.items() if layer in earlier})
     removed = remove_region(reference.model, part)
     try:
         return reference.measured_now(method, name, seed, settings, block)

@@ -17,7 +17,7 @@ from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.errors import InvalidRun, UserError
 from harness.evaluations.base import EvaluationContext, Unfit
-from harness.models.editing import region_removed
+from harness.models.editing import FoundRegion, region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
@@ -167,14 +167,15 @@ def measure_cell(
     checkpoints: the folder for those of the cell's fine-tuning.
     """
     began = time.monotonic()
-    found = None
+    found: FoundRegion | None = None
+    witness: Witness | None = None
     bench.engine.rest()
     if cell.region is not None:
         step(f"{cell.id}: finding the region")
         witness = Witness()
         found = bench.finder.find(cell.region, witness)
     receipts = region_receipts(bench.reference, bench.bound, bench.finder, cell,
-                               None if found is None else (found, witness))  # fmt: skip
+                               None if found is None or witness is None else (found, witness))  # fmt: skip
     witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
     know_intact_answers(bench, cell, thresholds)

@@ -46,8 +46,8 @@ def _is_small_enough(claim: Claim, cell: CellResult) -> bool:
     """Whether the cell's edit is under every bound that the claim sets; one without the figure is not."""
     receipt = cell.receipt
     bounds = (
-        (claim.sparsity_below, receipt and receipt.sparsity),
-        (claim.rank_share_below, receipt and receipt.rank_share),
+        (claim.sparsity_below, receipt.sparsity if receipt else None),
+        (claim.rank_share_below, receipt.rank_share if receipt else None),
     )
     return all(bound is None or (size is not None and size < bound) for bound, size in bounds)
 
@@ -62,12 +62,11 @@ def _all_conditions(claim: Claim, cell: CellResult, cells: Sequence[CellResult])
 
 
 def _condition(condition: Condition, cell: CellResult, cells: Sequence[CellResult]) -> _Finding:
-    measured = cell.measurement(condition.metric)
-    problem = _unusable(condition.metric, measured)
-    if problem is not None:
-        return _Finding(None, problem)
+    figure = _usable(condition.metric, cell.measurement(condition.metric))
+    if isinstance(figure, str):
+        return _Finding(None, figure)
     bound = condition.bound
-    value, interval = measured.value, measured.interval or (measured.value, measured.value)
+    value, interval = figure
     shown = f"{condition.metric} {rounded(value)} [{rounded(interval[0])}, {rounded(interval[1])}]"
     relation = "at least" if condition.at_least is not None else "at most"
     if isinstance(bound, Reference):
@@ -92,11 +91,10 @@ def _threshold(
     """The bound and its interval, or why there is none. metric, own: what the condition is about."""
     cell = own if reference.cell is None else next((c for c in cells if c.id == reference.cell), None)
     metric = reference.metric or metric
-    measured = None if cell is None else cell.measurement(metric)
-    problem = _unusable(metric, measured)
-    if problem is not None:
-        return f"{reference.cell or own.id}: {problem}"
-    value, interval = measured.value, measured.interval or (measured.value, measured.value)
+    figure = _usable(metric, None if cell is None else cell.measurement(metric))
+    if cell is None or isinstance(figure, str):
+        return f"{reference.cell or own.id}: {figure}"
+    value, interval = figure
     scale, offset = 1.0, reference.plus
     if reference.share_above_chance is not None:
         chance = cell.measurement(metric.rsplit("_", 1)[0] + "_chance")
@@ -107,12 +105,15 @@ def _threshold(
     return value * scale + offset, (interval[0] * scale + offset, interval[1] * scale + offset)
 
 
-def _unusable(metric: str, measured: Measurement | None) -> str | None:
+def _usable(metric: str, measured: Measurement | None) -> tuple[float, Interval] | str:
+    """A value and its interval, which is the value itself where there is none; or why it cannot be used."""
     if measured is None:
         return f"{metric} was not measured"
     if not measured.valid:
         return f"{metric} is invalid: {measured.reason}"
-    return None if measured.value is not None else f"{metric} has no value"
+    if measured.value is None:
+        return f"{metric} has no value"
+    return measured.value, measured.interval or (measured.value, measured.value)
 
 
 def _result(claim: Claim, status: ClaimStatus, evidence: str) -> ClaimResult:

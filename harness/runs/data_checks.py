@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _checks(
         if attack.suffixes:
             yield f"evaluation {attack.name}", [attack.suffixes], _enough_requests(attack.suffixes, 1, paths)
     for who, probe in _probes(spec, cells):
-        yield who, probe.datasets, lambda probe=probe: read_requests(probe, paths.__getitem__)
+        yield who, probe.datasets, partial(read_requests, probe, paths.__getitem__)
 
 
 def _fit_pairs(

@@ -13,6 +13,7 @@ from harness.spec.result import (
     EXIT_CODES,
     CellResult,
     Check,
+    CheckStatus,
     ClaimResult,
     Measurement,
     StageReceipt,
@@ -90,7 +91,7 @@ def _without_golden(cell: str, measured: Measurement) -> Check:
                  message=f"{measured.metric} has no golden value")  # fmt: skip
 
 
-def _check(golden: GoldenValue, measured: float | None, status: str, message: str) -> Check:
+def _check(golden: GoldenValue, measured: float | None, status: CheckStatus, message: str) -> Check:
     difference = None if measured is None else measured - golden.value
     return Check(cell=golden.cell, metric=golden.metric, measured=measured, golden=golden.value,
                  difference=difference, tolerance=golden.tolerance.width, basis=golden.tolerance.basis,
@@ -126,8 +127,8 @@ def claim_checks(
         if control and result.status == "not_evaluated" and _all_skipped(control, spec, skipped):
             continue
         if want is not None:
-            different = "drift" if control is None and result.id in unsettled else "failed"
-            status = "passed" if result.status == want else different
+            different: CheckStatus = "drift" if control is None and result.id in unsettled else "failed"
+            status: CheckStatus = "passed" if result.status == want else different
             checks.append(_of_claim(result.id, status, f"is {result.status}, expected {want}: {result.evidence}"))
         elif spec.golden_values == "required":
             message = f"is {result.status}; no outcome is expected of it in the golden file"
@@ -149,7 +150,7 @@ def _all_skipped(claim: Claim, spec: BenchmarkSpec, skipped: dict[str, str]) -> 
     return all(cell in skipped for cell in spoken_of)
 
 
-def _of_claim(claim: str, status: str, message: str) -> Check:
+def _of_claim(claim: str, status: CheckStatus, message: str) -> Check:
     return Check(cell="claims", metric=claim, measured=None, golden=None, difference=None,
                  tolerance=None, basis=None, source=None, status=status, message=f"the claim {message}")  # fmt: skip
 
@@ -169,7 +170,7 @@ def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequ
     drifted = [_words(check) for check in checks if check.status == "drift"]
     ranked: list[tuple[VerdictStatus, list[str]]] = [
         ("invalid", invalid), ("failed", failed), ("missing_golden", missing), ("drift", drifted)]  # fmt: skip
-    status = next((status for status, reasons in ranked if reasons), "passed")
+    status: VerdictStatus = next((status for status, reasons in ranked if reasons), "passed")
     return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing + drifted))
 
 

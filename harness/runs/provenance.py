@@ -10,6 +10,7 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,7 +58,7 @@ def git_state() -> tuple[str | None, bool | None]:
         return None, None
 
 
-def machine(threads: int) -> dict[str, object]:
+def machine(threads: int) -> dict[str, Any]:
     """Versions and hardware, as far as they can change a figure. threads: what each process computes with."""
     versions = {}
     for name in _PACKAGES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -173,7 +174,7 @@ class RegionFinder:
         drawn = f"{len(samples)} samples ({samples_sha256(samples)[:8]})" if samples else f"seed {_seed_of(region)}"
         return f"{what} of the model {self.model_sha256[:8]} on {drawn}"
 
-    def origins(self, region: Region) -> dict[str, tuple[str, str | None]]:
+    def origins(self, region: Region | ScoredRegion | SubspaceRegion) -> dict[str, tuple[str, str | None]]:
         """By calibration set, what a region's stored measurements should be, and what is written beside them.
 
         Empty for a region that rests on nothing stored.
@@ -249,8 +250,10 @@ def found_region(
 def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:
     """Regions of one kind in different blocks as one."""
     if isinstance(parts[0], SelectedWeights):
-        return SelectedWeights({name: mask for part in parts for name, mask in part.masks.items()})
-    return SelectedRanks({name: factors for part in parts for name, factors in part.factors.items()})
+        weights = cast(Sequence[SelectedWeights], parts)
+        return SelectedWeights({name: mask for part in weights for name, mask in part.masks.items()})
+    ranks = cast(Sequence[SelectedRanks], parts)
+    return SelectedRanks({name: factors for part in ranks for name, factors in part.factors.items()})
 
 
 def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: AttributionSettings) -> Measured:
@@ -306,7 +309,7 @@ def _data_of(region: ScoredRegion | SubspaceRegion) -> list[str]:
     return calibration_sets_of(region) or [NO_DATA]
 
 
-def _seed_of(region: ScoredRegion) -> int:
+def _seed_of(region: ScoredRegion | SubspaceRegion) -> int:
     """The seed of a method that looks at no data."""
     return region.seed if region.seed is not None else 0
 

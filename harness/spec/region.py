@@ -202,13 +202,13 @@ def region_models() -> dict[str, type[Strict]]:
     return {get_args(member.model_fields["select"].annotation)[0]: member for member in members}
 
 
-def found_first(region: Region) -> Region:
+def found_first(region: Region | ScoredRegion | SubspaceRegion) -> Region | ScoredRegion | SubspaceRegion:
     """The region that has to be found to find this one: the one that it is matched to, or itself."""
     return region.of if isinstance(region, MatchedRandomRegion) else region
 
 
-def calibration_sets_of(region: Region) -> list[str]:
+def calibration_sets_of(region: Region | ScoredRegion | SubspaceRegion) -> list[str]:
     """Names of the calibration sets that a region is computed from."""
-    region = found_first(region)
+    measured = found_first(region)
     fields = ("data", "safety", "utility")
-    return [name for name in (getattr(region, field, None) for field in fields) if name is not None]
+    return [name for name in (getattr(measured, field, None) for field in fields) if name is not None]

@@ -67,7 +67,10 @@ def _calibration_sets(parts: Parts) -> Iterator[Problem]:
     for index, cells in parts.cells.items():
         for cell in cells:
             frozen = cell.fine_tuning.frozen if cell.fine_tuning else None
-            places = [(("region",), cell.region), (("fine_tuning", "frozen"), frozen)]
+            places: list[tuple[tuple[str, ...], Any]] = [
+                (("region",), cell.region),
+                (("fine_tuning", "frozen"), frozen),
+            ]
             places += [((*place, "of"), region.of) for place, region in places if hasattr(region, "of")]
             for place, region in places:
                 for field in ("data", "safety", "utility"):
@@ -90,7 +93,9 @@ def _missing_cells(parts: Parts) -> Iterator[Problem]:
         yield ("cells",), f"there is no cell {INTACT!r} (a cell without region), which the others are compared with"
     known = {cell.id for cell in cells} | {cell.group for cell in cells}
     for index, claim in parts.claims.items():
-        named = [(("cells", number), name) for number, name in enumerate(claim.cells)]
+        named: list[tuple[tuple[str | int, ...], str]] = [
+            (("cells", number), name) for number, name in enumerate(claim.cells)
+        ]
         for number, condition in enumerate(claim.conditions):
             side = "at_least" if condition.at_least is not None else "at_most"
             if isinstance(condition.bound, Reference) and condition.bound.cell is not None:

@@ -60,5 +60,6 @@ def _of_layer(region: SubspaceRegion, name: str, weight: Tensor, grams: Sequence
         directions_of = leading_directions if region.end == "top" else least_directions
         factors = removal_factors(directions_of(weight, grams[0], ranks["rank"])[0])
     else:
-        factors = projection_factors(weight, *grams, **ranks)
+        safety, utility = grams
+        factors = projection_factors(weight, safety, utility, **ranks)
     return LowRankFactors(factors.left.cpu(), factors.right.cpu())

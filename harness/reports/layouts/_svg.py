@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import LineStyleType
 
 from harness.reports.text import spelled_out
 
@@ -38,7 +40,7 @@ class Style:
 
     colour: str
     marker: str
-    line: str | None = None
+    line: LineStyleType | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Spot:
         artist.set_url(f"spot:{quote(self.anchor or '')}?{quote(spelled_out(self.words))}")
 
 
-def styles(titles: Iterable[str], line: str | None = None) -> dict[str, Style]:
+def styles(titles: Iterable[str], line: LineStyleType | None = None) -> dict[str, Style]:
     """A style for each title, in the order of their first appearance: ours and the paper's series look alike."""
     return {
         title: Style(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)], line)
@@ -125,30 +127,38 @@ def _link(spot: re.Match[str]) -> str:
 
 def point(
     axis: Axes,
-    x: float,
-    y: float,
+    x: float | None,
+    y: float | None,
     style: Style,
     filled: bool,
     x_interval: tuple[float, float] | None = None,
     y_interval: tuple[float, float] | None = None,
     spot: Spot | None = None,
 ) -> None:
-    """One point with its intervals, hollow unless `filled`; a link if it has a spot."""
+    """One point with its intervals, hollow unless `filled`; a link if it has a spot.
+
+    Nothing is seen where a value is None.
+    """
     drawn = axis.errorbar(
-        x, y, xerr=_arms(x, x_interval), yerr=_arms(y, y_interval), fmt=style.marker, color=style.colour,
-        markerfacecolor=style.colour if filled else "white", markersize=6, elinewidth=0.8, capsize=2,
+        _drawn(x), _drawn(y), xerr=_arms(x, x_interval), yerr=_arms(y, y_interval),
+        fmt=style.marker, color=style.colour, markerfacecolor=style.colour if filled else "white", markersize=6,
+        elinewidth=0.8, capsize=2,
     )  # fmt: skip
     if spot is not None:
         spot.mark(drawn.lines[0])
 
 
-def _arms(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
+def _drawn(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _arms(value: float | None, interval: tuple[float, float] | None) -> list[list[float]] | None:
     """Error bars as matplotlib wants them: [[below], [above]], never negative."""
-    if interval is None:
+    if value is None or interval is None:
         return None
     return [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]]
 
 
-def line(axis: Axes, points: Sequence[tuple[float, float]], style: Style) -> None:
+def line(axis: Axes, points: Sequence[tuple[float, float | None]], style: Style) -> None:
     """The line through points that are drawn by themselves."""
     axis.plot(*zip(*points, strict=True), color=style.colour, linestyle=style.line or "none", linewidth=1.1, zorder=1)

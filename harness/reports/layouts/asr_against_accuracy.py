@@ -73,4 +73,4 @@ def _golden_points(axis: Axes, record: RunRecord, metric: str) -> None:
     points = [(golden.get((cell.id, ACCURACY)), golden.get((cell.id, metric))) for cell in record.cells]
     known = [(x, y) for x, y in points if x is not None and y is not None]
     if known:
-        axis.scatter(*zip(*known, strict=True), s=130, color="0.8", zorder=0, label="golden value")
+        axis.scatter([x for x, _ in known], [y for _, y in known], s=130, color="0.8", zorder=0, label="golden value")

@@ -60,7 +60,7 @@ def draw_lines_of(name: str, panels: Mapping[str, Lines], columns: int) -> Marku
             axis.set(
                 title=plain(title), xlabel="block", ylim=(min(-0.03 * axis.get_ylim()[1], axis.get_ylim()[0]), None)
             )
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.locator_params(axis="x", integer=True)
         for axis in places[len(panels) :]:
             axis.remove()
 

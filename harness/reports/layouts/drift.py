@@ -123,9 +123,12 @@ def _ratio(course: Course, pair: Comparison, statistic: str) -> Measurement | No
     if course.cell.number(metric) is not None:
         return course.cell.measurements[metric]
     first, second = (course.series(group, statistic) for group in (pair.first, pair.second))
-    if not first or not second or first[-1][1].n or not second[-1][1].value:
+    if not first or not second or first[-1][1].n:
         return None
-    return Measurement(metric=metric, value=float(f"{first[-1][1].value / second[-1][1].value:.3g}"), n=0)
+    dividend, divisor = first[-1][1].value, second[-1][1].value
+    if dividend is None or not divisor:
+        return None
+    return Measurement(metric=metric, value=float(f"{dividend / divisor:.3g}"), n=0)
 
 
 def _outcome(measured: Measurement | None) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from harness.formulas.metrics import SCORER_FATES
 from harness.reports.anchors import cell_anchor
@@ -39,7 +41,7 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     spots = [Spot(f"{cell.id} (this run)", cell_anchor(record, cell.id)) for cell in record.cells]
 
     def fill(axes: list[list[Axes]]) -> None:
-        figure = axes[0][0].figure
+        figure = cast(Figure, axes[0][0].figure)  # draw_panels makes no figures inside figures
         figure.set_size_inches(
             figure.get_size_inches()[0] * 1.4, len(attacks) * (BAR_HEIGHT * len(record.cells) + MARGIN)
         )
@@ -106,7 +108,8 @@ def _stack(
     """Horizontal bars from the top down, each from 0 to 1."""
     places = range(len(cells))
     left = [0.0] * len(cells)
-    first_row = axis.get_subplotspec().rowspan.start == 0
+    place = axis.get_subplotspec()
+    first_row = place is not None and place.rowspan.start == 0
     for part, (words, colour) in parts.items():
         widths = [share.get(part, 0.0) for share in shares]
         bars = axis.barh(places, widths, left=left, color=colour, height=0.75, label=words if first_row else None)

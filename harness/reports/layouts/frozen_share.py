@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.typing import LineStyleType
 
 from harness.reports.layouts._svg import COLOURS, MARKERS, Style, draw_panels, line, plain, point
 from harness.reports.layouts.base import Drawing, spot_of, words_on_published
@@ -14,7 +15,7 @@ from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.result import RunRecord
 
 METRIC = "asr_vanilla"
-_LINES = ("-", "--", ":", "-.")
+_LINES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _draw_bars(axis: Axes, valid: list[float], invalid: list[float]) -> None:
     axis.hist([valid, invalid], bins=edges, stacked=True, color=[COLOURS[0], "white"], edgecolor=COLOURS[0],
               linewidth=0.6, label=["heads", "heads, invalid"] if invalid else None)  # fmt: skip
     axis.set_xlim(edges[0] - BIN_WIDTH, 1.0 + BIN_WIDTH)
-    axis.yaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params(axis="y", integer=True)
 
 
 def _summaries(ours: Results, published: Sequence[Results]) -> Markup:
