@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from contextlib import suppress
@@ -13,6 +14,8 @@ from pathlib import Path
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
          "--remote-debugging-pipe")  # fmt: skip
+#: A browser that is silent for so long is taken for dead.
+PATIENCE_SECONDS = 300
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
 
@@ -44,6 +47,7 @@ class Browser:
         os.close(write)
         self._buffer = b""
         self._number = 0
+        self._loaded = False
         self.console: list[str] = []
         self.requests: list[str] = []
         self._session: str | None = None
@@ -80,10 +84,15 @@ class Browser:
     def open(self, path: Path, fragment: str = "", width: int = 1300, height: int = 1000) -> None:
         """Show a file, at a place in it."""
         self.resize(width, height)
-        self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=f"{path.resolve().as_uri()}{f'#{fragment}' if fragment else ''}")
-        while self.evaluate("document.readyState") != "complete":
-            pass
+        self._visit("about:blank")  # another place in the same file would load nothing
+        self._visit(f"{path.resolve().as_uri()}{f'#{fragment}' if fragment else ''}")
+
+    def _visit(self, url: str) -> None:
+        """Load it to its end: what is asked for while a page takes the place of another may never be answered."""
+        self._loaded = False
+        self.call("Page.navigate", url=url)
+        while not self._loaded:
+            self._receive()
 
     def resize(self, width: int, height: int = 1000) -> None:
         """The size of the window in CSS pixels."""
@@ -118,6 +127,8 @@ class Browser:
 
     def _receive(self) -> dict:
         while b"\0" not in self._buffer:
+            if not select.select([self._in], [], [], PATIENCE_SECONDS)[0]:
+                raise RuntimeError(f"the browser has said nothing for {PATIENCE_SECONDS} s")
             read = os.read(self._in, 1 << 20)
             if not read:
                 raise RuntimeError("the browser has ended")
@@ -125,6 +136,7 @@ class Browser:
         line, _, self._buffer = self._buffer.partition(b"\0")
         message = json.loads(line)
         method, facts = message.get("method"), message.get("params", {})
+        self._loaded |= method == "Page.loadEventFired"
         if method == "Network.requestWillBeSent":
             self.requests.append(facts["request"]["url"])
         elif method in ("Runtime.exceptionThrown", "Log.entryAdded"):
