@@ -39,7 +39,7 @@ def report(
         raise UserError("--show-completions is of the HTML report; a table of --markdown shows no texts")
     if document or check:
         _golden_table(document)
-    elif markdown:
+    elif markdown or runs_dir is None:
         _print(_markdown(runs_dir), out)
     else:
         write_html(runs_dir, out or Path("report.html"), show_completions)

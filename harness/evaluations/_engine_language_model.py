@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from lm_eval.api.model import TemplateLM
 
-from harness.engines.base import Engine, ScoreRequest
+from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.errors import UserError
 from harness.models.prompts import PromptFormatter, token_ids
+
+
+class Scorer(Protocol):
+    """What is asked of an engine here."""
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
+        """See harness.engines.base.Engine."""
 
 
 class EngineLanguageModel(TemplateLM):
     """Scores continuations for multiple-choice tasks; every context begins with exactly one BOS."""
 
-    def __init__(self, engine: Engine, formatter: PromptFormatter) -> None:
+    def __init__(self, engine: Scorer, formatter: PromptFormatter) -> None:
         super().__init__()
         self._engine = engine
         self._formatter = formatter

@@ -180,6 +180,11 @@ def _figures(cell: CellResult, other: CellResult) -> Iterator[tuple[str, float |
     for measured in cell.measurements:
         again = other.measurement(measured.metric)
         value = None if again is None else again.value
-        both = measured.value is not None and value is not None
-        if not (math.isclose(measured.value, value, rel_tol=ROUNDING) if both else measured.value == value):
+        if not _alike(measured.value, value):
             yield measured.metric, measured.value, value
+
+
+def _alike(value: float | None, other: float | None) -> bool:
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=ROUNDING)

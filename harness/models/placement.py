@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 
@@ -30,7 +32,7 @@ def shape_of(model: PreTrainedModel) -> LlamaShape:
     return shape_from_config(model.config.to_dict())
 
 
-def shape_from_config(config: dict[str, object]) -> LlamaShape:
+def shape_from_config(config: dict[str, Any]) -> LlamaShape:
     """The sizes of a model's tensors, from its config.json. Raises KeyError or TypeError where it is no Llama's."""
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     head_size = int(config.get("head_dim") or hidden // heads)

@@ -103,8 +103,10 @@ def wrapped(request: str, template: str, system_prompt: str | None) -> str:
     messages = [{"role": "user", "content": request}]
     if system_prompt is not None:
         messages.insert(0, {"role": "system", "content": system_prompt})
-    rendered, _ = render_jinja_template([messages], chat_template=TEMPLATES[template], bos_token="")
-    return str(rendered[0])
+    # It is declared to give a text, and gives the texts and where in them the assistant speaks.
+    rendered = render_jinja_template([messages], chat_template=TEMPLATES[template], bos_token="")
+    texts, _ = cast(tuple[list[str], list[object]], rendered)
+    return texts[0]
 
 
 def template_text(tokenizer: PreTrainedTokenizerBase, template: str) -> str:

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import draw, read_pairs, tokenise
-from harness.engines.base import ScoreRequest
+from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.evaluations.attack import Settings as Attack
 from harness.evaluations.zero_shot import tasks_with_data
 from harness.finetuning.data import training_samples
@@ -132,14 +132,14 @@ class TokenCounter:
             known = self._defaults.zero_shot
             of_task = known.get(task, known["any_other"])
             return (limit or int(self._defaults.zero_shot_items.value)) * of_task.answers * of_task.tokens
-        return sum(len(request.token_ids) for request in self._zero_shot_requests(task, limit))
+        return sum(len(request.token_ids) for request in self._zero_shot_requests(self._formatter, task, limit))
 
-    def _zero_shot_requests(self, task: str, limit: int | None) -> list[ScoreRequest]:
+    def _zero_shot_requests(self, formatter: PromptFormatter, task: str, limit: int | None) -> list[ScoreRequest]:
         """What lm-eval asks of an engine for a task with local data."""
         from harness.evaluations._engine_language_model import EngineLanguageModel
 
         collected = _Collected()
-        model = EngineLanguageModel(collected, self._formatter)
+        model = EngineLanguageModel(collected, formatter)
         (loaded,) = tasks_with_data([self.paths[task]])
         loaded.build_all_requests(limit=limit, rank=0, world_size=1)
         model.loglikelihood(loaded.instances)
@@ -152,9 +152,7 @@ class _Collected:
     def __init__(self) -> None:
         self.requests: list[ScoreRequest] = []
 
-    def score(self, requests: Any) -> list[Any]:
+    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
         """See harness.engines.base.Engine."""
-        from harness.engines.base import ScoredTokens
-
         self.requests += requests
         return [ScoredTokens((0.0,), (False,)) for _ in requests]

@@ -155,7 +155,8 @@ def measured_sets(spec: BenchmarkSpec, regions: Sequence[Region]) -> list[tuple[
     """(method or `gram`, calibration set, seed) of everything that is measured once and stored."""
     return list(dict.fromkeys(
         ("gram" if isinstance(region, SubspaceRegion) else region.method, name, region.seed)
-        for region in regions if schedule_of(region, spec.attribution) for name in calibration_sets_of(region)
+        for region in regions if isinstance(region, ScoredRegion | SubspaceRegion)
+        and schedule_of(region, spec.attribution) for name in calibration_sets_of(region)
     ))  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
+from harness.evaluations.attack import Settings as Attack
 from harness.receipts.logits import plain_logits, tolerance
 from harness.receipts.observed_engine import Observed
 from harness.spec.result import Completion, StageReceipt
@@ -55,7 +56,7 @@ class TextsRead:
 
 
 @torch.inference_mode()
-def read_again(model: PreTrainedModel, settings: object, observed: Observed) -> TextsRead:
+def read_again(model: PreTrainedModel, settings: Attack, observed: Observed) -> TextsRead:
     """Texts of READ_PROMPTS prompts of an attack, all samples of each, as the engine gave them."""
     read = TextsRead(settings.name, settings.temperature)
     by_prompt: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -86,7 +86,7 @@ def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether question and answer can be read back from the tokens; of items whose choices are questions, any."""
     if not isinstance(item.question, str):
         return True
-    texts = [_letters(tokenizer.decode(list(request.token_ids))) for request, _ in item.answers]
+    texts = [_letters(cast(str, tokenizer.decode(list(request.token_ids)))) for request, _ in item.answers]
     return all(_letters(item.question) in text and text.endswith(_letters(str(choice)))
                for text, choice in zip(texts, item.choices, strict=True))  # fmt: skip
 
@@ -115,7 +115,7 @@ def perplexity_figure(name: str, observed: Observed, measurements: Sequence[Meas
 
 def _off(expected: Mapping[str, float], found: Mapping[str, float | None], where: str) -> list[str]:
     return [f"{metric} is {_shown(found.get(metric))} {where} {_shown(value)}" for metric, value in expected.items()
-            if found.get(metric) is None or not math.isclose(found[metric], value, rel_tol=ROUNDING)]  # fmt: skip
+            if (seen := found.get(metric)) is None or not math.isclose(seen, value, rel_tol=ROUNDING)]  # fmt: skip
 
 
 def _shown(value: float | None) -> str:

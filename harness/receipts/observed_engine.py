@@ -59,6 +59,14 @@ class ObservedEngine:
         """See harness.engines.base.Engine."""
         return self._engine.weights_fingerprint()
 
+    def rest(self) -> None:
+        """See harness.engines.base.Engine."""
+        self._engine.rest()
+
+    def close(self) -> None:
+        """See harness.engines.base.Engine."""
+        self._engine.close()
+
     @contextmanager
     def _watched(self) -> Iterator[None]:
         if self._model is None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.formulas.subspace import LowRankFactors
-from harness.spec.region import ActSvdRegion, SubspaceRegion
+from harness.spec.region import ActSvdRegion, RankRegion
 from harness.spec.result import StageReceipt
 
 #: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
@@ -26,7 +26,7 @@ Grams = Mapping[str, Tensor]
 
 @torch.no_grad()
 def removed_as_declared(
-    region: SubspaceRegion, factors: Mapping[str, LowRankFactors], layers: Mapping[str, nn.Linear],
+    region: RankRegion, factors: Mapping[str, LowRankFactors], layers: Mapping[str, nn.Linear],
     block: Mapping[str, nn.Linear], grams: Sequence[Grams],
 ) -> StageReceipt:  # fmt: skip
     """Whether every layer has factors, and those of the block remove what the region declares.
@@ -54,7 +54,7 @@ def removed_as_declared(
     )  # fmt: skip
 
 
-def _declared(region: SubspaceRegion) -> str:
+def _declared(region: RankRegion) -> str:
     if isinstance(region, ActSvdRegion):
         return f"the {'most' if region.end == 'top' else 'least'} important {region.rank} rank(s) of its outputs"
     return (f"all but the least {region.safety_rank_removed} safety rank(s), without all but the least "
@@ -62,7 +62,8 @@ def _declared(region: SubspaceRegion) -> str:
 
 
 def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
-    names, work = [], 0.0
+    names: list[str] = []
+    work = 0.0
     for name in sorted(block, key=lambda name: block[name].weight.shape[0]):
         work += float(block[name].weight.shape[0]) ** 3
         if not names or work <= MOST_WORK:
@@ -71,7 +72,7 @@ def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
 
 
 def _distance(
-    region: SubspaceRegion, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
+    region: RankRegion, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
 ) -> tuple[float | None, str | None]:
     """Of what is taken out from what the region declares, and what is wrong, in words; None where nothing can be said.
 
@@ -81,6 +82,8 @@ def _distance(
     directions = [_directions(matrix, gram.to(matrix)) for gram in grams]
     limit = min(matrix.shape)
     removed = factors.left.to(matrix) @ factors.right.to(matrix)  # (d_out, d_out)
+    wanted: Tensor | None
+    others: Mapping[str, Tensor | None]
     if isinstance(region, ActSvdRegion):
         rank = region.rank_in_layer(region.rank, limit)
         ends = {"most": (0, rank), "least": (limit - rank, limit)}
@@ -92,8 +95,10 @@ def _distance(
                                            (region.safety_rank_removed, region.utility_rank_removed))  # fmt: skip
         safety = _projection(directions[0], 0, limit - safety_removed)
         utility = _projection(directions[1], 0, limit - utility_removed)
-        wanted = None if safety is None or utility is None else safety - utility @ safety
-        others = {} if wanted is None else {"the parts of safety and utility swapped": utility - safety @ utility}
+        if safety is None or utility is None:
+            return None, None
+        wanted = safety - utility @ safety
+        others = {"the parts of safety and utility swapped": utility - safety @ utility}
     if wanted is None:
         return None, None
     distance = _squares(removed - wanted)

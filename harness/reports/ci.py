@@ -52,7 +52,7 @@ def write_ci_files(runs: Sequence[Judged], out: Path) -> None:
     """junit.xml, summary.md and annotations.txt in `out`."""
     write_text(out / JUNIT, junit_xml(runs))
     write_text(out / SUMMARY, summary(runs))
-    write_text(out / ANNOTATIONS, "".join(f"{line}\n" for line in annotations(runs)))
+    write_text(out / ANNOTATIONS, "".join(f"{line}\n" for line in annotation_lines(runs)))
 
 
 def write_refusal(title: str, message: str, out: Path) -> None:
@@ -155,7 +155,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
-def annotations(runs: Sequence[Judged]) -> list[str]:
+def annotation_lines(runs: Sequence[Judged]) -> list[str]:
     """Workflow commands of GitHub that mark the failing specs, one for each record: it shows ten of a step."""
     lines = []
     for run in runs:

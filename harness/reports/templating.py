@@ -21,14 +21,18 @@ def render(template: str, **content: Any) -> Markup:
 
 def script(name: str) -> tuple[Markup, str]:
     """A script of ours as it stands, and its digest as a Content-Security-Policy names it: no other may run."""
-    environment = _environment()
-    source, _, _ = environment.loader.get_source(environment, name)
+    source, _, _ = _loader().get_source(_environment(), name)
     return Markup(source), "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
 @cache
+def _loader() -> PackageLoader:
+    return PackageLoader("harness.reports")
+
+
+@cache
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader("harness.reports"), autoescape=True, undefined=StrictUndefined,
+    environment = Environment(loader=_loader(), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True, finalize=_finalize)  # fmt: skip
     environment.filters |= {
         "figure": shown_number, "interval": shown_interval, "visible": visible, "short_name": short_name,

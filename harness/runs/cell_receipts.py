@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from harness.spec.region import (
     HeadsRegion,
     MatchedRandomRegion,
     PlantedRegion,
+    RankRegion,
     Region,
     ScoredRegion,
     SubspaceRegion,
@@ -183,7 +184,7 @@ def _glimpses(
     return found
 
 
-def _declared(reference: Reference, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
+def _declared(reference: Reference, region: Region | ScoredRegion | SubspaceRegion) -> AttributionSettings:
     """The settings that the spec gives a region, read once more."""
     own = {key: getattr(region, key) for key in ("schedule", "comparison_group") if getattr(region, key, None)}
     return AttributionSettings(**{**reference.spec.attribution.model_dump(), **own})
@@ -280,7 +281,7 @@ def _mask_receipts(
     if isinstance(found, SelectedRanks):
         blocks = len(transformer_blocks(reference.model))
         block = blocks - 1 if _declared(reference, region).schedule == "one_shot" else 0
-        return [ranks.removed_as_declared(region, found.factors, linear_layers(reference.model),
+        return [ranks.removed_as_declared(cast(RankRegion, region), found.factors, linear_layers(reference.model),
                                           block_layers(reference.model, block), witness.measured)]  # fmt: skip
     masks, layers = found.masks, linear_layers(reference.model)
     receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredRegion))]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -43,6 +43,8 @@ from harness.validity.evidence import with_evidence
 
 #: Told what is being done now.
 Step = Callable[[str], None]
+Wanted = TypeVar("Wanted")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,18 @@ def prepare_bench(
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
     )  # fmt: skip
-    finds = [_at_rest(engine, find) for find in (finder.masks, finder.grams, finder.masks_anew)]
-    context = EvaluationContext(bound.variant, engine, formatter, bound.path_of, loaded.model, *finds)
+    context = EvaluationContext(
+        bound.variant, engine, formatter, bound.path_of, loaded.model, find_masks=_at_rest(engine, finder.masks),
+        grams=_at_rest(engine, finder.grams), masks_anew=_at_rest(engine, finder.masks_anew),
+    )  # fmt: skip
     reference = Reference(bound.spec, bound.variant, bound.variant_file, loaded.model, bound.path_of)
     return Bench(bound, loaded, engine, finder, context, reference)
 
 
-def _at_rest(engine: Engine, find: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _at_rest(engine: Engine, find: Callable[[Wanted], Found]) -> Callable[[Wanted], Found]:
     """What finds scores or regions, with the accelerator's memory to itself."""
 
-    def rested(wanted: Any) -> Any:
+    def rested(wanted: Wanted) -> Found:
         engine.rest()
         return find(wanted)
 

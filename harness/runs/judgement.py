@@ -52,7 +52,7 @@ def drifted_metrics(spec: BenchmarkSpec, cell: CellResult, golden: GoldenFile | 
     known = golden.tasks if golden else {}
     found: dict[str, str] = {}
     for name in (entry.name for entry in spec.evaluations if entry.kind == "zero_shot"):
-        words = {}
+        words: dict[str, str] = {}
         for task in known.keys() & cell.task_hashes.keys():
             measured = cell.measurement(f"{name}_{task}")
             if measured is not None and measured.n:
@@ -141,8 +141,9 @@ def claim_checks(
 
 def _metrics_of(claim: Claim) -> set[str]:
     """The metrics that a claim compares."""
-    bounds = {condition.bound.metric for condition in claim.conditions if isinstance(condition.bound, Reference)}
-    return {condition.metric for condition in claim.conditions} | (bounds - {None})
+    bounds = [condition.bound for condition in claim.conditions if isinstance(condition.bound, Reference)]
+    compared_with = {bound.metric for bound in bounds if bound.metric is not None}
+    return {condition.metric for condition in claim.conditions} | compared_with
 
 
 def _all_skipped(claim: Claim, spec: BenchmarkSpec, skipped: dict[str, str]) -> bool:

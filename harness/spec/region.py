@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, get_args, overload
 
 from pydantic import Field, field_validator, model_validator
 
@@ -182,6 +182,8 @@ WeightRegion = Annotated[
 ]
 #: Regions of weights that rest on an importance score.
 ScoredWeightRegion = Annotated[TopRegion | BottomRegion | SetDifferenceRegion, Field(discriminator="select")]
+#: Regions that are ranks of the layers' outputs.
+RankRegion = Annotated[ActSvdRegion | OrthogonalProjectionRegion, Field(discriminator="select")]
 #: Regions that are weights, and those that are ranks.
 Region = Annotated[
     TopRegion
@@ -202,6 +204,10 @@ def region_models() -> dict[str, type[Strict]]:
     return {get_args(member.model_fields["select"].annotation)[0]: member for member in members}
 
 
+@overload
+def found_first(region: Region) -> Region: ...
+@overload
+def found_first(region: Region | ScoredRegion | SubspaceRegion) -> Region | ScoredRegion | SubspaceRegion: ...
 def found_first(region: Region | ScoredRegion | SubspaceRegion) -> Region | ScoredRegion | SubspaceRegion:
     """The region that has to be found to find this one: the one that it is matched to, or itself."""
     return region.of if isinstance(region, MatchedRandomRegion) else region

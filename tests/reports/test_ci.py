@@ -68,7 +68,7 @@ def test_a_run_as_expected_has_neither_failures_nor_annotations(run):
     passed = run(broken=False)
     suite = suite_of(passed)
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
-    assert ci.annotations([passed]) == []
+    assert ci.annotation_lines([passed]) == []
     assert "**PASSED**" in ci.summary([passed])
 
 
@@ -90,7 +90,7 @@ def test_more_findings_than_a_person_reads_are_counted(run):
 
 
 def test_an_annotation_names_the_line_of_the_failing_cell_in_its_spec(run):
-    (line,) = ci.annotations([run(FAILS, broken=False)])
+    (line,) = ci.annotation_lines([run(FAILS, broken=False)])
     place = re.match(r"::error file=([^,]+),line=(\d+),title=figure-2a on tiny%3A FAILED::planted: FAILED: ", line)
     text = (locations.root() / place[1]).read_text().splitlines()[int(place[2]) - 1]
     assert text == "  - id: planted"
@@ -100,7 +100,7 @@ def test_an_annotation_names_the_line_of_the_failing_cell_in_its_spec(run):
 
 def test_an_annotation_of_a_claim_names_its_line_and_escapes_what_github_reads(run):
     claim = CLAIM | {"metric": "probing-does-not-isolate"}
-    (line,) = ci.annotations([run(claim, broken=False)])
+    (line,) = ci.annotation_lines([run(claim, broken=False)])
     number = int(re.search(r"line=(\d+)", line)[1])
     assert "probing-does-not-isolate" in locations.find_benchmark("figure-2a").read_text().splitlines()[number - 1]
     assert "100%25 wrong" in line
@@ -108,7 +108,7 @@ def test_an_annotation_of_a_claim_names_its_line_and_escapes_what_github_reads(r
 
 def test_a_spec_outside_the_checkout_is_annotated_without_a_place(run, tmp_path):
     (tmp_path / "mine.yaml").write_text("id: mine\n")
-    (line,) = ci.annotations([run(FAILS, spec=str(tmp_path / "mine.yaml"))])
+    (line,) = ci.annotation_lines([run(FAILS, spec=str(tmp_path / "mine.yaml"))])
     assert line.startswith("::error title=")
 
 
