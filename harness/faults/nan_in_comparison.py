@@ -10,7 +10,7 @@ from harness.spec.golden import GoldenFile
 
 NUMBER = 21
 TITLE = "NaN in a comparison"
-CAUGHT_BY = (VALIDITY,)
+CAUGHT_BY = (VALIDITY, "scorer/perplexity-figure")
 CELLS = ()
 
 GOLDEN = GoldenFile.model_validate({
