@@ -31,7 +31,7 @@ def install(session: nox.Session, *extra: str) -> None:
     torch without CUDA where pip finds a wheel of it, else PyPI's build and the CUDA libraries that it needs.
     Data sets that lm-eval reads are cached inside the checkout.
     """
-    session.env.setdefault("HF_HOME", os.environ.get("HF_HOME", str(ROOT / ".cache" / "huggingface")))
+    session.env["HF_HOME"] = str(ROOT / ".cache" / "huggingface")
     session.env["HF_HUB_OFFLINE"] = "1"
     if session.venv_backend == "none":
         return
