@@ -32,6 +32,5 @@ RUN python3 -m pip install --no-deps --no-build-isolation --editable .
 ARG BASE_IMAGE
 ENV NOX_DEFAULT_VENV_BACKEND=none HF_HUB_OFFLINE=1 HF_HOME=/app/.cache/huggingface \
     HOME=/app/.cache USER=harness PYTHONDONTWRITEBYTECODE=1 HARNESS_BASE_IMAGE=${BASE_IMAGE}
-VOLUME ["/app/.cache", "/app/runs"]
 USER 1000
 CMD ["nox", "--session", "reproduce"]

@@ -27,7 +27,6 @@ ARG BASE_IMAGE
 ENV NOX_DEFAULT_VENV_BACKEND=none HF_HUB_OFFLINE=1 HF_HOME=/app/.cache/huggingface \
     HOME=/app/.cache USER=harness PYTHONDONTWRITEBYTECODE=1 HARNESS_BASE_IMAGE=${BASE_IMAGE} \
     VLLM_HOST_IP=127.0.0.1 VLLM_NO_USAGE_STATS=1
-VOLUME ["/app/.cache", "/app/runs"]
 USER 2000
 ENTRYPOINT []
 CMD ["nox", "--session", "reproduce"]
