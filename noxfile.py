@@ -89,7 +89,7 @@ def vllm(session: nox.Session) -> None:
     install(session, "tests")
     session.install("--no-deps", "-r", VLLM_SET)
     session.run("pytest", "-rs", "tests/engines")
-    benchmarks = session.posargs or ["figure-2a", "tests/engines/fine_tuned.yaml"]
+    benchmarks = session.posargs or ["figure-2a", "tests/engines/fine-tuned.yaml"]
     for model in ("tiny-llama2-chat", "tiny-llama3-instruct"):
         for benchmark in benchmarks:
             records = []
