@@ -41,7 +41,7 @@ def version() -> str:
     return f"transformers {transformers.__version__}"
 
 
-def problems(variant: ModelVariant) -> list[str]:
+def problems(variant: ModelVariant | None) -> list[str]:
     """None: it needs nothing but what the harness itself needs."""
     return []
 

@@ -43,14 +43,15 @@ def version() -> str:
     return f"{name} {metadata.version(name)}" if name else "vllm, not installed"
 
 
-def problems(variant: ModelVariant) -> list[str]:
+def problems(variant: ModelVariant | None) -> list[str]:
     """Why vLLM cannot run here, or not with this variant."""
     if _installed() is None or importlib.util.find_spec("vllm") is None:
         return [f"the engine vllm is not installed; {_how_to_install()}"]
     if metadata.version(_installed() or "") != PINNED:
         return [f"the engine vllm is written for vLLM {PINNED}, found {version()}; {_how_to_install()}"]
-    found = torch.cuda.device_count()
-    wanted = variant.tensor_parallel_size
+    if variant is None:
+        return []
+    found, wanted = torch.cuda.device_count(), variant.tensor_parallel_size
     if wanted > max(found, 1):
         return [f"tensor_parallel_size of {variant.name} is {wanted}, and this machine has {found} GPUs; expected at "
                 "most as many: lower it in the variant's file, or take a larger machine"]  # fmt: skip

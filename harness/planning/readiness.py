@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import re
@@ -73,11 +72,11 @@ def findings(variant: ModelVariant | None, variant_file: Path | None, out: Path)
     for each, path in gated:
         yield from _weights(each, path, offline, needed=False)
     for name in plugins.names("engines"):
-        yield _engine(name, needed=False)
+        yield _engine(name, None, needed=False)
 
 
 def _of_variant(variant: ModelVariant, variant_file: Path, offline: bool, out: Path) -> Iterator[Finding]:
-    yield _engine(variant.engine, needed=True)
+    yield _engine(variant.engine, variant, needed=True)
     missing = bool(inventory.missing_weights(variant, variant_file))
     size = _weight_bytes(variant, variant_file) or 0
     yield _disk(out, _SPARE_DISK_BYTES + (size if missing else 0))
@@ -251,14 +250,13 @@ def _dataset(variant: ModelVariant, variant_file: Path, name: str) -> Finding:
     return Finding(f"data {name}", True, "here", needed=True)
 
 
-def _engine(name: str, needed: bool) -> Finding:
-    """Whether an engine's module, and the library of its name where there is one, can be imported."""
+def _engine(name: str, variant: ModelVariant | None, needed: bool) -> Finding:
+    """What the engine itself says against running here. A problem is told as `what is wrong; what to do`."""
     try:
-        plugins.load("engines", name)
-        if name == "vllm" and importlib.util.find_spec("vllm") is None:
-            raise ModuleNotFoundError("No module named 'vllm'", name="vllm")
+        problems = plugins.load("engines", name).problems(variant)
     except UserError as error:
         return Finding(f"engine {name}", False, str(error), "correct `engine` in the variant", needed)
-    except ImportError as error:
-        return Finding(f"engine {name}", False, f"cannot be imported: {error}", f"install {error.name or name}", needed)
-    return Finding(f"engine {name}", True, "can be imported", needed=needed)
+    if problems:
+        words, _, fix = problems[0].partition("; ")
+        return Finding(f"engine {name}", False, words, fix, needed)
+    return Finding(f"engine {name}", True, "can run here", needed=needed)
