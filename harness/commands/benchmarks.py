@@ -86,8 +86,7 @@ def reproduce(
 ) -> None:
     """Run every benchmark, print the verdicts, write records, report.html, and the files for a CI as `regress`."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
-    if weights is not None and len(models) != 1:
-        raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
+    _refuse_weights_of_several(weights, models)
     chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
     _finish([run.record for run in _run_for_ci(chosen, out, Instead(weights, engine))], out, quiet=False)
 
@@ -95,10 +94,13 @@ def reproduce(
 @click.command()
 @click.option("--model", "models", multiple=True, required=True, help="A variant; may be repeated.")
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
+@WEIGHTS
 @ENGINE
 @OUT
 @with_exit_codes
-def regress(models: tuple[str, ...], only: tuple[str, ...], engine: str | None, out: Path) -> None:
+def regress(
+    models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, engine: str | None, out: Path
+) -> None:
     """Run the benchmarks that have golden values for a model, and tell each figure that departs.
 
     Says both values, the tolerance with its basis and the next command to run. Writes junit.xml, summary.md,
@@ -107,8 +109,9 @@ def regress(models: tuple[str, ...], only: tuple[str, ...], engine: str | None, 
     from harness.reports import ci
     from harness.reports.findings import told
 
+    _refuse_weights_of_several(weights, models)
     chosen = [(benchmark, model) for model in models for benchmark in only or _with_golden_values(model)]
-    runs = _run_for_ci(chosen, out, Instead(engine=engine))
+    runs = _run_for_ci(chosen, out, Instead(weights, engine))
     records = [run.record for run in runs]
     _print_verdicts(records)
     for run in runs:
@@ -117,6 +120,11 @@ def regress(models: tuple[str, ...], only: tuple[str, ...], engine: str | None, 
         if len(run.findings) > ci.MOST_FINDINGS_SHOWN:
             click.echo(f"{run.title}: … and {len(run.findings) - ci.MOST_FINDINGS_SHOWN} more in {out / ci.JUNIT}")
     _leave(records)
+
+
+def _refuse_weights_of_several(weights: Path | None, models: Sequence[str]) -> None:
+    if weights is not None and len(models) != 1:
+        raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
 
 
 def _spec(name: str) -> BenchmarkSpec:
