@@ -1,7 +1,7 @@
 """The one seam through which a fault enters: an attribute of the harness is another one for a while.
 
 Production code carries nothing for it. A function has to be replaced where it is looked up, not where it is
-written: `harness.runs.regions:top_mask`, since regions.py has imported the name.
+written: `harness.runs.regions:select`, since regions.py has imported the name.
 """
 
 from __future__ import annotations

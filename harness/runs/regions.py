@@ -17,25 +17,22 @@ from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
 from harness.formulas.matching import matched_random_mask
-from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.runs.head_regions import HeadFinder
+from harness.runs.selection import Masks, select
 from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import (
     ActSvdRegion,
     AttributionSettings,
-    BottomRegion,
     HeadsRegion,
     MatchedRandomRegion,
     PlantedRegion,
     Region,
     ScoredRegion,
     ScoredWeightRegion,
-    SetDifferenceRegion,
     SubspaceRegion,
-    TopRegion,
     WeightRegion,
     calibration_sets_of,
     found_first,
@@ -43,7 +40,6 @@ from harness.spec.region import (
 from harness.subspaces.factors import low_rank_factors
 from harness.subspaces.grams import gram_matrices
 
-Masks = dict[str, Tensor]
 #: What a region is found from: scores or Grams by layer.
 Measured = dict[str, Tensor]
 NO_DATA = ""
@@ -279,30 +275,6 @@ def _finite_scores(
                 f"the {method} scores of {name} are not finite; the model overflows on the calibration data"
             )
     return scores
-
-
-def select(
-    region: ScoredRegion, settings: AttributionSettings, scores: Sequence[Scores], devices: Mapping[str, torch.device]
-) -> Masks:
-    """Masks by layer, on the CPU. scores: of the data, or of safety and utility, in the order of `_data_of`.
-
-    devices: where each layer's scores are compared, one layer at a time: a GPU sorts seven billion faster.
-    """
-    group = settings.comparison_group
-    masks: Masks = {}
-    for name in scores[0]:
-        here = [score[name].to(devices[name]) for score in scores]
-        if isinstance(region, SetDifferenceRegion):
-            safety, utility = here
-            mask = set_difference_mask(utility, safety, region.p, region.q, group)
-        elif isinstance(region, TopRegion):
-            mask = top_mask(here[0], region.fraction, group)
-        elif isinstance(region, BottomRegion):
-            mask = bottom_mask(here[0], region.fraction, group)
-        else:
-            raise UserError(f"no selection is written for {type(region).__name__}")
-        masks[name] = mask.cpu()
-    return masks
 
 
 def _data_of(region: ScoredRegion | SubspaceRegion) -> list[str]:
