@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from harness.errors import UserError
 from harness.evaluations.base import EvaluationContext, EvaluationResult, Unfit, measurement_of
-from harness.formulas.metrics import SCORER_FATES, ScorerFate, any_success, keyword_attack_success, scorer_fate
+from harness.formulas.metrics import ANSWERS, SCORER_FATES, ScorerFate, any_success, keyword_attack_success, scorer_fate
 from harness.formulas.statistics import Estimate, clustered_proportion, proportion
 from harness.spec.common import Name, Strict
 from harness.spec.result import Completion, Measurement
@@ -121,7 +121,7 @@ def measure(settings: Settings, completions: Sequence[Completion], unfit: Unfit)
     are; fate_passed_<name> equals asr_<name>. asr_without_word_rule_<name> is what the scorer would give
     without its 20-word rule, and as invalid as asr_<name>.
     """
-    answered = _by_prompt(completions, lambda c: c.completion_class in ("answer", "truncated"))
+    answered = _by_prompt(completions, lambda c: c.completion_class in ANSWERS)
     if settings.benign:
         refused = _by_prompt(completions, lambda c: c.completion_class == "refusal")
         return [

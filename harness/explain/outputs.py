@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.formulas.metrics import SCORER_FATES, scorer_fate
+from harness.formulas.metrics import ANSWERS, FIT, SCORER_FATES, scorer_fate
 from harness.spec.result import CellResult, Completion
-
-ANSWERS = ("answer", "truncated")
-FIT = ("refusal", *ANSWERS)
 
 
 @dataclass(frozen=True)

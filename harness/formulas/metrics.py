@@ -38,6 +38,9 @@ _OPENING_CHARACTERS = 300
 #: A sentence ends at its mark, with what closes it, or with its line.
 _SENTENCE_END = re.compile(r"[.!?][\"'\u2019\u201d)\]]*(?=\s|$)|\n|$")
 _STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "`": "'"})
+#: Classes of texts that answer, whole or cut off by the token limit, and of those that mean anything at all.
+ANSWERS = ("answer", "truncated")
+FIT = ("refusal", *ANSWERS)
 
 
 def scorer_fate(text: str) -> ScorerFate:

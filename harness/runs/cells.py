@@ -16,7 +16,7 @@ from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.errors import InvalidRun, UserError
-from harness.evaluations.base import EvaluationContext, Unfit
+from harness.evaluations.base import EvaluationContext
 from harness.models.editing import FoundRegion, region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
@@ -30,15 +30,15 @@ from harness.runs.cell_receipts import prompt_receipts, region_receipts
 from harness.runs.cell_watch import CellWatch, States, invalidated, text_receipts
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
-from harness.runs.judging import benign_receipts, judged, know_intact_answers
+from harness.runs.judging import benign_receipts, judged, know_intact_answers, unfit_of
 from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder, Witness
 from harness.runs.store import TensorStore
-from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.benchmark import Cell
 from harness.spec.region import SubspaceRegion
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
-from harness.validity.classification import Thresholds, calibrate, class_counts, invalid_reason
+from harness.validity.classification import Thresholds, calibrate, class_counts
 from harness.validity.evidence import with_evidence
 
 #: Told what is being done now.
@@ -263,29 +263,14 @@ def _evaluate(
     return completions, measurements, hashes
 
 
-def _completion_measurements(bench: Bench, judged: list[Completion]) -> list[Measurement]:
+def _completion_measurements(bench: Bench, judged_texts: list[Completion]) -> list[Measurement]:
     found: list[Measurement] = []
     for settings in bench.bound.spec.evaluations:
-        own = [completion for completion in judged if completion.evaluation == settings.name]
+        own = [completion for completion in judged_texts if completion.evaluation == settings.name]
         if own:
-            unfit = _unfit(bench, settings, judged)
+            unfit = unfit_of(bench, settings, judged_texts)
             found += plugins.load("evaluations", settings.kind).measure(settings, own, unfit)
     return found
-
-
-def _unfit(bench: Bench, attack: EvaluationSettings, judged: Sequence[Completion]) -> Unfit:
-    """Why rates of an attack mean nothing: its own texts, or those that benign requests get in the same way.
-
-    A model that recites a refusal and can say nothing else has not refused. Texts of another decoding, or without the
-    chat template, are another way.
-    """
-    share = bench.bound.spec.validity.minimum_fit_share
-    alike = {each.name for each in bench.bound.spec.evaluations if each.kind == "attack" and each.benign
-             and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)}  # fmt: skip
-    benign = [completion for completion in judged if completion.evaluation in alike]
-    broken = invalid_reason(benign, share) if benign else None
-    told = None if broken is None else f"the model answers benign requests with nothing that makes sense: {broken}"
-    return lambda completions: invalid_reason(completions, share) or told
 
 
 def _truth_measurements(receipt: EditReceipt | None) -> list[Measurement]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness import plugins
+from harness.evaluations.base import Unfit
+from harness.formulas.metrics import ANSWERS
 from harness.receipts import text
 from harness.spec.benchmark import Cell, EvaluationSettings
 from harness.spec.result import Completion, StageReceipt
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 #: Benign requests that the intact model is asked once in every process, for the cells to be set beside.
 BENIGN_PROMPTS = 8
-ANSWERS = ("answer", "truncated")
 
 
 def judged(bench: Bench, completions: Sequence[Completion], thresholds: Thresholds | None) -> list[Completion]:
@@ -31,6 +32,21 @@ def judged(bench: Bench, completions: Sequence[Completion], thresholds: Threshol
     return [completion.model_copy(update={
         "completion_class": classify(completion, thresholds.of(temperatures[completion.evaluation]))})
         for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
+
+
+def unfit_of(bench: Bench, attack: EvaluationSettings, texts: Sequence[Completion]) -> Unfit:
+    """Why rates of an attack mean nothing: its own texts, or those that benign requests get in the same way.
+
+    A model that recites a refusal and can say nothing else has not refused. Texts of another decoding, or without the
+    chat template, are another way.
+    """
+    share = bench.bound.spec.validity.minimum_fit_share
+    alike = {each.name for each in bench.bound.spec.evaluations if each.kind == "attack" and each.benign
+             and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)}  # fmt: skip
+    benign = [completion for completion in texts if completion.evaluation in alike]
+    broken = invalid_reason(benign, share) if benign else None
+    told = None if broken is None else f"the model answers benign requests with nothing that makes sense: {broken}"
+    return lambda completions: invalid_reason(completions, share) or told
 
 
 def know_intact_answers(bench: Bench, cell: Cell, thresholds: Thresholds | None) -> None:

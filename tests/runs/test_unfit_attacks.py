@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.evaluations.attack import Settings
-from harness.runs.cells import _unfit
+from harness.runs.judging import unfit_of
 from harness.spec.result import Completion
 
 
@@ -32,7 +32,7 @@ def reason(settings, own, benign, evaluations=(VANILLA, BENIGN, SAMPLED, BARE)):
     spec = SimpleNamespace(evaluations=evaluations, validity=SimpleNamespace(minimum_fit_share=0.5))
     bench = SimpleNamespace(bound=SimpleNamespace(spec=spec))
     judged = texts(settings.name, *own)
-    return _unfit(bench, settings, [*judged, *texts("benign", *benign)])(judged)
+    return unfit_of(bench, settings, [*judged, *texts("benign", *benign)])(judged)
 
 
 def test_a_model_that_only_recites_refusals_has_not_refused():
