@@ -154,8 +154,16 @@ def lock(session: nox.Session) -> None:
     compile_locked(session, locked("build"), *any_machine, "docker/requirements-build.in")
     compile_locked(session, locked("cpu"), *any_machine, *project, *without_cuda)
     for name in ("torch-pypi", "tests", "lint"):
-        compile_locked(session, locked(name), *any_machine, f"docker/requirements-{name}.in",
-                       "-c", locked("build"), "-c", locked("cpu"))  # fmt: skip
+        compile_locked(
+            session,
+            locked(name),
+            *any_machine,
+            f"docker/requirements-{name}.in",
+            "-c",
+            locked("build"),
+            "-c",
+            locked("cpu"),
+        )
     # For the image of vLLM: what the project needs, in versions that go with vLLM, and nothing else of what it needs.
     image = ("--python-version", "3.12", "--python-platform", "x86_64-manylinux_2_28")
     with_vllm = os.path.relpath(Path(session.create_tmp()) / "with-vllm.txt", ROOT)
@@ -166,5 +174,17 @@ def lock(session: nox.Session) -> None:
 
 def compile_locked(session: nox.Session, out: str, *options: str) -> None:
     """Resolve and write `out`; what it pins already stays as it is unless that cannot be."""
-    session.run("uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--custom-compile-command",
-                "nox -s lock", *session.posargs, *options, "-o", out)  # fmt: skip
+    session.run(
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--generate-hashes",
+        "--no-annotate",
+        "--custom-compile-command",
+        "nox -s lock",
+        *session.posargs,
+        *options,
+        "-o",
+        out,
+    )

@@ -69,11 +69,14 @@ def main(shape: str, repetitions: int, out: Path | None) -> None:
     samples = random_samples(sizes, seed=1)
     found = [measure(method, model, samples, peak, repetitions) for method in FLOPS]
     content = {
-        "machine": machine, "shape": {"name": shape, **asdict(shape_of(model)), "dtype": str(dtype)},
-        "tokens": sum(len(sample.input_ids) for sample in samples), "samples": len(samples),
-        "repetitions": repetitions, "matrix_peak_flops": round(peak),
+        "machine": machine,
+        "shape": {"name": shape, **asdict(shape_of(model)), "dtype": str(dtype)},
+        "tokens": sum(len(sample.input_ids) for sample in samples),
+        "samples": len(samples),
+        "repetitions": repetitions,
+        "matrix_peak_flops": round(peak),
         "methods": [asdict(one) | {"over_floor": round(one.over_floor, 2)} for one in found],
-    }  # fmt: skip
+    }
     name = re.sub(r"[^a-z0-9]+", "-", f"device-share_{machine['device']}_{shape}".lower()).strip("-")
     path = out or results_file.RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -85,10 +88,15 @@ def random_model(blocks: int, sizes: Sizes, dtype: torch.dtype, device: torch.de
     """A Llama of random weights, made on the device in its dtype: no second copy is ever there."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=sizes.vocabulary, hidden_size=sizes.hidden_size, intermediate_size=sizes.intermediate_size,
-        num_hidden_layers=blocks, num_attention_heads=sizes.attention_heads, num_key_value_heads=sizes.attention_heads,
-        max_position_embeddings=4096, dtype=dtype,
-    )  # fmt: skip
+        vocab_size=sizes.vocabulary,
+        hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size,
+        num_hidden_layers=blocks,
+        num_attention_heads=sizes.attention_heads,
+        num_key_value_heads=sizes.attention_heads,
+        max_position_embeddings=4096,
+        dtype=dtype,
+    )
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -160,13 +168,29 @@ def device_name(device: torch.device) -> str:
 def table(found: list[Measured], content: dict) -> Table:
     """One row for each method."""
     machine, shape = content["machine"], content["shape"]
-    title = (f"{machine['device']}, {machine['threads']} thread(s); {shape['name']}, {shape['dtype']}, "
-             f"{content['tokens']} tokens; matrix peak {content['matrix_peak_flops'] / 1e12:.3g} TFLOPS")  # fmt: skip
-    rows = Table("method", "seconds", "floor", "times the floor", "share of the peak", "peak memory, GB",
-                 title=title, box=box.SIMPLE_HEAD)  # fmt: skip
+    title = (
+        f"{machine['device']}, {machine['threads']} thread(s); {shape['name']}, {shape['dtype']}, "
+        f"{content['tokens']} tokens; matrix peak {content['matrix_peak_flops'] / 1e12:.3g} TFLOPS"
+    )
+    rows = Table(
+        "method",
+        "seconds",
+        "floor",
+        "times the floor",
+        "share of the peak",
+        "peak memory, GB",
+        title=title,
+        box=box.SIMPLE_HEAD,
+    )
     for one in found:
-        rows.add_row(one.method, f"{one.seconds:.2f}", f"{one.floor_seconds:.2f}", f"{one.over_floor:.2f}",
-                     f"{1 / one.over_floor:.0%}", f"{one.peak_memory_gb:.2f}")  # fmt: skip
+        rows.add_row(
+            one.method,
+            f"{one.seconds:.2f}",
+            f"{one.floor_seconds:.2f}",
+            f"{one.over_floor:.2f}",
+            f"{1 / one.over_floor:.0%}",
+            f"{one.peak_memory_gb:.2f}",
+        )
     return rows
 
 

@@ -40,8 +40,11 @@ def engine(environment: Mapping[str, str]) -> list[str]:
         program = shutil.which(name, path=environment.get("PATH"))
         if program and not subprocess.run([program, "info"], capture_output=True, check=False).returncode:
             return [program]
-    print(f"no container engine answers to `info`; expected one of {', '.join(ENGINES)}: install one, start its "
-          "service, or name it in CONTAINER_ENGINE", file=sys.stderr)  # fmt: skip
+    print(
+        f"no container engine answers to `info`; expected one of {', '.join(ENGINES)}: install one, start its "
+        "service, or name it in CONTAINER_ENGINE",
+        file=sys.stderr,
+    )
     sys.exit(2)
 
 
@@ -60,8 +63,19 @@ def digest_command(engine: Sequence[str], kind: str) -> list[str]:
 def run_options(kind: str, digest: str, runs: Path, cache: Path) -> list[str]:
     """Who runs what inside, and what of this machine is there. digest: of the image, which the record holds."""
     user = f"{os.getuid() or UNPRIVILEGED}:{os.getgid() or UNPRIVILEGED}"
-    return ["--network", "none", "--user", user, "--env", f"HARNESS_IMAGE_DIGEST={digest}",
-            "--volume", f"{runs}:/app/runs", "--volume", f"{cache}:/app/.cache", *DEVICES[kind]]  # fmt: skip
+    return [
+        "--network",
+        "none",
+        "--user",
+        user,
+        "--env",
+        f"HARNESS_IMAGE_DIGEST={digest}",
+        "--volume",
+        f"{runs}:/app/runs",
+        "--volume",
+        f"{cache}:/app/.cache",
+        *DEVICES[kind],
+    ]
 
 
 def inside(session: str, arguments: Sequence[str]) -> list[str]:

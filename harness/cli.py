@@ -53,10 +53,24 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
-for command in (checkpoints.score, checkpoints.subspaces, checkpoints.edit, calibration.calibration, prompts.prompts,
-                explain.explain, compare.compare, faults.faults, data.data, plan.plan, doctor.doctor, benchmarks.run,
-                benchmarks.reproduce, benchmarks.regress, report.report,
-                figure.figure):  # fmt: skip
+for command in (
+    checkpoints.score,
+    checkpoints.subspaces,
+    checkpoints.edit,
+    calibration.calibration,
+    prompts.prompts,
+    explain.explain,
+    compare.compare,
+    faults.faults,
+    data.data,
+    plan.plan,
+    doctor.doctor,
+    benchmarks.run,
+    benchmarks.reproduce,
+    benchmarks.regress,
+    report.report,
+    figure.figure,
+):
     main.add_command(command)
 
 
@@ -69,7 +83,7 @@ def list_command(as_json: bool) -> None:
         "benchmarks": {p.stem: load_yaml_model(p, BenchmarkSpec).title for p in locations.benchmark_paths()},
         "models": {p.stem: load_yaml_model(p, ModelVariant).title for p in locations.variant_paths()},
         **{kind: plugins.names(kind) for kind in ("attribution", "engines", "evaluations")},
-    }  # fmt: skip
+    }
     if as_json:
         click.echo(json.dumps(content, indent=1))
         return
@@ -101,8 +115,14 @@ def accept(record: Path, reason: str) -> None:
     changes, golden = acceptance.accept(read_record(record), reason)
     table = Table("cell", "metric", "old", "new", "note")
     for change in changes:
-        table.add_row(change.cell, change.metric, _number(change.old), _number(change.new), change.note,
-                      style=None if change.old == change.new else "bold")  # fmt: skip
+        table.add_row(
+            change.cell,
+            change.metric,
+            _number(change.old),
+            _number(change.new),
+            change.note,
+            style=None if change.old == change.new else "bold",
+        )
     Console().print(table)
     click.echo(f"written: {acceptance.write_golden(golden)}")
 

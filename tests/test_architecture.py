@@ -7,10 +7,26 @@ import harness
 
 ROOT = Path(harness.__file__).parent
 LAYERS = [
-    {"errors"}, {"plugins"}, {"spec"}, {"formulas"}, {"organisms"}, {"models"}, {"data"}, {"calibration"}, {"engines"},
-    {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning"}, {"receipts"}, {"fetching"},
-    {"runs"}, {"executors", "reports", "explain"}, {"planning"}, {"faults"}, {"exit_codes"}, {"commands"}, {"cli"},
-]  # fmt: skip
+    {"errors"},
+    {"plugins"},
+    {"spec"},
+    {"formulas"},
+    {"organisms"},
+    {"models"},
+    {"data"},
+    {"calibration"},
+    {"engines"},
+    {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning"},
+    {"receipts"},
+    {"fetching"},
+    {"runs"},
+    {"executors", "reports", "explain"},
+    {"planning"},
+    {"faults"},
+    {"exit_codes"},
+    {"commands"},
+    {"cli"},
+]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 

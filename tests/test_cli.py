@@ -78,8 +78,12 @@ def test_a_record_that_may_not_be_read_is_bad_input(tmp_path):
 
 
 def test_a_reader_that_stops_reading_is_no_failed_check():
-    process = subprocess.Popen([sys.executable, "-m", "harness", "list"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 141

@@ -19,8 +19,12 @@ ROOT = Path(__file__).parents[1]
 def unpacked(tmp_path_factory):
     """The folder of an unpacked wheel, built from this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], cwd=ROOT, check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "unpacked")
     return folder / "unpacked"
@@ -28,13 +32,20 @@ def unpacked(tmp_path_factory):
 
 def run(unpacked, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
-    return subprocess.run([sys.executable, "-m", "harness", *arguments], cwd=unpacked.parent, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments],
+        cwd=unpacked.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_a_wheel_holds_every_file_of_the_package_that_git_knows(unpacked):
-    tracked = subprocess.run(["git", "ls-files", "harness", "benchmarks", "golden"], cwd=ROOT, check=True,
-                             capture_output=True, text=True).stdout.split("\n")[:-1]  # fmt: skip
+    tracked = subprocess.run(
+        ["git", "ls-files", "harness", "benchmarks", "golden"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\n")[:-1]
     shipped = [name if name.startswith("harness/") else f"harness/shipped/{name}" for name in tracked]
     assert [name for name in shipped if not (unpacked / name).is_file()] == []
     assert (unpacked / "harness" / "py.typed").is_file()

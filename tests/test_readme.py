@@ -45,8 +45,11 @@ def test_the_examples_run_together(added):
     spec = load_yaml_model(added / "benchmarks/row-relative.yaml", BenchmarkSpec)
     variant = load_yaml_model(Path(variant_file), ModelVariant)
     record, _ = run_in_process(bind(spec, variant, Path(variant_file)), added / "runs")
-    assert [cell.id for cell in record.cells] == ["intact", "row-relative-top_fraction0.005",
-                                                  "row-relative-top_fraction0.01"]  # fmt: skip
+    assert [cell.id for cell in record.cells] == [
+        "intact",
+        "row-relative-top_fraction0.005",
+        "row-relative-top_fraction0.01",
+    ]
     assert record.cell("intact").measurement("asr_vanilla").value == 0.0
     assert record.cells[2].receipt.sparsity == pytest.approx(0.01, abs=0.003)
     assert record.variant["engine"] == "one-by-one"

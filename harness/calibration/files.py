@@ -55,8 +55,10 @@ def task_data_files(task: Path) -> dict[str, Path]:
     for key in ("dataset_kwargs", "data_files"):
         section = section.get(key) if isinstance(section, dict) else None
     if not isinstance(section, dict) or not all(isinstance(name, str) for name in section.values()) or not section:
-        raise UserError(f"{task}: dataset_kwargs.data_files is {section!r}; expected a mapping of splits to files, "
-                        "such as {test: items.jsonl}")  # fmt: skip
+        raise UserError(
+            f"{task}: dataset_kwargs.data_files is {section!r}; expected a mapping of splits to files, "
+            "such as {test: items.jsonl}"
+        )
     files = {str(split): task.parent / name for split, name in section.items()}
     for split, path in files.items():
         if not path.is_file():

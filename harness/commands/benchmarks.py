@@ -28,14 +28,27 @@ if TYPE_CHECKING:
     from harness.spec.result import RunRecord
 
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
-STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow",
-          "drift": "yellow"}  # fmt: skip
-ENGINE = click.option("--engine", default=None, metavar="NAME", help="What generates and scores, instead of the engine "
-                      "that the variant names; `harness list` has all.")  # fmt: skip
-WEIGHTS = click.option("--weights", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR",
-                       help="A local checkpoint in place of the variant's on the hub.")  # fmt: skip
-OUT = click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
-                   help="Folder for records, scores and reports.")  # fmt: skip
+STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow", "drift": "yellow"}
+ENGINE = click.option(
+    "--engine",
+    default=None,
+    metavar="NAME",
+    help="What generates and scores, instead of the engine that the variant names; `harness list` has all.",
+)
+WEIGHTS = click.option(
+    "--weights",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="A local checkpoint in place of the variant's on the hub.",
+)
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for records, scores and reports.",
+)
 
 
 @dataclass(frozen=True)
@@ -149,8 +162,10 @@ def _execute(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> 
     from harness.reports.progress import ProgressBar
 
     bound = [_bind(_spec(benchmark), model, instead) for benchmark, model in chosen]
-    commands = {id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}"
-                for one, (benchmark, model) in zip(bound, chosen, strict=True)}  # fmt: skip
+    commands = {
+        id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}"
+        for one, (benchmark, model) in zip(bound, chosen, strict=True)
+    }
     with ProgressBar() as progress:
         return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
 

@@ -16,12 +16,21 @@ def calibration() -> None:
 
 @calibration.command("build")
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a folder with variant.yaml.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None,
-              help="Folder for the files; default: where the variant expects safety_full.csv.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for the files; default: where the variant expects safety_full.csv.",
+)
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Prompt with the first N requests only.")
 @click.option("--keep-near-twins", is_flag=True, help="Keep requests that are near twins of evaluated ones.")
-@click.option("--weights", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR",
-              help="A local checkpoint in place of the variant's on the hub.")  # fmt: skip
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="A local checkpoint in place of the variant's on the hub.",
+)
 @with_exit_codes
 def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool, weights: Path | None) -> None:
     """Prompt a model with its attribution requests; its refusals become safety_full.csv and safety_short.csv."""

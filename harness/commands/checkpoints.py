@@ -46,24 +46,34 @@ def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: 
 
 @click.command()
 @click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--select", "selection", required=True,
-              type=click.Choice(["top", "bottom", "set-difference", "act-svd", "orthogonal-projection"]))  # fmt: skip
+@click.option(
+    "--select",
+    "selection",
+    required=True,
+    type=click.Choice(["top", "bottom", "set-difference", "act-svd", "orthogonal-projection"]),
+)
 @click.option("--scores", type=FILE, help="Scores, for top and bottom.")
 @click.option("--fraction", type=float, help="Share of the weights, for top and bottom.")
 @click.option("--safety", type=FILE, help="Scores (set-difference) or Grams (orthogonal-projection) on safety data.")
 @click.option("--utility", type=FILE, help="Scores (set-difference) or Grams (orthogonal-projection) on utility data.")
 @click.option("-p", "p", type=float, help="Share of utility weights that are spared, for set-difference.")
 @click.option("-q", "q", type=float, help="Share of safety weights that are removed unless spared.")
-@click.option("--group", type=click.Choice(["row", "matrix"]),
-              help="Weights compete within their row (paper; the default) or the matrix (published code).")  # fmt: skip
+@click.option(
+    "--group",
+    type=click.Choice(["row", "matrix"]),
+    help="Weights compete within their row (paper; the default) or the matrix (published code).",
+)
 @click.option("--gram", type=FILE, help="Grams, for act-svd.")
 @click.option("--rank", type=int, help="Number of directions to remove, for act-svd.")
 @click.option("--end", type=click.Choice(["top", "bottom"]), help="Which directions, for act-svd; default top.")
 @click.option("--utility-rank-removed", type=int, help="r_u, for orthogonal-projection.")
 @click.option("--safety-rank-removed", type=int, help="r_s, for orthogonal-projection.")
-@click.option("--of-directions", type=click.IntRange(min=1),
-              help="R that the ranks are written for; layers with fewer directions (k and v with grouped queries) get "
-              "as large a share of theirs.")  # fmt: skip
+@click.option(
+    "--of-directions",
+    type=click.IntRange(min=1),
+    help="R that the ranks are written for; layers with fewer directions (k and v with grouped queries) get "
+    "as large a share of theirs.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the edited checkpoint.")
 @with_exit_codes
 def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:

@@ -39,8 +39,16 @@ def compare(record: Path, other: Path, as_json: bool) -> None:
     cells = compared(*runs)
     engines = [str(run.record.provenance.engine or run.record.variant["engine"]) for run in runs]
     if as_json:
-        click.echo(json.dumps({"records": [run.record.id for run in runs], "engines": engines,
-                               "cells": [cell.as_json() for cell in cells]}, indent=1))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "records": [run.record.id for run in runs],
+                    "engines": engines,
+                    "cells": [cell.as_json() for cell in cells],
+                },
+                indent=1,
+            )
+        )
     else:
         _tell(cells, engines)
     sys.exit(0 if all(cell.explained for cell in cells) else 1)
@@ -48,22 +56,32 @@ def compare(record: Path, other: Path, as_json: bool) -> None:
 
 def _tell(cells: list[CellComparison], engines: list[str]) -> None:
     click.echo(" beside ".join(engines))
-    table = Table("cell", "greedy texts alike", "at near ties", "elsewhere", "sampled texts alike", "other class",
-                  "other figures")  # fmt: skip
+    table = Table(
+        "cell", "greedy texts alike", "at near ties", "elsewhere", "sampled texts alike", "other class", "other figures"
+    )
     for cell in cells:
         near = sum(each.near_tie for each in cell.divergences)
-        table.add_row(cell.cell, _share(cell.greedy), str(near), str(len(cell.divergences) - near),
-                      _share(cell.sampled), str(cell.other_classes), str(len(cell.figures)),
-                      style=None if cell.explained else "red")  # fmt: skip
+        table.add_row(
+            cell.cell,
+            _share(cell.greedy),
+            str(near),
+            str(len(cell.divergences) - near),
+            _share(cell.sampled),
+            str(cell.other_classes),
+            str(len(cell.figures)),
+            style=None if cell.explained else "red",
+        )
     Console().print(table)
     for cell in cells:
         if cell.not_compared:
             click.echo(f"{cell.cell}: not compared: {cell.not_compared}")
         for each in cell.divergences[:TOLD]:
             suffix = "" if each.suffix_index is None else f", suffix {each.suffix_index}"
-            click.echo(f"{cell.cell}: {each.evaluation}, prompt {each.prompt_index}{suffix}, token {each.position}: "
-                       f"{_side(each.first)} beside {_side(each.second)}"
-                       f"{': a near tie' if each.near_tie else ''}")  # fmt: skip
+            click.echo(
+                f"{cell.cell}: {each.evaluation}, prompt {each.prompt_index}{suffix}, token {each.position}: "
+                f"{_side(each.first)} beside {_side(each.second)}"
+                f"{': a near tie' if each.near_tie else ''}"
+            )
         for metric, first, second in cell.figures:
             click.echo(f"{cell.cell}: {metric}: {first} beside {second}")
     texts, alike = (sum(cell.greedy[place] for cell in cells) for place in (0, 1))

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from harness.fetching.fetch import DataFile
     from harness.spec.variant import ModelVariant
 
-MODEL = click.option("--model", "model", required=True,
-                     help="A variant's name, its YAML file, or a folder with variant.yaml.")  # fmt: skip
+MODEL = click.option(
+    "--model", "model", required=True, help="A variant's name, its YAML file, or a folder with variant.yaml."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 

@@ -14,8 +14,13 @@ from harness.exit_codes import with_exit_codes
 
 @click.command()
 @click.option("--model", "model", help="A variant's name, its YAML file, or a checkpoint directory.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
-              help="The folder that runs would be written to.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that runs would be written to.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @with_exit_codes
 def doctor(model: str | None, out: Path, as_json: bool) -> None:

@@ -13,8 +13,13 @@ from harness.exit_codes import with_exit_codes
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.argument("cell", required=False)
-@click.option("--reference", type=click.Path(path_type=Path), default=None, metavar="RECORD",
-              help="Compare with another record, say of the same benchmark when it passed.")  # fmt: skip
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="RECORD",
+    help="Compare with another record, say of the same benchmark when it passed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @with_exit_codes
 def explain(record: Path, cell: str | None, reference: Path | None, as_json: bool) -> None:
@@ -31,9 +36,12 @@ def explain(record: Path, cell: str | None, reference: Path | None, as_json: boo
     run, other = open_run(record), open_run(reference) if reference else None
     stories = [explained(run, chosen, other) for chosen in chosen_cells(run, cell)]
     if as_json:
-        content = {"record": run.record.id, "verdict": run.record.verdict.model_dump(mode="json"),
-                   "canaries": [canary.model_dump(mode="json") for canary in run.record.canaries],
-                   "cells": [story.as_json() for story in stories]}  # fmt: skip
+        content = {
+            "record": run.record.id,
+            "verdict": run.record.verdict.model_dump(mode="json"),
+            "canaries": [canary.model_dump(mode="json") for canary in run.record.canaries],
+            "cells": [story.as_json() for story in stories],
+        }
         click.echo(json.dumps(content, indent=1))
         return
     click.echo("\n".join(heading(run)))

@@ -20,10 +20,20 @@ ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 @click.command()
 @click.option("--model", default=ORGANISMS[0], show_default=True, help="The organism that gets the faults.")
 @click.option("--only", multiple=True, metavar="NAME", help="Inject only this fault; may be repeated.")
-@click.option("--seeds", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Run without a fault with so many seeds on both organisms, and count false alarms.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
-              help="Folder for faults.json, which `harness report` shows.")  # fmt: skip
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Run without a fault with so many seeds on both organisms, and count false alarms.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for faults.json, which `harness report` shows.",
+)
 @click.option("--document", is_flag=True, help="Put the table into REPRODUCIBILITY.md.")
 @with_exit_codes
 def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: bool) -> None:
@@ -39,13 +49,19 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
 
     clean = [(locations.find_variant(name), seed) for name in ORGANISMS for seed in range(seeds)]
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
-        report = run_suite(locations.find_variant(model), only, clean, Path(folder),
-                           lambda words: click.echo(words, err=True))  # fmt: skip
+        report = run_suite(
+            locations.find_variant(model), only, clean, Path(folder), lambda words: click.echo(words, err=True)
+        )
     write_text(out / FAULTS, report.model_dump_json(indent=1) + "\n")
     table = Table("#", "fault", "fate", "by", "published scorer")
     for fault in report.faults:
-        table.add_row(str(fault.number), fault.title, f"[{STYLES[fault.fate]}]{fault.fate.replace('_', ' ')}[/]",
-                      fault.by or "-", fault.published_words)  # fmt: skip
+        table.add_row(
+            str(fault.number),
+            fault.title,
+            f"[{STYLES[fault.fate]}]{fault.fate.replace('_', ' ')}[/]",
+            fault.by or "-",
+            fault.published_words,
+        )
     Console().print(table)
     for fault in report.faults:
         click.echo(f"{fault.name}: {fault.said or 'nobody said anything'}")

@@ -11,8 +11,13 @@ from harness.exit_codes import with_exit_codes
 
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.svg",
-              help="The SVG file to write.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE.svg",
+    help="The SVG file to write.",
+)
 @with_exit_codes
 def figure(record: Path, out: Path) -> None:
     """Save the figure that the report shows of RECORD, with the published values where there are any."""

@@ -15,8 +15,13 @@ from harness.exit_codes import with_exit_codes
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
 @click.option("--gpu", metavar="NAME", help="a100-80g, h100 or h200; default: a CPU for an organism, else a100-80g.")
 @click.option("--engine", metavar="NAME", help="Another engine than the variant's.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
-              help="The folder that the run would write to.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that the run would write to.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @with_exit_codes
 def plan(benchmark: str, model: str, gpu: str | None, engine: str | None, out: Path, as_json: bool) -> None:

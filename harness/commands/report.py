@@ -14,10 +14,14 @@ from harness.exit_codes import with_exit_codes
 
 @click.command()
 @click.argument("runs_dir", required=False, type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path),
-              help="File to write. Default: report.html; with --markdown, stdout.")  # fmt: skip
-@click.option("--show-completions", is_flag=True,
-              help="Show texts of real models too, harmful ones among them: for this machine alone.")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write. Default: report.html; with --markdown, stdout."
+)
+@click.option(
+    "--show-completions",
+    is_flag=True,
+    help="Show texts of real models too, harmful ones among them: for this machine alone.",
+)
 @click.option("--markdown", is_flag=True, help="Print a table of RUNS_DIR; without RUNS_DIR, of the golden values.")
 @click.option("--document", is_flag=True, help="Put the table of the golden values into REPRODUCIBILITY.md.")
 @click.option("--check", is_flag=True, help="Exit with 1, and a diff, unless REPRODUCIBILITY.md has that table.")
@@ -33,8 +37,10 @@ def report(
     if runs_dir is None and not markdown:
         raise UserError("no folder of runs is named; give one, or --markdown for a table of the golden values")
     if (document or check) and (runs_dir is not None or out is not None or not markdown):
-        raise UserError("--document and --check are of the table that --markdown makes from golden/; give neither a "
-                        "folder of runs nor --out with them: harness report --markdown --check")  # fmt: skip
+        raise UserError(
+            "--document and --check are of the table that --markdown makes from golden/; give neither a "
+            "folder of runs nor --out with them: harness report --markdown --check"
+        )
     if show_completions and markdown:
         raise UserError("--show-completions is of the HTML report; a table of --markdown shows no texts")
     if document or check:
@@ -50,8 +56,10 @@ def write_html(runs_dir: Path, out: Path, show_completions: bool = False) -> Non
     from harness.reports.html import write_report
 
     if show_completions and os.environ.get("CI"):
-        raise UserError("--show-completions was given where CI is set; texts of real models are for the machine that "
-                        "made them: run this there, without the option here")  # fmt: skip
+        raise UserError(
+            "--show-completions was given where CI is set; texts of real models are for the machine that "
+            "made them: run this there, without the option here"
+        )
     click.echo(f"report: {write_report(runs_dir, out, show_completions=show_completions)}")
 
 

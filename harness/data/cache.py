@@ -68,8 +68,10 @@ def read_lock() -> Lock:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError:
-        raise UserError(f"{path}: is damaged; expected what `harness data fetch` writes: move it away and fetch again, "
-                        "which trusts the files without a published hash anew") from None  # fmt: skip
+        raise UserError(
+            f"{path}: is damaged; expected what `harness data fetch` writes: move it away and fetch again, "
+            "which trusts the files without a published hash anew"
+        ) from None
 
 
 def checked_file(place: str, locked: LockedFile, next_step: str) -> Path:
@@ -165,5 +167,6 @@ def _disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise MachineError(f"{target}: cannot be written: {error.strerror or error}; free space, or name another "
-                           f"folder in {VARIABLE}") from None  # fmt: skip
+        raise MachineError(
+            f"{target}: cannot be written: {error.strerror or error}; free space, or name another folder in {VARIABLE}"
+        ) from None

@@ -101,8 +101,10 @@ def expected_pinned(name: str) -> LockedFile | None:
     locked = read_lock().files.get(place)
     if published is None or locked is None or locked.sha256 == published:
         return locked
-    raise UserError(f"{data_folder() / 'lock.json'}: {place} has SHA-256 {locked.sha256}, expected {published}, which "
-                    "was published; the data are not those: take the entry out and fetch again")  # fmt: skip
+    raise UserError(
+        f"{data_folder() / 'lock.json'}: {place} has SHA-256 {locked.sha256}, expected {published}, which "
+        "was published; the data are not those: take the entry out and fetch again"
+    )
 
 
 def source_file(variant: ModelVariant, variant_file: Path, dataset: str) -> Path:

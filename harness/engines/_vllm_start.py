@@ -50,13 +50,20 @@ def start(loaded: LoadedModel, context: int) -> Any:
 
         try:
             return LLM(
-                model=folder, load_format="dummy", skip_tokenizer_init=True, generation_config="vllm",
-                dtype=str(loaded.model.dtype).removeprefix("torch."), max_model_len=context + 1,
-                tensor_parallel_size=loaded.tensor_parallel_size, disable_log_stats=True,
+                model=folder,
+                load_format="dummy",
+                skip_tokenizer_init=True,
+                generation_config="vllm",
+                dtype=str(loaded.model.dtype).removeprefix("torch."),
+                max_model_len=context + 1,
+                tensor_parallel_size=loaded.tensor_parallel_size,
+                disable_log_stats=True,
                 worker_extension_cls=f"{worker.__name__}.{worker.WeightAccess.__name__}",
-                weight_transfer_config={"backend": worker.BACKEND}, logits_processors=[worker.SeededChoice],
-                async_scheduling=False, **_device_settings(loaded),
-            )  # fmt: skip
+                weight_transfer_config={"backend": worker.BACKEND},
+                logits_processors=[worker.SeededChoice],
+                async_scheduling=False,
+                **_device_settings(loaded),
+            )
         except ValueError as error:
             raise UserError(f"vLLM does not start: {str(error).strip().splitlines()[0]}") from error
 

@@ -113,8 +113,14 @@ class WidenedHeads(nn.Module):
         name = attention.attn.layer_name
         del vllm_config.compilation_config.static_forward_context[name]
         self._head_size, self._width = attention.head_dim, width
-        self.inner = Attention(attention.num_heads, width, attention.scaling, num_kv_heads=attention.num_kv_heads,
-                               cache_config=vllm_config.cache_config, prefix=name)  # fmt: skip
+        self.inner = Attention(
+            attention.num_heads,
+            width,
+            attention.scaling,
+            num_kv_heads=attention.num_kv_heads,
+            cache_config=vllm_config.cache_config,
+            prefix=name,
+        )
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(T, heads x head size) each, and so the result."""

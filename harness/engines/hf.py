@@ -88,8 +88,10 @@ class HfEngine:
     def _generate_batch(self, requests: Sequence[Request]) -> list[Generated]:
         rows, sampler = self._run(requests)
         finite, choices = sampler.finite.tolist(), sampler.choices()
-        return [self._cut(row, request, ok, chosen)
-                for row, request, ok, chosen in zip(rows, requests, finite, choices, strict=True)]  # fmt: skip
+        return [
+            self._cut(row, request, ok, chosen)
+            for row, request, ok, chosen in zip(rows, requests, finite, choices, strict=True)
+        ]
 
     def _run(self, requests: Sequence[Request], first_tokens: int = 0) -> tuple[list[list[int]], _SeededChoice]:
         """New tokens of each row, cut nowhere, and what chose them. first_tokens: of so many the likelihood is kept."""
@@ -106,18 +108,28 @@ class HfEngine:
             mask[row, width - len(request.prompt_ids) :] = 1
         sampler = _SeededChoice(requests, width, self._device, first_tokens)
         tokens = cast(Any, self._model).generate(
-            input_ids=ids.to(self._device), attention_mask=mask.to(self._device), max_new_tokens=new,
-            do_sample=False, temperature=None, top_p=None, top_k=None, eos_token_id=self._stop, pad_token_id=self._pad,
-            logits_processor=LogitsProcessorList([sampler]), cache_implementation="static", disable_compile=True,
-        )  # fmt: skip
+            input_ids=ids.to(self._device),
+            attention_mask=mask.to(self._device),
+            max_new_tokens=new,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=self._stop,
+            pad_token_id=self._pad,
+            logits_processor=LogitsProcessorList([sampler]),
+            cache_implementation="static",
+            disable_compile=True,
+        )
         return tokens[:, width:].tolist(), sampler
 
     def _cut(self, row: list[int], request: Request, finite: bool, choices: Sequence[Choice]) -> Generated:
         for position, token in enumerate(row[: request.max_new_tokens]):
             if token in self._stop:
                 return Generated(tuple(row[:position]), "stop", finite, tuple(choices[: position + 1]))
-        return Generated(tuple(row[: request.max_new_tokens]), "length", finite,
-                         tuple(choices[: request.max_new_tokens]))  # fmt: skip
+        return Generated(
+            tuple(row[: request.max_new_tokens]), "length", finite, tuple(choices[: request.max_new_tokens])
+        )
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
@@ -198,8 +210,9 @@ class _SeededChoice(LogitsProcessor):
         self.finite &= torch.isfinite(scores).all(dim=1)
         if self._first_tokens and not self.first:
             top = scores.float().log_softmax(dim=-1).topk(self._first_tokens, dim=-1)
-            self.first = [dict(zip(*row, strict=True))
-                          for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)]  # fmt: skip
+            self.first = [
+                dict(zip(*row, strict=True)) for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+            ]
         if len(self._greedy):
             top = scores[self._greedy].float().log_softmax(dim=-1).topk(2, dim=-1)
             self._likeliest.append((top.indices, top.values))

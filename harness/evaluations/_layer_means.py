@@ -45,8 +45,10 @@ def layer_measurements(metric: str, by_layer: Mapping[str, LayerFigure]) -> list
             means.append(Measurement(metric=name, value=estimate.value, n=estimate.n, interval=estimate.interval))
         elif values:
             means.append(Measurement(metric=name, value=values[0], n=1))
-    layers = [Measurement(metric=f"{metric}/{name}", value=f.value, n=f.n, resolution=f.resolution)
-              for name, f in by_layer.items()]  # fmt: skip
+    layers = [
+        Measurement(metric=f"{metric}/{name}", value=f.value, n=f.n, resolution=f.resolution)
+        for name, f in by_layer.items()
+    ]
     return [*means, *layers]
 
 

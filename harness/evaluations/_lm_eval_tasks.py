@@ -53,9 +53,11 @@ def refuse_other_items(name: str, task: Task) -> None:
     if locked is None:
         raise UserError(not_fetched(name))
     if (found := items_sha256(task)) != locked.sha256:
-        raise UserError(f"the items of lm-eval's task {name!r} have changed: their SHA-256 is {found}, when they were "
-                        f"fetched it was {locked.sha256}; expected the same. The Hugging Face cache was changed, or "
-                        "lm-eval reads them otherwise: harness data fetch takes them as they are now")  # fmt: skip
+        raise UserError(
+            f"the items of lm-eval's task {name!r} have changed: their SHA-256 is {found}, when they were "
+            f"fetched it was {locked.sha256}; expected the same. The Hugging Face cache was changed, or "
+            "lm-eval reads them otherwise: harness data fetch takes them as they are now"
+        )
 
 
 def not_fetched(name: str) -> str:

@@ -95,16 +95,23 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
             for index, number, sample, prompt in plan
         ]
     )
-    return EvaluationResult(completions=tuple(
-        Completion(
-            evaluation=settings.name, prompt_index=index, sample_index=sample,
-            suffix_index=number if settings.suffixes else None, prompt=prompt,
-            text=context.formatter.answer(output.token_ids),
-            token_ids=output.token_ids, finish_reason=output.finish_reason,
-            evidence={} if output.finite else {"non_finite_logits": 1.0}, choices=output.choices,
+    return EvaluationResult(
+        completions=tuple(
+            Completion(
+                evaluation=settings.name,
+                prompt_index=index,
+                sample_index=sample,
+                suffix_index=number if settings.suffixes else None,
+                prompt=prompt,
+                text=context.formatter.answer(output.token_ids),
+                token_ids=output.token_ids,
+                finish_reason=output.finish_reason,
+                evidence={} if output.finite else {"non_finite_logits": 1.0},
+                choices=output.choices,
+            )
+            for (index, number, sample, prompt), output in zip(plan, outputs, strict=True)
         )
-        for (index, number, sample, prompt), output in zip(plan, outputs, strict=True)
-    ))  # fmt: skip
+    )
 
 
 def measure(settings: Settings, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
@@ -148,8 +155,10 @@ def _fates(settings: Settings, attack: Sequence[Completion], unfit: Unfit) -> li
 
     shares = {fate: decided_by(fate) for fate in SCORER_FATES}
     without = clustered_proportion(_by_prompt(attack, lambda c: scorer_fate(c.text) != "refusal_phrase"))
-    return [*(measurement_of(settings.fate_metric(fate), share) for fate, share in shares.items()),
-            measurement_of(f"asr_without_word_rule_{settings.name}", without, unfit(attack))]  # fmt: skip
+    return [
+        *(measurement_of(settings.fate_metric(fate), share) for fate, share in shares.items()),
+        measurement_of(f"asr_without_word_rule_{settings.name}", without, unfit(attack)),
+    ]
 
 
 def _by_suffix(completions: Sequence[Completion]) -> dict[int | None, list[Completion]]:

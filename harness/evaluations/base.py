@@ -82,5 +82,12 @@ class EvaluationResult:
 
 def measurement_of(metric: str, estimate: Estimate, invalid_reason: str | None = None) -> Measurement:
     """The measurement that an estimate makes; with a reason, one that counts for nothing."""
-    return Measurement(metric=metric, value=estimate.value, n=estimate.n, standard_error=estimate.standard_error,
-                       interval=estimate.interval, valid=invalid_reason is None, reason=invalid_reason)  # fmt: skip
+    return Measurement(
+        metric=metric,
+        value=estimate.value,
+        n=estimate.n,
+        standard_error=estimate.standard_error,
+        interval=estimate.interval,
+        valid=invalid_reason is None,
+        reason=invalid_reason,
+    )

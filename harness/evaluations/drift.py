@@ -25,14 +25,37 @@ if TYPE_CHECKING:
     from harness.formulas.drift import Figure
 
 Statistic = Literal[
-    "absolute_mean", "absolute_std", "absolute_median", "absolute_q05", "absolute_q25", "absolute_q75", "absolute_q95",
-    "absolute_q99", "absolute_max", "relative_mean", "relative_std", "relative_median", "relative_q05", "relative_q25",
-    "relative_q75", "relative_q95", "relative_q99", "relative_max", "relative_trimmed_mean", "norm_ratio",
+    "absolute_mean",
+    "absolute_std",
+    "absolute_median",
+    "absolute_q05",
+    "absolute_q25",
+    "absolute_q75",
+    "absolute_q95",
+    "absolute_q99",
+    "absolute_max",
+    "relative_mean",
+    "relative_std",
+    "relative_median",
+    "relative_q05",
+    "relative_q25",
+    "relative_q75",
+    "relative_q95",
+    "relative_q99",
+    "relative_max",
+    "relative_trimmed_mean",
+    "norm_ratio",
     "unchanged_share",
-]  # fmt: skip
+]
 #: The statistics that have intervals, by which two groups can be compared.
-COMPARED: tuple[Statistic, ...] = ("relative_mean", "relative_trimmed_mean", "relative_median", "norm_ratio",
-                                   "absolute_mean", "absolute_median")  # fmt: skip
+COMPARED: tuple[Statistic, ...] = (
+    "relative_mean",
+    "relative_trimmed_mean",
+    "relative_median",
+    "norm_ratio",
+    "absolute_mean",
+    "absolute_median",
+)
 #: What is measured of a group before anything moves.
 SIZES = ("count", "zero_weights", "magnitude_mean")
 
@@ -119,11 +142,15 @@ class Settings(Strict):
         return [
             *(self.step_metric(number) for number in numbers),
             *(self.size_metric(group.name, size) for group in self.groups for size in SIZES),
-            *(self.metric(group.name, statistic, number)
-              for number in numbers for group in self.groups for statistic in self.statistics),
+            *(
+                self.metric(group.name, statistic, number)
+                for number in numbers
+                for group in self.groups
+                for statistic in self.statistics
+            ),
             *(self.size_ratio_metric(pair) for pair in self.compare),
             *(self.ratio_metric(pair, statistic) for pair in self.compare for statistic in self.compared),
-        ]  # fmt: skip
+        ]
 
     @property
     def conditional_metrics(self) -> list[str]:
@@ -166,8 +193,10 @@ def prepare(settings: Settings, context: EvaluationContext) -> Places:
         selected = {name: masks[name] for name in linear_layers(context.model) if name in masks and masks[name].any()}
         places[group.name] = {name: mask.cpu().flatten().nonzero().squeeze(1) for name, mask in selected.items()}
         if not places[group.name]:
-            raise UserError(f"{settings.name}: the group {group.name} holds no weight; give a larger share, or "
-                            "comparison_group: matrix where a row is too short for one weight of it")  # fmt: skip
+            raise UserError(
+                f"{settings.name}: the group {group.name} holds no weight; give a larger share, or "
+                "comparison_group: matrix where a row is too short for one weight of it"
+            )
     return places
 
 
@@ -193,8 +222,11 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
         updates = _updates(checkpoint, layers, places, context.training.intact)
         figures = {group: _figures(settings, before[group], update, resampled) for group, update in updates.items()}
         for group, by_name in figures.items():
-            measurements += [_measurement(settings.metric(group, statistic, number), by_name[statistic])
-                             for statistic in settings.statistics if statistic in by_name]  # fmt: skip
+            measurements += [
+                _measurement(settings.metric(group, statistic, number), by_name[statistic])
+                for statistic in settings.statistics
+                if statistic in by_name
+            ]
     return EvaluationResult(measurements=(*measurements, *_ratios(settings, before, figures)))
 
 
@@ -247,8 +279,11 @@ def _figures(settings: Settings, before: _Before, update: Tensor, resampled: Ten
 def _sizes(settings: Settings, group: str, weights: Tensor) -> Iterator[Measurement]:
     """How many weights there are, how many of them are 0, and their mean magnitude."""
     n = weights.numel()
-    values: dict[str, Any] = {"count": n, "zero_weights": (weights == 0).sum(),
-                              "magnitude_mean": weights.double().abs().mean()}  # fmt: skip
+    values: dict[str, Any] = {
+        "count": n,
+        "zero_weights": (weights == 0).sum(),
+        "magnitude_mean": weights.double().abs().mean(),
+    }
     for size in SIZES:
         yield Measurement(metric=settings.size_metric(group, size), value=float(values[size]), n=n)
 
@@ -261,8 +296,11 @@ def _ratios(
     for pair in settings.compare:
         mean, other_mean = (before[side].values.double().abs().mean() for side in (pair.first, pair.second))
         if other_mean > 0:
-            yield Measurement(metric=settings.size_ratio_metric(pair), value=float(mean / other_mean),
-                              n=before[pair.first].values.numel())  # fmt: skip
+            yield Measurement(
+                metric=settings.size_ratio_metric(pair),
+                value=float(mean / other_mean),
+                n=before[pair.first].values.numel(),
+            )
         for statistic in settings.compared:
             first, second = (figures[side].get(statistic) for side in (pair.first, pair.second))
             found = ratio(first, second) if first and second else None
@@ -271,5 +309,6 @@ def _ratios(
 
 
 def _measurement(metric: str, figure: Figure) -> Measurement:
-    return Measurement(metric=metric, value=figure.value, n=figure.n, interval=figure.interval,
-                       resolution=figure.resolution)  # fmt: skip
+    return Measurement(
+        metric=metric, value=figure.value, n=figure.n, interval=figure.interval, resolution=figure.resolution
+    )

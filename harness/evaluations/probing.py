@@ -24,8 +24,11 @@ class Settings(ProbeSettings):
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics that every model gives; one for each head comes on top."""
-        return [f"{self.name}_minimum_accuracy", f"{self.name}_mean_accuracy",
-                f"{self.name}_share_of_heads_above_{HIGH_ACCURACY}"]  # fmt: skip
+        return [
+            f"{self.name}_minimum_accuracy",
+            f"{self.name}_mean_accuracy",
+            f"{self.name}_share_of_heads_above_{HIGH_ACCURACY}",
+        ]
 
     @property
     def metric_prefixes(self) -> list[str]:
@@ -56,9 +59,11 @@ def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult
     lowest = min(by_head.values(), key=lambda estimate: estimate.value)
     high = sum(accuracy > HIGH_ACCURACY for accuracy in accuracies)
     minimum, mean, share = settings.metrics
-    return EvaluationResult(measurements=(
-        Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
-        measurement_of(mean, clustered_proportion(hits.flatten(1).tolist())),
-        measurement_of(share, proportion(high, len(accuracies))),
-        *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
-    ))  # fmt: skip
+    return EvaluationResult(
+        measurements=(
+            Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
+            measurement_of(mean, clustered_proportion(hits.flatten(1).tolist())),
+            measurement_of(share, proportion(high, len(accuracies))),
+            *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
+        )
+    )

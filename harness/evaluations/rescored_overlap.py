@@ -76,8 +76,11 @@ class Settings(Strict):
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics that every model gives; one for each layer comes on top."""
-        return [metric for name in self.compared
-                for metric in (*overlap_metrics(name, self.measures), unchanged_metric(name))]  # fmt: skip
+        return [
+            metric
+            for name in self.compared
+            for metric in (*overlap_metrics(name, self.measures), unchanged_metric(name))
+        ]
 
     @property
     def metric_prefixes(self) -> list[str]:
@@ -99,8 +102,10 @@ def prepare(settings: Settings, context: EvaluationContext) -> dict[str, IntactR
     layers, found = linear_layers(context.model), {}
     for name, region in settings.compared.items():
         masks = context.find_masks(region)
-        weights = {layer: layers[layer].weight.detach()[mask.to(layers[layer].weight.device)].cpu()
-                   for layer, mask in masks.items()}  # fmt: skip
+        weights = {
+            layer: layers[layer].weight.detach()[mask.to(layers[layer].weight.device)].cpu()
+            for layer, mask in masks.items()
+        }
         found[name] = IntactRegion(masks, weights)
     return found
 
@@ -128,8 +133,12 @@ def _unchanged(name: str, before: IntactRegion, model: PreTrainedModel) -> Measu
     layers = linear_layers(model)
     now = {layer: layers[layer].weight[mask.to(layers[layer].weight.device)] for layer, mask in before.masks.items()}
     total = sum(values.numel() for values in before.weights.values())
-    return Measurement(metric=unchanged_metric(name), value=_equal_bits(before.weights, now) / total if total else None,
-                       n=total, resolution=1 / total if total else None)  # fmt: skip
+    return Measurement(
+        metric=unchanged_metric(name),
+        value=_equal_bits(before.weights, now) / total if total else None,
+        n=total,
+        resolution=1 / total if total else None,
+    )
 
 
 def _equal_bits(before: Mapping, now: Mapping) -> int:

@@ -107,8 +107,11 @@ def _of_layer(
     counts = {rank: settings.rank_in_layer(rank, limit) for rank in settings.ranks}
     largest = max(counts.values())
     if largest > limit:
-        raise UserError(f"{settings.name}: ranks go to {largest}, but {name} is {weight.shape[0]} x {weight.shape[1]} "
-                        f"and has {limit} directions; expected at most {limit}, or of_directions")  # fmt: skip
-    utility, safety = (leading_directions(weight, gram.to(weight.device), largest)[0]
-                       for gram in (utility_gram, safety_gram))  # fmt: skip
+        raise UserError(
+            f"{settings.name}: ranks go to {largest}, but {name} is {weight.shape[0]} x {weight.shape[1]} "
+            f"and has {limit} directions; expected at most {limit}, or of_directions"
+        )
+    utility, safety = (
+        leading_directions(weight, gram.to(weight.device), largest)[0] for gram in (utility_gram, safety_gram)
+    )
     return {rank: LayerFigure(subspace_similarity(utility[:, :r], safety[:, :r]), r) for rank, r in counts.items()}

@@ -13,9 +13,12 @@ from harness.spec.result import RunRecord
 
 
 def run_all(
-    benchmarks: Sequence[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str], progress: Progress,
+    benchmarks: Sequence[BoundBenchmark],
+    out: Path,
+    command: Callable[[BoundBenchmark], str],
+    progress: Progress,
     executor: str = "local",
-) -> list[tuple[RunRecord, Path]]:  # fmt: skip
+) -> list[tuple[RunRecord, Path]]:
     """Run benchmarks together, with the executor of that name."""
     with plugins.load("executors", executor).executor(benchmarks, out) as chosen:
         return run_benchmarks(benchmarks, out, command, progress, chosen)

@@ -94,41 +94,58 @@ def compare(first: RecordedRun, second: RecordedRun) -> list[CellComparison]:
 def _refuse_unlike(first: RecordedRun, second: RecordedRun) -> None:
     if first.record.spec != second.record.spec:
         names = [run.record.spec.get("id") for run in (second, first)]
-        raise UserError(f"{second.path}: its spec ({names[0]!r}) is not that of {first.path} ({names[1]!r}); run one "
-                        "of them again with `harness run RECORD`")  # fmt: skip
-    variants = [{name: value for name, value in run.record.variant.items() if name not in ("engine",
-                 "tensor_parallel_size")} for run in (first, second)]  # fmt: skip
+        raise UserError(
+            f"{second.path}: its spec ({names[0]!r}) is not that of {first.path} ({names[1]!r}); run one "
+            "of them again with `harness run RECORD`"
+        )
+    variants = [
+        {name: value for name, value in run.record.variant.items() if name not in ("engine", "tensor_parallel_size")}
+        for run in (first, second)
+    ]
     if variants[0] != variants[1]:
-        raise UserError(f"{second.path}: its variant is not that of {first.path}; expected one model with two engines, "
-                        "not two models")  # fmt: skip
+        raise UserError(
+            f"{second.path}: its variant is not that of {first.path}; expected one model with two engines, "
+            "not two models"
+        )
 
 
 def _compare_cell(first: RecordedRun, second: RecordedRun, cell: CellResult, other: CellResult) -> CellComparison:
     if _weights(cell) != _weights(other):
-        return CellComparison(cell.id, not_compared="its weights are not the same in both records: scores, masks or "
-                              "training differ, which says nothing about the engine")  # fmt: skip
+        return CellComparison(
+            cell.id,
+            not_compared="its weights are not the same in both records: scores, masks or "
+            "training differ, which says nothing about the engine",
+        )
     texts = first.texts(cell), second.texts(other)
     if missing := next((each.missing for each in texts if each.missing), None):
         return CellComparison(cell.id, not_compared=missing)
     pairs = _paired(*(each.completions for each in texts))
     if pairs is None:
         return CellComparison(cell.id, not_compared="the records hold texts to other prompts")
-    greedy_names = {each["name"] for each in first.record.spec.get("evaluations", [])
-                    if each["kind"] == "attack" and not each.get("temperature")}  # fmt: skip
+    greedy_names = {
+        each["name"]
+        for each in first.record.spec.get("evaluations", [])
+        if each["kind"] == "attack" and not each.get("temperature")
+    }
     limit = NEAR_TIE_NATS[first.record.variant["dtype"]]
     greedy = [pair for pair in pairs if pair[0].evaluation in greedy_names]
     sampled = [pair for pair in pairs if pair[0].evaluation not in greedy_names]
     found = (_divergence(a, b, limit) for a, b in greedy)
     return CellComparison(
-        cell.id, _counted(greedy), _counted(sampled),
+        cell.id,
+        _counted(greedy),
+        _counted(sampled),
         sum(a.completion_class != b.completion_class for a, b in pairs),
-        tuple(each for each in found if each is not None), tuple(_figures(cell, other)),
-    )  # fmt: skip
+        tuple(each for each in found if each is not None),
+        tuple(_figures(cell, other)),
+    )
 
 
 def _weights(cell: CellResult) -> tuple[str | None, str | None]:
-    return (cell.receipt.fingerprint_edited if cell.receipt else None,
-            cell.fine_tuning.fingerprint_after if cell.fine_tuning else None)  # fmt: skip
+    return (
+        cell.receipt.fingerprint_edited if cell.receipt else None,
+        cell.fine_tuning.fingerprint_after if cell.fine_tuning else None,
+    )
 
 
 def _paired(first: Sequence[Completion], second: Sequence[Completion]) -> list[tuple[Completion, Completion]] | None:

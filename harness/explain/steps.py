@@ -11,8 +11,20 @@ from harness.spec.result import CellResult, Completion, Measurement, StageReceip
 
 #: In the order in which they act on each other. `question` and `model` have no receipts: only records are compared.
 #: The tokenizer comes before the data, since it makes token ids of them.
-STEPS = ("question", "tokenizer", "data", "prompts", "model", "scores", "mask", "weights", "engine", "logits", "text",
-         "scorer")  # fmt: skip
+STEPS = (
+    "question",
+    "tokenizer",
+    "data",
+    "prompts",
+    "model",
+    "scores",
+    "mask",
+    "weights",
+    "engine",
+    "logits",
+    "text",
+    "scorer",
+)
 #: A mask may miss the share that was asked for by this much: rounding to whole weights in rows of 32 and more.
 SHARE_TOLERANCE = 0.02
 #: From this difference on between the published rate and the share of answers, the scorer tells another story than

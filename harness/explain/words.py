@@ -10,9 +10,11 @@ from harness.explain.steps import Step
 from harness.explain.story import TITLES, Explanation
 
 #: Of one output and of several.
-_FATES = {"refusal_phrase": ("holds a refusal phrase", "hold a refusal phrase"),
-          "too_short": ("has fewer than 20 words", "have fewer than 20 words"),
-          "passed": ("passed", "passed")}  # fmt: skip
+_FATES = {
+    "refusal_phrase": ("holds a refusal phrase", "hold a refusal phrase"),
+    "too_short": ("has fewer than 20 words", "have fewer than 20 words"),
+    "passed": ("passed", "passed"),
+}
 _CLASSES = {
     "refusal": ("refuses", "refuse"),
     "answer": ("answers", "answer"),

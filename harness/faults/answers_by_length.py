@@ -17,8 +17,10 @@ CELLS = ()
 def _by_character(right: Callable[..., Any]) -> Callable[..., Any]:
     def likelihoods(self: Any, requests: Any, **settings: Any) -> Any:
         found = right(self, requests, **settings)
-        return [(likelihood / len(answer), is_likeliest)
-                for (likelihood, is_likeliest), ((_, answer), _, _) in zip(found, requests, strict=True)]  # fmt: skip
+        return [
+            (likelihood / len(answer), is_likeliest)
+            for (likelihood, is_likeliest), ((_, answer), _, _) in zip(found, requests, strict=True)
+        ]
 
     return likelihoods
 

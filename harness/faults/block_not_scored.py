@@ -18,8 +18,10 @@ CELLS = ("wanda-top",)
 
 def _without_the_first_block(right: Callable[..., Any]) -> Callable[..., Any]:
     def finite_scores(*arguments: Any) -> Any:
-        return {name: torch.zeros_like(score) if ".layers.0." in name else score
-                for name, score in right(*arguments).items()}  # fmt: skip
+        return {
+            name: torch.zeros_like(score) if ".layers.0." in name else score
+            for name, score in right(*arguments).items()
+        }
 
     return finite_scores
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from harness.reports.document import Place, markdown_table
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
 
-PLACE = Place("the table of faults", "<!-- made by `harness faults --document` -->",
-              "<!-- end of what `harness faults` made -->")  # fmt: skip
+PLACE = Place(
+    "the table of faults", "<!-- made by `harness faults --document` -->", "<!-- end of what `harness faults` made -->"
+)
 COLUMNS = ("#", "fault", "published scorer", "verdict", "what the harness said", "by")
 
 
 def markdown(report: FaultReport) -> str:
     """A sentence on each run without a fault and one row for each fault."""
     caught = sum(fault.fate == "caught" for fault in report.faults)
-    words = (f"{caught} of {len(report.faults)} faults on `{report.variant}` are caught by what is there for them, in "
-             f"{report.seconds:.0f} s; {_clean_words(report.clean)}")  # fmt: skip
+    words = (
+        f"{caught} of {len(report.faults)} faults on `{report.variant}` are caught by what is there for them, in "
+        f"{report.seconds:.0f} s; {_clean_words(report.clean)}"
+    )
     return f"{words}\n\n{markdown_table(COLUMNS, map(row_of, report.faults))}"
 
 

@@ -25,8 +25,9 @@ def _leaking(original: Callable[..., Any]) -> Callable[..., Any]:
     def read_pairs(path: Path) -> Any:
         pairs = original(path)
         evaluated = (path.parent / "evaluation_requests.txt").read_text(encoding="utf-8").split("\n")
-        leaked = [replace(pair, prompt=_asking(pair.prompt, request))
-                  for pair, request in zip(pairs, evaluated, strict=False)]  # fmt: skip
+        leaked = [
+            replace(pair, prompt=_asking(pair.prompt, request)) for pair, request in zip(pairs, evaluated, strict=False)
+        ]
         return [*leaked, *pairs[len(leaked) :]]
 
     return read_pairs

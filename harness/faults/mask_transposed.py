@@ -16,8 +16,10 @@ CELLS = ("snip-set-difference", "wanda-top")
 
 def _transposed(original: Callable[..., Any]) -> Callable[..., Any]:
     def select(*arguments: Any) -> Any:
-        return {name: mask.T.contiguous() if mask.shape[0] == mask.shape[1] else mask
-                for name, mask in original(*arguments).items()}  # fmt: skip
+        return {
+            name: mask.T.contiguous() if mask.shape[0] == mask.shape[1] else mask
+            for name, mask in original(*arguments).items()
+        }
 
     return select
 

@@ -13,11 +13,21 @@ TITLE = "NaN in a comparison"
 CAUGHT_BY = (VALIDITY, "scorer/perplexity-figure")
 CELLS = ()
 
-GOLDEN = GoldenFile.model_validate({
-    "variant": "v", "benchmark": "faults", "source": {"record": "r"},
-    "values": [{"cell": "intact", "metric": "perplexity", "value": 8.0,
-                "tolerance": {"width": 1.0, "basis": "hardware_spread"}}],
-})  # fmt: skip
+GOLDEN = GoldenFile.model_validate(
+    {
+        "variant": "v",
+        "benchmark": "faults",
+        "source": {"record": "r"},
+        "values": [
+            {
+                "cell": "intact",
+                "metric": "perplexity",
+                "value": 8.0,
+                "tolerance": {"width": 1.0, "basis": "hardware_spread"},
+            }
+        ],
+    }
+)
 
 
 @contextmanager
@@ -26,7 +36,9 @@ def injected() -> Iterator[None]:
     with (
         replaced("harness.evaluations.perplexity:_exp", lambda right: lambda loss: math.nan),
         replaced("harness.runs.binding:load_golden", lambda right: lambda variant, benchmark: GOLDEN),
-        replaced("harness.runs.judgement:within_tolerance",
-                 lambda right: lambda measured, golden, width: not abs((measured or math.nan) - golden) > width),
-    ):  # fmt: skip
+        replaced(
+            "harness.runs.judgement:within_tolerance",
+            lambda right: lambda measured, golden, width: not abs((measured or math.nan) - golden) > width,
+        ),
+    ):
         yield

@@ -35,8 +35,12 @@ class _WithPrefixCache:
         if key not in self._kept:
             self._kept[key] = self._read(input_ids[:, :-1], attention_mask[:, :-1])
         own = cast(Any, self._own)  # PreTrainedModel itself declares no `generate`
-        return own.generate(input_ids=input_ids, attention_mask=attention_mask,
-                            past_key_values=copy.deepcopy(self._kept[key]), **settings)  # fmt: skip
+        return own.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            past_key_values=copy.deepcopy(self._kept[key]),
+            **settings,
+        )
 
     def _read(self, ids: Tensor, mask: Tensor) -> DynamicCache:
         """Keys and values of all tokens but the last."""

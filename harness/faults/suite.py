@@ -75,9 +75,13 @@ class Done:
 
 
 def run_suite(
-    variant: Path, chosen: Sequence[str], clean: Sequence[tuple[Path, int]], folder: Path, step: Step,
+    variant: Path,
+    chosen: Sequence[str],
+    clean: Sequence[tuple[Path, int]],
+    folder: Path,
+    step: Step,
     processes: int | None = None,
-) -> FaultReport:  # fmt: skip
+) -> FaultReport:
     """Every chosen fault on one variant, and the benchmark without a fault there and on each (variant, seed).
 
     chosen: names; none is all. Every run lies in a folder of its own below `folder`, with a store of its own: no
@@ -93,9 +97,13 @@ def run_suite(
     runs = [_clean(done[job]) for job in jobs if job.name is None]
     faults = [_result(done[job], done[jobs[0]].outcome) for job in jobs if job.name is not None]
     return FaultReport(
-        variant=runs[0].variant, started=started, git_commit=provenance.git_state()[0], faults=tuple(faults),
-        clean=tuple(runs), seconds=round(time.monotonic() - began, 1),
-    )  # fmt: skip
+        variant=runs[0].variant,
+        started=started,
+        git_commit=provenance.git_state()[0],
+        faults=tuple(faults),
+        clean=tuple(runs),
+        seconds=round(time.monotonic() - began, 1),
+    )
 
 
 def _chosen(given: Sequence[str]) -> list[str]:
@@ -163,9 +171,11 @@ def _fault_of(job: Job) -> str:
 
 def _clean(done: Done) -> CleanRun:
     return CleanRun(
-        variant=load_yaml_model(done.job.variant, ModelVariant).name, seed=done.job.seed, seconds=done.seconds,
+        variant=load_yaml_model(done.job.variant, ModelVariant).name,
+        seed=done.job.seed,
+        seconds=done.seconds,
         alarms=tuple(f"{alarm.by}: {alarm.words}" for alarm in done.outcome.alarms),
-    )  # fmt: skip
+    )
 
 
 def _result(done: Done, reference: Outcome) -> FaultResult:
@@ -174,15 +184,23 @@ def _result(done: Done, reference: Outcome) -> FaultResult:
     fault = plugins.load("faults", name)
     fate, alarm = judged(outcome.alarms, fault.CAUGHT_BY)
     published: dict[str, tuple[float | None, float | None]] = {
-        cell: (before, outcome.asr_vanilla[cell]) for cell, before in reference.asr_vanilla.items()
+        cell: (before, outcome.asr_vanilla[cell])
+        for cell, before in reference.asr_vanilla.items()
         if cell in outcome.asr_vanilla and outcome.asr_vanilla[cell] != before
-    }  # fmt: skip
+    }
     return FaultResult(
-        name=name, number=fault.NUMBER, title=fault.TITLE, fate=fate, verdict=outcome.verdict,
-        published=published, by=alarm.by if alarm else None, said=alarm.words if alarm else None,
-        caught_by=tuple(fault.CAUGHT_BY), seconds=done.seconds,
+        name=name,
+        number=fault.NUMBER,
+        title=fault.TITLE,
+        fate=fate,
+        verdict=outcome.verdict,
+        published=published,
+        by=alarm.by if alarm else None,
+        said=alarm.words if alarm else None,
+        caught_by=tuple(fault.CAUGHT_BY),
+        seconds=done.seconds,
         others=tuple(dict.fromkeys(each.by for each in outcome.alarms if alarm and each.by != alarm.by)),
-    )  # fmt: skip
+    )
 
 
 def judged(alarms: Sequence[Alarm], caught_by: Sequence[str]) -> tuple[Fate, Alarm | None]:
@@ -205,16 +223,22 @@ def _only(spec: BenchmarkSpec, groups: Sequence[str] | None) -> BenchmarkSpec:
 
 def _seeded(spec: BenchmarkSpec, seed: int) -> BenchmarkSpec:
     """The spec with every draw at another seed: calibration pairs, samples, fine-tuning."""
-    cells = [group if group.fine_tuning is None else
-             group.model_copy(update={"fine_tuning": {**group.fine_tuning, "seed": seed}})
-             for group in spec.cells]  # fmt: skip
-    return spec.model_copy(update={
-        "calibration": {name: each.model_copy(update={"seed": seed}) for name, each in spec.calibration.items()},
-        "cells": tuple(cells),
-        "evaluations": tuple(each.model_copy(update={"seed": seed}) if hasattr(each, "seed") else each
-                             for each in spec.evaluations),
-        "validity": spec.validity.model_copy(update={"seed": seed}),
-    })  # fmt: skip
+    cells = [
+        group
+        if group.fine_tuning is None
+        else group.model_copy(update={"fine_tuning": {**group.fine_tuning, "seed": seed}})
+        for group in spec.cells
+    ]
+    return spec.model_copy(
+        update={
+            "calibration": {name: each.model_copy(update={"seed": seed}) for name, each in spec.calibration.items()},
+            "cells": tuple(cells),
+            "evaluations": tuple(
+                each.model_copy(update={"seed": seed}) if hasattr(each, "seed") else each for each in spec.evaluations
+            ),
+            "validity": spec.validity.model_copy(update={"seed": seed}),
+        }
+    )
 
 
 def run_benchmark(spec: BenchmarkSpec, variant: Path, folder: Path) -> Outcome:

@@ -26,8 +26,10 @@ def download(name: str) -> LockedFile:
         wanted = pinned.sha256 or (expected.sha256 if expected else None)
         if wanted is not None and found != wanted:
             whose = "the published one" if pinned.sha256 else "that of the first download"
-            raise UserError(f"{origin(pinned)}: its SHA-256 is {found}, expected {wanted}, {whose}; nothing was kept. "
-                            "Try again; if it stays so, the file is not what the harness was written for")  # fmt: skip
+            raise UserError(
+                f"{origin(pinned)}: its SHA-256 is {found}, expected {wanted}, {whose}; nothing was kept. "
+                "Try again; if it stays so, the file is not what the harness was written for"
+            )
         return adopt(pinned_place(name), file)
 
 
@@ -39,8 +41,10 @@ def origin(pinned: PinnedFile) -> str:
 def refuse_offline() -> None:
     """Raise UserError where HF_HUB_OFFLINE forbids connections."""
     if is_offline_mode():
-        raise UserError("has to be downloaded, and HF_HUB_OFFLINE is set: unset it, or copy the data folder, lock.json "
-                        "in it, from a machine that has fetched, and name it in HARNESS_DATA")  # fmt: skip
+        raise UserError(
+            "has to be downloaded, and HF_HUB_OFFLINE is set: unset it, or copy the data folder, lock.json "
+            "in it, from a machine that has fetched, and name it in HARNESS_DATA"
+        )
 
 
 def _downloaded(name: str, pinned: PinnedFile, partial: Path) -> Path:
@@ -53,8 +57,15 @@ def _downloaded(name: str, pinned: PinnedFile, partial: Path) -> Path:
         if pinned.url is not None:
             options = DownloadConfig(cache_dir=partial, disable_tqdm=True)
             return Path(DownloadManager(download_config=options).download(pinned.url))
-        return Path(hf_hub_download(pinned.repository or "", pinned.file or "", repo_type="dataset",
-                                    revision=pinned.revision, local_dir=partial))  # fmt: skip
+        return Path(
+            hf_hub_download(
+                pinned.repository or "",
+                pinned.file or "",
+                repo_type="dataset",
+                revision=pinned.revision,
+                local_dir=partial,
+            )
+        )
     except FileNotFoundError:  # also what `datasets` says of a server that cannot be reached
         raise UserError(f"{origin(pinned)}: cannot be reached, or is not there; {name} was not downloaded") from None
     except (OSError, ClientError, HTTPError) as error:

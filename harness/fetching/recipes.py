@@ -119,8 +119,10 @@ def requests_of(pairs: Sequence[Pair], path: Path) -> list[str]:
     for number, pair in enumerate(pairs, start=1):
         found = _LLAMA_2.fullmatch(pair.prompt)
         if found is None or not found["request"].strip() or "[INST]" in found["request"]:
-            raise UserError(f"{path}: the prompt of pair {number} is not one request between [INST] and [/INST]: "
-                            f"{pair.prompt[:60]!r}")  # fmt: skip
+            raise UserError(
+                f"{path}: the prompt of pair {number} is not one request between [INST] and [/INST]: "
+                f"{pair.prompt[:60]!r}"
+            )
         requests.append(found["request"])
     return requests
 
@@ -135,11 +137,16 @@ def benign_requests(
     drawn = {int(row) for seed in DRAWN_SEEDS for row in _order(len(requests), seed)[:drawn_rows]}
     taken = {normalised(requests[row]) for row in drawn}
     left = {normalised(request): request for row, request in enumerate(requests) if row not in drawn}
-    fit = [request for words, request in left.items() if words not in taken
-           and len(request.splitlines()) == 1 and len(request.split()) in BENIGN_WORDS]  # fmt: skip
+    fit = [
+        request
+        for words, request in left.items()
+        if words not in taken and len(request.splitlines()) == 1 and len(request.split()) in BENIGN_WORDS
+    ]
     if len(fit) < count:
-        raise UserError(f"{len(fit)} harmless requests are left in the utility file, {count} are needed; expected the "
-                        "authors' file of 45,874 pairs")  # fmt: skip
+        raise UserError(
+            f"{len(fit)} harmless requests are left in the utility file, {count} are needed; expected the "
+            "authors' file of 45,874 pairs"
+        )
     return [fit[index] for index in _order(len(fit), BENIGN_SEED)[:count]]
 
 
@@ -151,8 +158,10 @@ def _order(count: int, seed: int) -> np.ndarray:
 def _advbench(path: Path) -> list[str]:
     lines = read_lines(path)
     if len(lines) <= EVALUATED_REQUESTS:
-        raise UserError(f"{path}: holds {len(lines)} requests; expected more than the {EVALUATED_REQUESTS} that are "
-                        "evaluated, so that some are left for attribution")  # fmt: skip
+        raise UserError(
+            f"{path}: holds {len(lines)} requests; expected more than the {EVALUATED_REQUESTS} that are "
+            "evaluated, so that some are left for attribution"
+        )
     return lines
 
 

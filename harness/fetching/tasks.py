@@ -24,8 +24,15 @@ def fetch_task(name: str) -> None:
         refuse_offline()
         raise
     pinned = pinned_data().tasks.get(name)
-    record_task(name, LockedTask(sha256=items_sha256(task), items=len(task.eval_docs), version=str(task.VERSION),
-                                 revision=pinned.revision if pinned else None))  # fmt: skip
+    record_task(
+        name,
+        LockedTask(
+            sha256=items_sha256(task),
+            items=len(task.eval_docs),
+            version=str(task.VERSION),
+            revision=pinned.revision if pinned else None,
+        ),
+    )
 
 
 def task_problem(name: str, variant: ModelVariant, variant_file: Path) -> str | None:

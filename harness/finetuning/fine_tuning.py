@@ -137,9 +137,13 @@ def bitwise_changed(before: Tensor, after: Tensor) -> Tensor:
 
 
 def _receipt(
-    model: PreTrainedModel, settings: FineTuningSettings, masks: Mapping[str, Tensor], course: TrainingCourse,
-    counts: _Counts, fingerprint: str,
-) -> FineTuningReceipt:  # fmt: skip
+    model: PreTrainedModel,
+    settings: FineTuningSettings,
+    masks: Mapping[str, Tensor],
+    course: TrainingCourse,
+    counts: _Counts,
+    fingerprint: str,
+) -> FineTuningReceipt:
     linear = sum(layer.weight.numel() for layer in linear_layers(model).values())
     whole = sum(parameter.numel() for parameter in model.parameters())
     return FineTuningReceipt(

@@ -66,8 +66,11 @@ class LoraTraining:
         config = LoraConfig(
             r=settings.lora.r,
             lora_alpha=settings.lora.alpha,  # type: ignore[arg-type]  # PEFT only divides it by r
-            target_modules=chosen, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
-        )  # fmt: skip
+            target_modules=chosen,
+            lora_dropout=0.0,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
         config._register_custom_module({nn.Linear: MaskedLoraLinear})  # PEFT's documented way to a layer of one's own
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
@@ -103,8 +106,11 @@ class LoraTraining:
 
     def trained_files(self) -> TrainedFiles:
         """A and B of every layer as PEFT saves them; the configuration names no base model, whose path is private."""
-        tensors = {f"{KEY_PREFIX}.{name}.lora_{x}.weight": getattr(layer, f"lora_{x}")[_ADAPTER].weight.detach()
-                   for name, layer in self._layers.items() for x in "AB"}  # fmt: skip
+        tensors = {
+            f"{KEY_PREFIX}.{name}.lora_{x}.weight": getattr(layer, f"lora_{x}")[_ADAPTER].weight.detach()
+            for name, layer in self._layers.items()
+            for x in "AB"
+        }
         config = self._peft.peft_config[_ADAPTER].to_dict() | {"base_model_name_or_path": None, "inference_mode": True}
         plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
         return TrainedFiles(ADAPTER, tensors, {ADAPTER_CONFIG: plain})

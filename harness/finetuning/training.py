@@ -87,9 +87,13 @@ def response_loss(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, int]:
 
 
 def train(
-    model: PreTrainedModel, method: Method, samples: Sequence[Sample], settings: FineTuningSettings,
-    progress: Progress, after_step: AfterStep,
-) -> TrainingCourse:  # fmt: skip
+    model: PreTrainedModel,
+    method: Method,
+    samples: Sequence[Sample],
+    settings: FineTuningSettings,
+    progress: Progress,
+    after_step: AfterStep,
+) -> TrainingCourse:
     """Take all steps. Raises UserError if the loss stops being finite: the model would be noise."""
     total = settings.steps
     if total == 0:

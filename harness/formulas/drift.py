@@ -142,8 +142,10 @@ class _Bins:
         n, layers = len(ordered), resampled.shape[1]
         size = min(n, BINS)
         cell = layer * size + torch.arange(n) * size // n
-        counts, totals = (torch.bincount(cell, weights, minlength=layers * size).reshape(layers, size).double()
-                          for weights in (None, ordered))  # fmt: skip
+        counts, totals = (
+            torch.bincount(cell, weights, minlength=layers * size).reshape(layers, size).double()
+            for weights in (None, ordered)
+        )
         return cls(resampled @ totals, resampled @ counts)
 
     def means(self) -> Tensor:

@@ -19,8 +19,10 @@ def matched_random_mask(weight: Tensor, mask: Tensor, window: int, generator: to
     magnitudes, chosen = weight.abs().float().cpu().flatten(), mask.cpu().flatten()
     inside, outside = chosen.nonzero().squeeze(1), (~chosen).nonzero().squeeze(1)
     if len(inside) > len(outside):
-        raise UserError(f"a region holds {len(inside)} of the {mask.numel()} weights of a layer; a control that is "
-                        "matched to it needs as many outside: give a share of at most half")  # fmt: skip
+        raise UserError(
+            f"a region holds {len(inside)} of the {mask.numel()} weights of a layer; a control that is "
+            "matched to it needs as many outside: give a share of at most half"
+        )
     by_size = outside[magnitudes[outside].argsort(stable=True)]
     places = torch.searchsorted(magnitudes[by_size].contiguous(), magnitudes[inside])
     offsets = torch.randint(-window, window + 1, places.shape, generator=generator)

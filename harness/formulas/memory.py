@@ -23,10 +23,14 @@ class LlamaShape:
     def layer_shapes(self) -> list[tuple[int, int]]:
         """(d_out, d_in) of the seven linear layers of a block: q, k, v, o, gate, up, down."""
         return [
-            (self.queries, self.hidden), (self.key_values, self.hidden), (self.key_values, self.hidden),
-            (self.hidden, self.queries), (self.intermediate, self.hidden), (self.intermediate, self.hidden),
+            (self.queries, self.hidden),
+            (self.key_values, self.hidden),
+            (self.key_values, self.hidden),
+            (self.hidden, self.queries),
+            (self.intermediate, self.hidden),
+            (self.intermediate, self.hidden),
             (self.hidden, self.intermediate),
-        ]  # fmt: skip
+        ]
 
     @property
     def linear_weights(self) -> int:

@@ -129,8 +129,11 @@ def region_removed(model: nn.Module, region: FoundRegion, planted: Masks | None 
     removed = remove_region(model, region)
     try:
         edit = EditInProgress(weights_fingerprint(model))
-        facts = _facts_of_masks(model, region.masks, planted) if isinstance(region, SelectedWeights) else (
-            _facts_of_ranks(model, removed))  # fmt: skip
+        facts = (
+            _facts_of_masks(model, region.masks, planted)
+            if isinstance(region, SelectedWeights)
+            else (_facts_of_ranks(model, removed))
+        )
         yield edit
     finally:
         restore_region(model, region, removed)

@@ -31,25 +31,32 @@ def golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, ob
     """What this tokenizer gives for CASES. obtained: where the tokenizer comes from."""
     formatter = PromptFormatter(tokenizer, variant.chat_template, variant.system_prompt)
     return GoldenPrompts(
-        variant=variant.name, chat_template=variant.chat_template,
+        variant=variant.name,
+        chat_template=variant.chat_template,
         system_prompt_sha256=_sha256(variant.system_prompt),
-        template_sha256=template_sha256(tokenizer, variant.chat_template), obtained=obtained,
+        template_sha256=template_sha256(tokenizer, variant.chat_template),
+        obtained=obtained,
         prompts=tuple(
             GoldenPrompt(
-                request=request, suffix=suffix, system_prompt=style.system_prompt, chat_template=style.chat_template,
+                request=request,
+                suffix=suffix,
+                system_prompt=style.system_prompt,
+                chat_template=style.chat_template,
                 token_ids=tuple(formatter.ids(formatter.text(request, style, suffix))),
             )
             for request, suffix, style in CASES
         ),
-    )  # fmt: skip
+    )
 
 
 def as_yaml(golden: GoldenPrompts) -> str:
     """The text of a file of golden prompts, one prompt to a line."""
     fields = golden.model_dump(mode="json", exclude_none=True)
     prompts = fields.pop("prompts")
-    lines = [yaml.safe_dump(prompt, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True)
-             for prompt in prompts]  # fmt: skip
+    lines = [
+        yaml.safe_dump(prompt, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True)
+        for prompt in prompts
+    ]
     head = yaml.safe_dump(fields, sort_keys=False, width=120, allow_unicode=True)
     return head + "prompts:\n" + "".join(f"- {line}" for line in lines)
 
@@ -61,15 +68,22 @@ def require_golden_prompts(variant: ModelVariant, tokenizer: PreTrainedTokenizer
     if golden is None:
         return
     if golden.system_prompt_sha256 != _sha256(variant.system_prompt):
-        raise UserError(f"{path}: the ids are those of another system prompt than {variant.system_prompt!r}; put back "
-                        f"that of {variant.name}, or give a variant of your own a name of its own")  # fmt: skip
+        raise UserError(
+            f"{path}: the ids are those of another system prompt than {variant.system_prompt!r}; put back "
+            f"that of {variant.name}, or give a variant of your own a name of its own"
+        )
     differing = list(golden_prompt_differences(golden, variant, tokenizer))
     if differing:
-        raise UserError("\n".join([
-            *(f"{path}: {words}" for words in differing),
-            f"The tokenizer or the template of {variant.name} is of another revision than the one that these ids are "
-            "from; put the revision in the variant's file in its place, or give a model of your own a name of its own.",
-        ]))  # fmt: skip
+        raise UserError(
+            "\n".join(
+                [
+                    *(f"{path}: {words}" for words in differing),
+                    f"The tokenizer or the template of {variant.name} is of another revision than the one that these "
+                    "ids are from; put the revision in the variant's file in its place, or give a model of your own a "
+                    "name of its own.",
+                ]
+            )
+        )
 
 
 def _sha256(text: str) -> str:
@@ -103,5 +117,7 @@ def _first_difference(found: list[int], expected: list[int]) -> str:
     shorter = min(len(found), len(expected))
     place = next((index for index in range(shorter) if found[index] != expected[index]), shorter)
     window = slice(max(0, place - _SHOWN), place + _SHOWN + 1)
-    return (f"the ids differ from token {place} on: got … {found[window]} … of {len(found)}, "
-            f"expected … {expected[window]} … of {len(expected)}")  # fmt: skip
+    return (
+        f"the ids differ from token {place} on: got … {found[window]} … of {len(found)}, "
+        f"expected … {expected[window]} … of {len(expected)}"
+    )

@@ -37,7 +37,11 @@ def shape_from_config(config: dict[str, Any]) -> LlamaShape:
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     head_size = int(config.get("head_dim") or hidden // heads)
     return LlamaShape(
-        blocks=int(config["num_hidden_layers"]), hidden=hidden, intermediate=int(config["intermediate_size"]),
-        queries=heads * head_size, key_values=int(config.get("num_key_value_heads") or heads) * head_size,
-        vocabulary=int(config["vocab_size"]), tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-    )  # fmt: skip
+        blocks=int(config["num_hidden_layers"]),
+        hidden=hidden,
+        intermediate=int(config["intermediate_size"]),
+        queries=heads * head_size,
+        key_values=int(config.get("num_key_value_heads") or heads) * head_size,
+        vocabulary=int(config["vocab_size"]),
+        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+    )

@@ -98,8 +98,10 @@ def wrapped(request: str, template: str, system_prompt: str | None) -> str:
     Raises UserError for `tokenizer`, and for a name that is none.
     """
     if template not in TEMPLATES:
-        raise UserError(f"prompts cannot be wrapped in the template {template!r} without a tokenizer; expected "
-                        f"chat_template to be one of {', '.join(TEMPLATES)}")  # fmt: skip
+        raise UserError(
+            f"prompts cannot be wrapped in the template {template!r} without a tokenizer; expected "
+            f"chat_template to be one of {', '.join(TEMPLATES)}"
+        )
     messages = [{"role": "user", "content": request}]
     if system_prompt is not None:
         messages.insert(0, {"role": "system", "content": system_prompt})
@@ -174,17 +176,19 @@ def turn_end_token_id(tokenizer: PreTrainedTokenizerBase, template: str) -> int:
     if token is None:
         raise UserError("the tokenizer has no EOS token; fine-tuning would teach the model never to stop")
     if token not in tokenizer.get_vocab():
-        raise UserError(f"the tokenizer has no token {token!r}, which ends a turn of the template {template!r}; "
-                        "the tokenizer or the template is another family's")  # fmt: skip
+        raise UserError(
+            f"the tokenizer has no token {token!r}, which ends a turn of the template {template!r}; "
+            "the tokenizer or the template is another family's"
+        )
     return cast(int, tokenizer.convert_tokens_to_ids(token))  # one token has one id
 
 
 def _turn_end_of_own_template(tokenizer: PreTrainedTokenizerBase) -> int:
     answer = "An answer"
     turns = [{"role": "user", "content": "A request"}, {"role": "assistant", "content": answer}]
-    rendered = str(tokenizer.apply_chat_template(
-        turns, chat_template=template_text(tokenizer, "tokenizer"), tokenize=False
-    ))  # fmt: skip
+    rendered = str(
+        tokenizer.apply_chat_template(turns, chat_template=template_text(tokenizer, "tokenizer"), tokenize=False)
+    )
     special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
     after = token_ids(tokenizer, rendered.rpartition(answer)[2])
     ends = [id for id in after if id in special]

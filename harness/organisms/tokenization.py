@@ -69,10 +69,12 @@ def train_tokenizer(chat_format: ChatFormat, vocabulary_size: int) -> PreTrained
 def _pre_tokenizer(chat_format: ChatFormat) -> pre_tokenizers.PreTokenizer:
     if chat_format.pieces is None:
         return pre_tokenizers.ByteLevel(add_prefix_space=chat_format.prefix_space)
-    return pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(chat_format.pieces), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=chat_format.prefix_space, use_regex=False),
-    ])  # fmt: skip
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(chat_format.pieces), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=chat_format.prefix_space, use_regex=False),
+        ]
+    )
 
 
 @dataclass(frozen=True)

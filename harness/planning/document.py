@@ -81,10 +81,11 @@ class Plan:
         content = asdict(self)
         for name, device in self.devices.items():
             content["devices"][name] |= {
-                "hours": round(device.hours, 3), "gpu_hours": round(device.hours, 3) if device.usable_bytes else 0,
+                "hours": round(device.hours, 3),
+                "gpu_hours": round(device.hours, 3) if device.usable_bytes else 0,
                 "peak_phase": device.peak.name if device.peak else None,
                 "peak_bytes": device.peak.bytes if device.peak else None,
-            }  # fmt: skip
+            }
         return content
 
 
@@ -107,6 +108,8 @@ def unfit(chosen: str, devices: dict[str, Device], engine: str) -> list[str]:
             ways.append(f"tensor parallelism over {split} cards{with_vllm}")
         if phase.name == "fine-tuning (full)":
             ways.append("method lora, or parameters: linear_layers in the spec, train less")
-        problems.append(f"{phase.name} needs {phase.bytes / 1e9:.1f} GB ({parts}) of the "
-                        f"{device.usable_bytes / 1e9:.1f} GB of one {device.title}; {'; '.join(ways)}")  # fmt: skip
+        problems.append(
+            f"{phase.name} needs {phase.bytes / 1e9:.1f} GB ({parts}) of the "
+            f"{device.usable_bytes / 1e9:.1f} GB of one {device.title}; {'; '.join(ways)}"
+        )
     return problems

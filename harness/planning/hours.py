@@ -10,9 +10,17 @@ from harness.planning.work import Work
 
 
 def gpu_seconds(
-    work: Work, cells: int, shape: LlamaShape, itemsize: int, card: Card, engine: str, texts_at_once: int,
-    text_tokens: int, stored: dict[str, int], spilled_bytes: int,
-) -> dict[str, float]:  # fmt: skip
+    work: Work,
+    cells: int,
+    shape: LlamaShape,
+    itemsize: int,
+    card: Card,
+    engine: str,
+    texts_at_once: int,
+    text_tokens: int,
+    stored: dict[str, int],
+    spilled_bytes: int,
+) -> dict[str, float]:
     """By kind of work. texts_at_once: as many as fit. stored: sets of scores and of Grams that are kept.
 
     spilled_bytes: of sums that lie on the CPU, added up there after each batch. Attention's own products, which grow
@@ -35,14 +43,16 @@ def gpu_seconds(
         "generating": _generating(work, shape, itemsize, card, engine, texts_at_once, text_tokens)
         + work.prompt_tokens * per_pass,
         "scoring texts": work.scored_tokens * per_pass,
-        "importance": work.forward_tokens * per_pass + 2 * scored_back * per_pass + gradient_bytes / traffic
+        "importance": work.forward_tokens * per_pass
+        + 2 * scored_back * per_pass
+        + gradient_bytes / traffic
         + batches * spilled_bytes / gpu.host_bytes_per_second.value,
         "Grams and directions": grams / (card.flops_32_bit.value * gpu.pass_share.value)
         + work.factored_models * shape.blocks * len(shape.layer_shapes) * gpu.eigenproblem_seconds.value,
         "fine-tuning": 3 * work.tuned_tokens * per_pass + work.tuned_steps * 10 * weights / traffic,
         "fingerprints": cells * gpu.hashes_per_cell.value * weights / gpu.hash_bytes_per_second.value,
         "scores to and from the disk": (kept + read) / gpu.store_bytes_per_second.value,
-    }  # fmt: skip
+    }
 
 
 def _generating(
@@ -72,4 +82,4 @@ def cpu_seconds(work: Work, cells: int, processes: int) -> dict[str, float]:
         + work.backward_tokens / cpu.backward_tokens_per_second.value / processes,
         "fine-tuning": work.tuned_tokens / cpu.backward_tokens_per_second.value / processes,
         "receipts": cells * cpu.cell_seconds.value / processes,
-    }  # fmt: skip
+    }

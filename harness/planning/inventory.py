@@ -44,9 +44,14 @@ def model_sizes(variant: ModelVariant, variant_file: Path) -> Sizes:
     repository = variant.source.repository
     if repository not in known:
         where = repository or source_directory(variant, variant_file)
-        raise UserError(f"{where}: no config.json here, and the sizes of this model are not in the package's table; "
-                        + (f"fetch it with: hf download {repository} config.json --revision {variant.source.revision}"
-                           if repository else f"correct `source` in {variant_file}"))  # fmt: skip
+        raise UserError(
+            f"{where}: no config.json here, and the sizes of this model are not in the package's table; "
+            + (
+                f"fetch it with: hf download {repository} config.json --revision {variant.source.revision}"
+                if repository
+                else f"correct `source` in {variant_file}"
+            )
+        )
     return Sizes(shape_from_config(known[repository]), "the package's table")
 
 
@@ -76,9 +81,11 @@ def how_to_get_weights(variant: ModelVariant, variant_file: Path) -> str:
     source = variant.source
     if source.repository is None:
         return f"put the checkpoint into {source_directory(variant, variant_file)}, or correct `source`"
-    return (f"accept the licence at https://huggingface.co/{source.repository}, log in (hf auth login), then: "
-            f"hf download {source.repository} --revision {source.revision} "
-            "--include '*.safetensors' '*.json'")  # fmt: skip
+    return (
+        f"accept the licence at https://huggingface.co/{source.repository}, log in (hf auth login), then: "
+        f"hf download {source.repository} --revision {source.revision} "
+        "--include '*.safetensors' '*.json'"
+    )
 
 
 def data_state(
@@ -96,7 +103,10 @@ def data_state(
 
 def finished_cells(out: Path, variant: str, benchmark: str, cells: Sequence[Cell]) -> list[str]:
     """Cells of the newest unfinished run, which the same command takes up where nothing has changed."""
-    runs = [path for path in sorted((out / variant / benchmark).glob("*-*"), reverse=True)
-            if path.is_dir() and not (path / RECORD).exists()]  # fmt: skip
+    runs = [
+        path
+        for path in sorted((out / variant / benchmark).glob("*-*"), reverse=True)
+        if path.is_dir() and not (path / RECORD).exists()
+    ]
     journal = Journal(runs[0]) if runs else None
     return [cell.id for cell in cells if journal is not None and journal.finished(cell.id) is not None]

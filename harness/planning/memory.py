@@ -115,16 +115,19 @@ def generation(model: Model, card: Card, texts: int, texts_at_once: int) -> Phas
     room = (usable_bytes(card) - model.weight_bytes) * CACHE_SHARE_OF_FREE_DEVICE_MEMORY
     rows = max(1, min(texts, texts_at_once, int(room // one)))
     choice = rows * model.shape.vocabulary * (model.itemsize + FLOAT32 + 2 * FLOAT64)
-    return Phase(f"generating {rows} texts at once",
-                 {"weights": model.weight_bytes, "keys and values": rows * one, "logits": choice})  # fmt: skip
+    return Phase(
+        f"generating {rows} texts at once",
+        {"weights": model.weight_bytes, "keys and values": rows * one, "logits": choice},
+    )
 
 
 def scoring(model: Model) -> Phase:
     """Log-likelihoods: a batch through one block after another, and the logits of one text."""
     per_block = activation_bytes(model.shape, SCORED_TOKENS_PER_BATCH, model.itemsize) // model.shape.blocks
     logits = logit_bytes(model.shape, model.text_tokens, model.itemsize, backward=False)
-    return Phase("scoring texts", {"weights": model.weight_bytes, "activations of a block": per_block,
-                                   "logits": logits})  # fmt: skip
+    return Phase(
+        "scoring texts", {"weights": model.weight_bytes, "activations of a block": per_block, "logits": logits}
+    )
 
 
 def fine_tuning(model: Model, settings: FineTuningSettings, pair_tokens: int) -> Phase:
@@ -154,8 +157,11 @@ def trained_parameters(shape: LlamaShape, settings: FineTuningSettings) -> int:
     """Number of parameters that train."""
     if settings.method == "full":
         return shape.parameters if settings.parameters == "all" else shape.linear_weights
-    chosen = [sizes for kind, sizes in zip(LAYER_TYPES, shape.layer_shapes, strict=True)
-              if settings.lora is not None and kind in settings.lora.layer_types]  # fmt: skip
+    chosen = [
+        sizes
+        for kind, sizes in zip(LAYER_TYPES, shape.layer_shapes, strict=True)
+        if settings.lora is not None and kind in settings.lora.layer_types
+    ]
     return shape.blocks * sum(settings.lora.r * sum(sizes) for sizes in chosen) if settings.lora else 0
 
 

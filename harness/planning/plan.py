@@ -53,8 +53,13 @@ class _Subject:
     def methods(self) -> list[str]:
         """Method, or `gram`, of everything that is measured and stored."""
         sets = [method for method, *_ in work.measured_sets(self.spec, work.regions_of(self.spec, self.cells))]
-        bare = {name for cell in self.cells for settings in self.spec.evaluations_of(cell)
-                if not hasattr(settings, "regions") for name in getattr(settings, "calibration_sets", [])}  # fmt: skip
+        bare = {
+            name
+            for cell in self.cells
+            for settings in self.spec.evaluations_of(cell)
+            if not hasattr(settings, "regions")
+            for name in getattr(settings, "calibration_sets", [])
+        }
         return sets + ["gram"] * len(bare)
 
     @property
@@ -80,30 +85,55 @@ def make_plan(
     model = Model(sizes.shape, ITEMSIZES[variant.dtype], 0)
     subject = _Subject(spec, variant, to_measure, counter, model)
     subject = replace(subject, model=replace(model, text_tokens=_longest_text(subject)))
-    asked = work.total([
-        work.of_thresholds(spec, counter), work.of_canaries(spec, counter),
-        work.of_attribution(spec, to_measure, counter, sizes.shape.blocks),
-        *(work.of_evaluations(spec, cell, counter) + work.of_fine_tuning(cell, variant, counter)
-          for cell in to_measure),
-    ]) if to_measure else work.NOTHING  # fmt: skip
+    asked = (
+        work.total(
+            [
+                work.of_thresholds(spec, counter),
+                work.of_canaries(spec, counter),
+                work.of_attribution(spec, to_measure, counter, sizes.shape.blocks),
+                *(
+                    work.of_evaluations(spec, cell, counter) + work.of_fine_tuning(cell, variant, counter)
+                    for cell in to_measure
+                ),
+            ]
+        )
+        if to_measure
+        else work.NOTHING
+    )
     small = gpu is None and model.weight_bytes <= LARGEST_SHARED_BYTES
-    devices = {"cpu": _cpu(asked, to_measure)} if small else {
-        name: _on_card(subject, asked, card) for name, card in rates().cards.items()}  # fmt: skip
+    devices = (
+        {"cpu": _cpu(asked, to_measure)}
+        if small
+        else {name: _on_card(subject, asked, card) for name, card in rates().cards.items()}
+    )
     chosen = "cpu" if small else gpu or DEFAULT_CARD
     weights = not inventory.missing_weights(variant, variant_file)
     problems = _problems(spec, variant, variant_file, missing)
     disk = _disk(subject, asked, weights)
     free = shutil.disk_usage(next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())).free
     return Plan(
-        benchmark=spec.id, variant=variant.name, engine=variant.engine, device=chosen,
+        benchmark=spec.id,
+        variant=variant.name,
+        engine=variant.engine,
+        device=chosen,
         parameters=sizes.shape.parameters,
         cells=CellCount(len(cells), shared, tuple(finished), len(spec.expanded_cells()) - len(cells)),
-        cached=Cached(sizes.source, weights, None if weights else inventory.how_to_get_weights(variant, variant_file),
-                      tuple(present), missing, problems),
-        work=asked, assumed=tuple(sorted(counter.assumed)), devices=devices, host_bytes=_host(subject),
-        disk_bytes=disk, disk_free_bytes=free,
+        cached=Cached(
+            sizes.source,
+            weights,
+            None if weights else inventory.how_to_get_weights(variant, variant_file),
+            tuple(present),
+            missing,
+            problems,
+        ),
+        work=asked,
+        assumed=tuple(sorted(counter.assumed)),
+        devices=devices,
+        host_bytes=_host(subject),
+        disk_bytes=disk,
+        disk_free_bytes=free,
         unfit=tuple(unfit(chosen, devices, variant.engine)),
-    )  # fmt: skip
+    )
 
 
 def _refuse_unknown(gpu: str | None, engine: str | None) -> None:
@@ -144,8 +174,11 @@ def _problems(
 def _longest_text(subject: _Subject) -> int:
     """Tokens of the longest prompt and its answer."""
     limit = subject.variant.max_new_tokens
-    lengths = [max(subject.counter.prompts(settings), default=0) + min(settings.max_new_tokens, limit)
-               for settings in subject.spec.evaluations if settings.kind == "attack"]  # fmt: skip
+    lengths = [
+        max(subject.counter.prompts(settings), default=0) + min(settings.max_new_tokens, limit)
+        for settings in subject.spec.evaluations
+        if settings.kind == "attack"
+    ]
     return max(lengths, default=1)
 
 
@@ -158,9 +191,18 @@ def _cpu(asked: Work, cells: Sequence[Cell]) -> Device:
 def _on_card(subject: _Subject, asked: Work, card: Card) -> Device:
     phases = _phases(subject, asked, card)
     spilled = sum(sum(phase.spilled.values()) for phase in phases)
-    seconds = gpu_seconds(asked, len(subject.cells), subject.model.shape, subject.model.itemsize, card,
-                          subject.variant.engine, _rows(subject, asked, card), subject.model.text_tokens,
-                          subject.stored, spilled)  # fmt: skip
+    seconds = gpu_seconds(
+        asked,
+        len(subject.cells),
+        subject.model.shape,
+        subject.model.itemsize,
+        card,
+        subject.variant.engine,
+        _rows(subject, asked, card),
+        subject.model.text_tokens,
+        subject.stored,
+        spilled,
+    )
     return Device(card.title, seconds, tuple(phases), memory.usable_bytes(card), memory.fits(phases, card))
 
 
@@ -183,8 +225,11 @@ def _phases(subject: _Subject, asked: Work, card: Card) -> list[Phase]:
     if "gram" in methods:
         phases += [memory.gram_matrices(model, card, tokens), memory.directions(model)]
     tunings = [subject.variant.scaled(cell.fine_tuning) for cell in subject.cells if cell.fine_tuning]
-    sized = [memory.fine_tuning(model, settings, subject.counter.training(settings) // max(1, settings.examples))
-             for settings in tunings if settings.examples]  # fmt: skip
+    sized = [
+        memory.fine_tuning(model, settings, subject.counter.training(settings) // max(1, settings.examples))
+        for settings in tunings
+        if settings.examples
+    ]
     phases += [max(sized, key=lambda phase: phase.bytes)] if sized else []
     if asked.texts:
         phases.append(memory.generation(model, card, asked.texts, _rows(subject, asked, card)))
@@ -215,7 +260,9 @@ def _disk(subject: _Subject, asked: Work, weights_here: bool) -> dict[str, int]:
     texts = asked.texts * _COMPLETION_BYTES + asked.generated_tokens * _COMPLETION_BYTES_PER_TOKEN
     parts = {
         "weights to fetch": 0 if weights_here else model.weight_bytes,
-        "scores": stored["scores"] * score_bytes(model.shape), "Grams": stored["grams"] * gram_bytes(model.shape),
-        "checkpoints": checkpoints, "completions": texts,
-    }  # fmt: skip
+        "scores": stored["scores"] * score_bytes(model.shape),
+        "Grams": stored["grams"] * gram_bytes(model.shape),
+        "checkpoints": checkpoints,
+        "completions": texts,
+    }
     return {name: size for name, size in parts.items() if size}

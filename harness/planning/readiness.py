@@ -58,9 +58,12 @@ def findings(variant: ModelVariant | None, variant_file: Path | None, out: Path)
     yield from _packages()
     yield from _gpu(_needed_gpu_bytes(variant, variant_file))
     offline = _offline()
-    yield Finding("network", None if offline else True,
-                  "HF_HUB_OFFLINE is set: nothing is looked up or fetched" if offline else "may be used",
-                  "unset HF_HUB_OFFLINE to fetch weights and data" if offline else "")  # fmt: skip
+    yield Finding(
+        "network",
+        None if offline else True,
+        "HF_HUB_OFFLINE is set: nothing is looked up or fetched" if offline else "may be used",
+        "unset HF_HUB_OFFLINE to fetch weights and data" if offline else "",
+    )
     if variant is not None and variant_file is not None:
         yield from _of_variant(variant, variant_file, offline, out)
         return
@@ -125,8 +128,11 @@ def _packages() -> Iterator[Finding]:
 def _lock() -> dict[str, str]:
     """Pinned versions by name, from docker/requirements-*.txt of a checkout; an installed package carries none."""
     texts = [path.read_text(encoding="utf-8") for path in (locations.root() / "docker").glob("requirements*.txt")]
-    return {_normal(name): version for text in texts
-            for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, flags=re.MULTILINE)}  # fmt: skip
+    return {
+        _normal(name): version
+        for text in texts
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, flags=re.MULTILINE)
+    }
 
 
 def _normal(name: str) -> str:
@@ -153,24 +159,40 @@ def _gpu(needed_bytes: int) -> Iterator[Finding]:
     needed = needed_bytes > 0
     why = "" if needed else "; an organism needs none"
     rows, words = _nvidia_smi()
-    yield Finding("driver", bool(rows) or (None if not needed else False),
-                  ", ".join(sorted({f"NVIDIA {driver}" for _, driver, _, _ in rows})) if rows else words + why,
-                  "install NVIDIA's driver, or run the container with --gpus all" if not rows and needed else "",
-                  needed)  # fmt: skip
+    yield Finding(
+        "driver",
+        bool(rows) or (None if not needed else False),
+        ", ".join(sorted({f"NVIDIA {driver}" for _, driver, _, _ in rows})) if rows else words + why,
+        "install NVIDIA's driver, or run the container with --gpus all" if not rows and needed else "",
+        needed,
+    )
     cuda = torch.version.cuda
     usable = torch.cuda.is_available()
     seen = f"torch {torch.__version__}: " + (f"CUDA {cuda}" if cuda else "a build without CUDA")
     seen += "" if usable else ", no GPU can be used" + why
-    fix = "" if usable or not needed else (
-        "the driver is older than this CUDA, or hides the GPU: update it, or unset CUDA_VISIBLE_DEVICES" if cuda
-        else "install the CUDA build of torch that the lock names")  # fmt: skip
+    fix = (
+        ""
+        if usable or not needed
+        else (
+            "the driver is older than this CUDA, or hides the GPU: update it, or unset CUDA_VISIBLE_DEVICES"
+            if cuda
+            else "install the CUDA build of torch that the lock names"
+        )
+    )
     yield Finding("cuda", usable or (None if not needed else False), seen, fix, needed)
     for name, _, total, free in rows:
         enough = free >= needed_bytes + CONTEXT_BYTES
-        yield Finding("gpu memory", enough, f"{name}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-                      + (f", the weights alone take {needed_bytes / 1e9:.1f}" if needed else ""),
-                      "" if enough else "end what else holds its memory (nvidia-smi lists it), or take a larger card; "
-                      "harness plan says what each phase needs", needed and len(rows) == 1)  # fmt: skip
+        yield Finding(
+            "gpu memory",
+            enough,
+            f"{name}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+            + (f", the weights alone take {needed_bytes / 1e9:.1f}" if needed else ""),
+            ""
+            if enough
+            else "end what else holds its memory (nvidia-smi lists it), or take a larger card; "
+            "harness plan says what each phase needs",
+            needed and len(rows) == 1,
+        )
 
 
 def _nvidia_smi() -> tuple[list[tuple[str, str, int, int]], str]:
@@ -197,8 +219,13 @@ def _nvidia_smi() -> tuple[list[tuple[str, str, int, int]], str]:
 def _disk(out: Path, needed: int) -> Finding:
     free = shutil.disk_usage(next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())).free
     good = free >= needed
-    return Finding("disk", good, f"{free / 1e9:.0f} GB free, {needed / 1e9:.0f} needed at least",
-                   "" if good else "make room, or set HF_HOME and --out to a larger disk", needed=True)  # fmt: skip
+    return Finding(
+        "disk",
+        good,
+        f"{free / 1e9:.0f} GB free, {needed / 1e9:.0f} needed at least",
+        "" if good else "make room, or set HF_HOME and --out to a larger disk",
+        needed=True,
+    )
 
 
 def _offline() -> bool:
@@ -207,16 +234,26 @@ def _offline() -> bool:
 
 def _token(needed: bool) -> Finding:
     found = get_token() is not None
-    return Finding("token", found, "there is one (not shown)" if found else "none",
-                   "" if found else "hf auth login, or set HF_TOKEN", needed)  # fmt: skip
+    return Finding(
+        "token",
+        found,
+        "there is one (not shown)" if found else "none",
+        "" if found else "hf auth login, or set HF_TOKEN",
+        needed,
+    )
 
 
 def _weights(variant: ModelVariant, variant_file: Path, offline: bool, needed: bool) -> Iterator[Finding]:
     """Whether they are here; where they are not and lie on the hub, whether they may be fetched."""
     missing = inventory.missing_weights(variant, variant_file)
     subject = f"weights of {variant.name}"
-    yield Finding(subject, not missing, "here" if not missing else f"missing: {', '.join(missing[:3])}",
-                  inventory.how_to_get_weights(variant, variant_file) if missing else "", needed)  # fmt: skip
+    yield Finding(
+        subject,
+        not missing,
+        "here" if not missing else f"missing: {', '.join(missing[:3])}",
+        inventory.how_to_get_weights(variant, variant_file) if missing else "",
+        needed,
+    )
     if missing and variant.source.repository is not None:
         yield _access(variant.source.repository, offline)
 
@@ -229,16 +266,22 @@ def _access(repository: str, offline: bool) -> Finding:
     try:
         HfApi().auth_check(repository)
     except GatedRepoError:
-        return Finding(subject, False, "refused: the licence is not accepted, or not yet granted",
-                       f"accept it at {page} with the account of your token")  # fmt: skip
+        return Finding(
+            subject,
+            False,
+            "refused: the licence is not accepted, or not yet granted",
+            f"accept it at {page} with the account of your token",
+        )
     except RepositoryNotFoundError:
-        return Finding(subject, False, "refused: no valid token, or no such repository",
-                       f"hf auth login, and look at {page}")  # fmt: skip
+        return Finding(
+            subject, False, "refused: no valid token, or no such repository", f"hf auth login, and look at {page}"
+        )
     except OfflineModeIsEnabled:
         return Finding(subject, None, "did not look: offline", "unset HF_HUB_OFFLINE to look")
     except (HfHubHTTPError, HTTPError, OSError) as error:
-        return Finding(subject, None, f"the hub does not answer ({type(error).__name__})",
-                       "look at the network and try again")  # fmt: skip
+        return Finding(
+            subject, None, f"the hub does not answer ({type(error).__name__})", "look at the network and try again"
+        )
     return Finding(subject, True, "granted")
 
 

@@ -52,8 +52,9 @@ def _tokens(plan: Plan) -> Iterator[str]:
     work = plan.work
     yield f"tokens: {work.prompt_tokens:,} of {work.texts:,} prompts; at most {work.generated_tokens:,} to generate"
     yield f"  at most {work.scored_tokens:,} to score; {work.tuned_tokens:,} to fine-tune on"
-    yield (f"  {work.forward_tokens:,} forward and {work.backward_tokens:,} back for importance, directions and "
-           "receipts")  # fmt: skip
+    yield (
+        f"  {work.forward_tokens:,} forward and {work.backward_tokens:,} back for importance, directions and receipts"
+    )
     if plan.assumed:
         yield "  assumed, since tokenizer or data are not here: " + ", ".join(plan.assumed)
 
@@ -78,8 +79,11 @@ def _parts(sizes: Mapping[str, int]) -> str:
 
 
 def _hours(plan: Plan) -> Iterator[str]:
-    measured = "from rates measured on a CPU" if plan.device == "cpu" else (
-        "estimated from data sheets and chosen shares, none measured (harness/planning/rates.yaml)")  # fmt: skip
+    measured = (
+        "from rates measured on a CPU"
+        if plan.device == "cpu"
+        else ("estimated from data sheets and chosen shares, none measured (harness/planning/rates.yaml)")
+    )
     yield f"time, {measured}, texts as long as they may become:"
     for name, device in plan.devices.items():
         longest = sorted(device.seconds.items(), key=lambda item: -item[1])[:4]

@@ -78,8 +78,11 @@ class TokenCounter:
             if style.system_prompt and style.chat_template:
                 length += len(self.variant.system_prompt) / self._defaults.characters_per_token.value
             return [round(length)] * ((number or int(self._defaults.probing_requests.value)) * len(suffixes))
-        return [len(self._formatter.ids(self._formatter.text(request, style, suffix)))
-                for request in read_lines(self.paths[dataset])[:number] for suffix in suffixes]  # fmt: skip
+        return [
+            len(self._formatter.ids(self._formatter.text(request, style, suffix)))
+            for request in read_lines(self.paths[dataset])[:number]
+            for suffix in suffixes
+        ]
 
     def _suffixes(self, attack: Attack) -> list[str | None]:
         if attack.suffixes is None:
@@ -93,8 +96,12 @@ class TokenCounter:
         """Tokens of every pair of a calibration set."""
         if self._tokenizer is None or declared.dataset not in self.paths:
             return self._assumed_pairs(declared.dataset, declared.samples)
-        drawn = draw(read_pairs(self.paths[declared.dataset]), declared.samples,
-                     declared.seed if seed is None else seed, declared.skip)  # fmt: skip
+        drawn = draw(
+            read_pairs(self.paths[declared.dataset]),
+            declared.samples,
+            declared.seed if seed is None else seed,
+            declared.skip,
+        )
         return [len(sample.input_ids) for sample in tokenise(drawn, self._tokenizer, self.variant.context_tokens)]
 
     def training(self, settings: FineTuningSettings) -> int:
@@ -104,8 +111,9 @@ class TokenCounter:
         if self._tokenizer is None or settings.dataset not in self.paths:
             return sum(self._assumed_pairs(settings.dataset, settings.examples))
         end = turn_end_token_id(self._tokenizer, self.variant.chat_template)
-        samples = training_samples(read_pairs(self.paths[settings.dataset]), self._tokenizer, end, settings,
-                                   self.variant.context_tokens)  # fmt: skip
+        samples = training_samples(
+            read_pairs(self.paths[settings.dataset]), self._tokenizer, end, settings, self.variant.context_tokens
+        )
         return sum(len(sample.input_ids) for sample in samples)
 
     def _assumed_pairs(self, dataset: str, number: int) -> list[int]:

@@ -81,22 +81,32 @@ def _of_evaluation(settings: Any, cell: Cell, spec: BenchmarkSpec, counter: Toke
         return Work(forward_tokens=counter.probed(settings))
     if settings.kind == "rescored_overlap":  # the model of the cell is scored anew, and by the receipts once more
         return _one_shot(spec, settings.regions, counter) + total(
-            Work(forward_tokens=tokens) for tokens in _set_tokens(spec, settings.regions, counter))  # fmt: skip
+            Work(forward_tokens=tokens) for tokens in _set_tokens(spec, settings.regions, counter)
+        )
     return NOTHING
 
 
 def _texts(settings: Any, counter: TokenCounter, prompts: Sequence[int]) -> Work:
     limit = min(settings.max_new_tokens, counter.variant.max_new_tokens)
     evidence = 1 + min(limit, SCORED_TOKENS)  # behind BOS
-    return Work(texts=len(prompts), prompt_tokens=sum(prompts), generated_tokens=len(prompts) * limit,
-                scored_tokens=len(prompts) * evidence)  # fmt: skip
+    return Work(
+        texts=len(prompts),
+        prompt_tokens=sum(prompts),
+        generated_tokens=len(prompts) * limit,
+        scored_tokens=len(prompts) * evidence,
+    )
 
 
 def of_thresholds(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
     """The intact model's own texts, greedy and sampled, from which the thresholds of validity come."""
     limit = spec.validity.calibration_prompts
-    greedy = total([_texts(attack, counter, counter.prompts(attack, min(attack.prompts, limit), 1))
-                    for attack in _attacks(spec) if attack.chat_template and not attack.suffixes])  # fmt: skip
+    greedy = total(
+        [
+            _texts(attack, counter, counter.prompts(attack, min(attack.prompts, limit), 1))
+            for attack in _attacks(spec)
+            if attack.chat_template and not attack.suffixes
+        ]
+    )
     return greedy + greedy
 
 
@@ -109,8 +119,11 @@ def of_canaries(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
     benign = next((attack for attack in attacks if attack.benign), None)
     sampled = next((attack for attack in attacks if attack.temperature > 0), None)
     chosen = [(first, PROMPTS), (benign, PROMPTS), (sampled, PROMPTS // 2)]
-    each = [_texts(attack, counter, counter.prompts(attack, min(attack.prompts, prompts), min(attack.samples, 2)))
-            for attack, prompts in chosen if attack is not None]  # fmt: skip
+    each = [
+        _texts(attack, counter, counter.prompts(attack, min(attack.prompts, prompts), min(attack.samples, 2)))
+        for attack, prompts in chosen
+        if attack is not None
+    ]
     return total([*each, *each, each[0], each[0]])
 
 
@@ -122,25 +135,49 @@ def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCou
     """Scores, Grams and directions of all regions; what is stored is measured once, block by block for each cell."""
     regions = regions_of(spec, cells)
     stored = [region for region in regions if schedule_of(region, spec.attribution) == "one_shot"]
-    stepwise = [region for cell in cells for region in map(found_first, cell.regions)
-                if schedule_of(region, spec.attribution) == "block_by_block"]  # fmt: skip
-    bare = [(name, None) for cell in cells for settings in spec.evaluations_of(cell) if not hasattr(settings, "regions")
-            for name in getattr(settings, "calibration_sets", [])]  # fmt: skip
-    grams = Work(forward_tokens=(t := sum(sum(counter.pairs(spec.calibration[n], s)) for n, s in set(bare))),
-                 gram_tokens=t, factored_models=len(set(bare)))  # fmt: skip
+    stepwise = [
+        region
+        for cell in cells
+        for region in map(found_first, cell.regions)
+        if schedule_of(region, spec.attribution) == "block_by_block"
+    ]
+    bare = [
+        (name, None)
+        for cell in cells
+        for settings in spec.evaluations_of(cell)
+        if not hasattr(settings, "regions")
+        for name in getattr(settings, "calibration_sets", [])
+    ]
+    grams = Work(
+        forward_tokens=(t := sum(sum(counter.pairs(spec.calibration[n], s)) for n, s in set(bare))),
+        gram_tokens=t,
+        factored_models=len(set(bare)),
+    )
     receipts = total(Work(forward_tokens=tokens) for tokens in _set_tokens(spec, regions, counter))
     factored = Work(factored_models=sum(_sets_to_factor(region) for cell in cells for region in cell.regions))
     probes = total(Work(forward_tokens=counter.probed(probe)) for probe in _probes(regions))
     one_shot = _one_shot(spec, stored, counter)
-    return total([one_shot, grams, receipts, factored, probes,
-                  *(_block_by_block(spec, region, counter, blocks) for region in stepwise)])  # fmt: skip
+    return total(
+        [
+            one_shot,
+            grams,
+            receipts,
+            factored,
+            probes,
+            *(_block_by_block(spec, region, counter, blocks) for region in stepwise),
+        ]
+    )
 
 
 def regions_of(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[Region]:
     """Every region that has to be found, once: of cells and of what is measured in them."""
     found = [region for cell in cells for region in cell.regions]
-    found += [region for cell in cells for settings in spec.evaluations_of(cell)
-              for region in getattr(settings, "regions", [])]  # fmt: skip
+    found += [
+        region
+        for cell in cells
+        for settings in spec.evaluations_of(cell)
+        for region in getattr(settings, "regions", [])
+    ]
     return list(dict.fromkeys(map(found_first, found)))
 
 
@@ -153,16 +190,21 @@ def schedule_of(region: Region, defaults: AttributionSettings) -> str | None:
 
 def measured_sets(spec: BenchmarkSpec, regions: Sequence[Region]) -> list[tuple[str, str, int | None]]:
     """(method or `gram`, calibration set, seed) of everything that is measured once and stored."""
-    return list(dict.fromkeys(
-        ("gram" if isinstance(region, SubspaceRegion) else region.method, name, region.seed)
-        for region in regions if isinstance(region, ScoredRegion | SubspaceRegion)
-        and schedule_of(region, spec.attribution) for name in calibration_sets_of(region)
-    ))  # fmt: skip
+    return list(
+        dict.fromkeys(
+            ("gram" if isinstance(region, SubspaceRegion) else region.method, name, region.seed)
+            for region in regions
+            if isinstance(region, ScoredRegion | SubspaceRegion) and schedule_of(region, spec.attribution)
+            for name in calibration_sets_of(region)
+        )
+    )
 
 
 def _one_shot(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCounter) -> Work:
-    return total(_measured(method, counter.pairs(spec.calibration[name], seed))
-                 for method, name, seed in measured_sets(spec, regions))  # fmt: skip
+    return total(
+        _measured(method, counter.pairs(spec.calibration[name], seed))
+        for method, name, seed in measured_sets(spec, regions)
+    )
 
 
 def _block_by_block(spec: BenchmarkSpec, region: Region, counter: TokenCounter, blocks: int) -> Work:
@@ -172,8 +214,14 @@ def _block_by_block(spec: BenchmarkSpec, region: Region, counter: TokenCounter, 
         once = _measured(method, counter.pairs(spec.calibration[name], seed))
         tokens = once.forward_tokens * ((blocks + 1) / 2 + 1 if method == "snip" else 2)
         back = once.backward_tokens * (blocks + 1) / 2
-        parts.append(Work(forward_tokens=round(tokens), backward_tokens=round(back), gram_tokens=once.gram_tokens,
-                          backward_examples=once.backward_examples))  # fmt: skip
+        parts.append(
+            Work(
+                forward_tokens=round(tokens),
+                backward_tokens=round(back),
+                gram_tokens=once.gram_tokens,
+                backward_examples=once.backward_examples,
+            )
+        )
     return total(parts)
 
 
@@ -182,8 +230,9 @@ def _measured(method: str, pairs: Sequence[int]) -> Work:
     if method == "gram":
         return Work(forward_tokens=tokens, gram_tokens=tokens)
     back = method == "snip"
-    return Work(forward_tokens=tokens, backward_tokens=tokens if back else 0,
-                backward_examples=len(pairs) if back else 0)  # fmt: skip
+    return Work(
+        forward_tokens=tokens, backward_tokens=tokens if back else 0, backward_examples=len(pairs) if back else 0
+    )
 
 
 def _set_tokens(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCounter) -> list[int]:

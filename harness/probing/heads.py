@@ -74,8 +74,9 @@ def top_heads(accuracy: Tensor, count: int) -> list[Head]:
     """
     if not 0 < count <= accuracy.numel():
         raise ValueError(f"{count} heads were asked for, there are {accuracy.numel()}")
-    ranked = sorted((-value, Head(block, head)) for block, row in enumerate(accuracy.tolist())
-                    for head, value in enumerate(row))  # fmt: skip
+    ranked = sorted(
+        (-value, Head(block, head)) for block, row in enumerate(accuracy.tolist()) for head, value in enumerate(row)
+    )
     return [head for _, head in ranked[:count]]
 
 

@@ -35,8 +35,9 @@ class ProbePrompts:
 def read_prompts(settings: ProbeSettings, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> ProbePrompts:
     """The requests of both datasets as the model is prompted with them. Raises UserError as `read_requests` does."""
     style = PromptStyle(settings.system_prompt, settings.chat_template)
-    ids = [[formatter.ids(formatter.text(request, style)) for request in part]
-           for part in read_requests(settings, path_of)]  # fmt: skip
+    ids = [
+        [formatter.ids(formatter.text(request, style)) for request in part] for part in read_requests(settings, path_of)
+    ]
     return ProbePrompts(*ids)
 
 
@@ -49,12 +50,16 @@ def read_requests(settings: ProbeSettings, path_of: Callable[[str], Path]) -> tu
     for dataset in settings.datasets:
         requests[dataset] = read_lines(path_of(dataset))
         if len(requests[dataset]) < (settings.prompts or 2):
-            raise UserError(f"the dataset {dataset!r} holds {len(requests[dataset])} requests, "
-                            f"{settings.prompts or 'at least 2'} are asked for")  # fmt: skip
+            raise UserError(
+                f"the dataset {dataset!r} holds {len(requests[dataset])} requests, "
+                f"{settings.prompts or 'at least 2'} are asked for"
+            )
     harmful, harmless = (requests[dataset][: settings.prompts] for dataset in settings.datasets)
     if shared := sorted(set(harmful) & set(harmless)):
-        raise UserError(f"{settings.harmful!r} and {settings.harmless!r} share {len(shared)} requests, so that no "
-                        f"probe can tell them apart; first {shared[0]!r}")  # fmt: skip
+        raise UserError(
+            f"{settings.harmful!r} and {settings.harmless!r} share {len(shared)} requests, so that no "
+            f"probe can tell them apart; first {shared[0]!r}"
+        )
     return harmful, harmless
 
 

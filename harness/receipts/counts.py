@@ -24,26 +24,36 @@ def expected_items(tasks: Sequence[Any], limit: int | None) -> dict[str, tuple[i
 
 
 def zero_shot_items(
-    name: str, expected: Mapping[str, tuple[int, int]], measurements: Sequence[Measurement], observed: Observed,
+    name: str,
+    expected: Mapping[str, tuple[int, int]],
+    measurements: Sequence[Measurement],
+    observed: Observed,
     limit: int | None,
-) -> StageReceipt:  # fmt: skip
+) -> StageReceipt:
     """Whether accuracy was measured on the first `limit` items of each task. name: of the evaluation."""
     counted = {measured.metric: measured.n for measured in measurements}
-    wrong = {task: counted.get(f"{name}_{task}", 0) for task, (items, _) in expected.items()
-             if counted.get(f"{name}_{task}", 0) != items}  # fmt: skip
+    wrong = {
+        task: counted.get(f"{name}_{task}", 0)
+        for task, (items, _) in expected.items()
+        if counted.get(f"{name}_{task}", 0) != items
+    }
     wanted, asked = sum(requests for _, requests in expected.values()), len(observed.scored)
     items, which = sum(items for items, _ in expected.values()), f"limit {limit}" if limit else "all of them"
-    problems = [f"{seen} items of {task} instead of {expected[task][0]}, and other numbers in {len(wrong)} tasks"
-                for task, seen in list(wrong.items())[:1]]  # fmt: skip
+    problems = [
+        f"{seen} items of {task} instead of {expected[task][0]}, and other numbers in {len(wrong)} tasks"
+        for task, seen in list(wrong.items())[:1]
+    ]
     if not problems and asked != wanted:
         problems = [f"{asked} answers scored by the engine"]
     return StageReceipt(
-        stage="scorer", name="zero-shot-items", holds=not problems,
+        stage="scorer",
+        name="zero-shot-items",
+        holds=not problems,
         expected=f"{items} items with {wanted} answers of {len(expected)} tasks ({which})",
         seen="; ".join(problems) or "them",
         advice="accuracies on other items do not compare: the limit is the spec's, for every figure the same",
         evidence={"items": items, "answers_expected": wanted, "answers_scored": asked},
-    )  # fmt: skip
+    )
 
 
 def perplexity_windows(
@@ -63,8 +73,11 @@ def perplexity_windows(
     elif sent != wanted:
         seen = "as many windows of other tokens"
     return StageReceipt(
-        stage="scorer", name="perplexity-windows", holds=sent == wanted and n == len(wanted),
-        expected=f"{len(wanted)} windows of {window_tokens} tokens of the text", seen=seen,
+        stage="scorer",
+        name="perplexity-windows",
+        holds=sent == wanted and n == len(wanted),
+        expected=f"{len(wanted)} windows of {window_tokens} tokens of the text",
+        seen=seen,
         advice="perplexity depends on the length of its window: take the spec's, not the model's maximum",
         evidence={"windows": len(sent), "window_tokens": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes))},
-    )  # fmt: skip
+    )

@@ -65,9 +65,15 @@ def read_plainly(
         truncated += len(whole) > context_tokens
         ids = whole[:context_tokens]
         sequences.append((tuple(ids), (*[NO_LABEL] * len(prompt), *ids[len(prompt) :])))
-    return PlainSet(name, dataset, hashlib.sha256(content).hexdigest(), tuple(sequences),
-                    tuple(rows[index]["prompt"] for index in order), tuple(row["prompt"] for row in rows),
-                    truncated)  # fmt: skip
+    return PlainSet(
+        name,
+        dataset,
+        hashlib.sha256(content).hexdigest(),
+        tuple(sequences),
+        tuple(rows[index]["prompt"] for index in order),
+        tuple(row["prompt"] for row in rows),
+        truncated,
+    )
 
 
 def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sha256: Sequence[str]) -> StageReceipt:
@@ -82,20 +88,27 @@ def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sh
             problems.append(f"the file behind {own.dataset!r} has changed since the run was started")
         foreign = sum(sequence not in set(own.sequences) for sequence in found)
         if foreign or len(found) != len(own.sequences):
-            problems.append(f"of the {len(found)} samples in use as {own.name!r}, {foreign} are not among the "
-                            f"{len(own.sequences)} that the file of {own.dataset!r} gives")  # fmt: skip
+            problems.append(
+                f"of the {len(found)} samples in use as {own.name!r}, {foreign} are not among the "
+                f"{len(own.sequences)} that the file of {own.dataset!r} gives"
+            )
         elif sorted(found) != sorted(own.sequences):
             problems.append(f"some samples in use as {own.name!r} stand there more than once, and others are missing")
     count = sum(len(own.sequences) for own in plain)
     return StageReceipt(
-        stage="data", name="calibration-samples", holds=not problems,
+        stage="data",
+        name="calibration-samples",
+        holds=not problems,
         expected=f"the {count} calibration samples to be those that {_names(plain)} give, token for token",
         seen="; ".join(problems) or "the same tokens",
         advice="look for what adds, drops or retokenises pairs after the file was read: a score from other data is a "
-               "score of something else",
-        evidence={"samples": count, "truncated": sum(own.truncated for own in plain),
-                  "sha256": _digest([own.sequences for own in plain])},
-    )  # fmt: skip
+        "score of something else",
+        evidence={
+            "samples": count,
+            "truncated": sum(own.truncated for own in plain),
+            "sha256": _digest([own.sequences for own in plain]),
+        },
+    )
 
 
 def declared_files(found: Mapping[str, str], declared: Mapping[str, str | None]) -> StageReceipt:
@@ -105,21 +118,28 @@ def declared_files(found: Mapping[str, str], declared: Mapping[str, str | None])
     """
     wrong = [name for name, sha256 in found.items() if declared.get(name) not in (None, sha256)]
     names = {sha256: name for name, sha256 in declared.items() if sha256 is not None}
-    other = [f"{name!r} is the file of {names[found[name]]!r}" if found[name] in names else f"{name!r} is another file"
-             for name in wrong]  # fmt: skip
+    other = [
+        f"{name!r} is the file of {names[found[name]]!r}" if found[name] in names else f"{name!r} is another file"
+        for name in wrong
+    ]
     return StageReceipt(
-        stage="data", name="declared-files", holds=not wrong,
+        stage="data",
+        name="declared-files",
+        holds=not wrong,
         expected="behind every dataset name the file that the model's file declares, by its hash",
         seen="; ".join(other) or "them",
         advice="look at what finds a file by the name of its dataset: with other requests a figure is another one",
         evidence={"datasets": len(found), "wrong": len(wrong)},
-    )  # fmt: skip
+    )
 
 
 def nothing_evaluated(
-    plain: Sequence[PlainSet], used_prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame],
+    plain: Sequence[PlainSet],
+    used_prompts: Sequence[str],
+    evaluated: Sequence[str],
+    frames: Sequence[Frame],
     benign: Sequence[str] = (),
-) -> StageReceipt:  # fmt: skip
+) -> StageReceipt:
     """Whether an evaluation request is among the calibration prompts, in the files or as they were used.
 
     used_prompts: prompts of the samples in use, as text. frames: what stands around a request. Near twins are counted
@@ -139,11 +159,14 @@ def nothing_evaluated(
         first = sorted(in_files | in_use)[0]
         seen = f"{len(in_use)} of them among the samples in use and {len(in_files)} in the files, first {first!r}"
     return StageReceipt(
-        stage="data", name="no-evaluation-request", holds=not in_files and not in_use,
-        expected=f"none of the {len(held_out_of_use)} evaluation requests among the calibration prompts", seen=seen,
+        stage="data",
+        name="no-evaluation-request",
+        holds=not in_files and not in_use,
+        expected=f"none of the {len(held_out_of_use)} evaluation requests among the calibration prompts",
+        seen=seen,
         advice="take them out of the calibration file: a region that was found with a request cannot be tested on it",
         evidence={"in_files": len(in_files), "in_use": len(in_use), "near_twins": twins},
-    )  # fmt: skip
+    )
 
 
 def _leaked(prompts: Sequence[str], held_out: set[str], frames: Sequence[Frame]) -> set[str]:

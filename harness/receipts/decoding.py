@@ -101,15 +101,19 @@ def own_prompts(parts: Sequence[TextsRead], dtype: torch.dtype) -> StageReceipt:
     problems = [words for part in parts for words in _problems(part, dtype)]
     texts = sum(part.texts for part in parts)
     return StageReceipt(
-        stage="text", name="own-prompt", holds=not problems,
+        stage="text",
+        name="own-prompt",
+        holds=not problems,
         expected=f"each of {texts} texts to be what its own prompt gives, "
-                 + ", ".join(f"{part.evaluation} {_decoding(part)}" for part in parts),
+        + ", ".join(f"{part.evaluation} {_decoding(part)}" for part in parts),
         seen="; ".join(problems) or "that",
         advice="texts of other prompts, of other weights or of another temperature: look at how the engine hands texts "
-               "back (order, batch) and at the temperature and seed that it is given",
-        evidence={"texts": texts, **{f"{part.evaluation}_likeliest": f"{part.likeliest} of {part.tokens}"
-                                     for part in parts}},
-    )  # fmt: skip
+        "back (order, batch) and at the temperature and seed that it is given",
+        evidence={
+            "texts": texts,
+            **{f"{part.evaluation}_likeliest": f"{part.likeliest} of {part.tokens}" for part in parts},
+        },
+    )
 
 
 def _decoding(part: TextsRead) -> str:
@@ -123,8 +127,10 @@ def _problems(part: TextsRead, dtype: torch.dtype) -> list[str]:
         return [f"in {part.evaluation} {off} of {part.tokens} tokens that are not the likeliest"] * (off > allowed)
     found = []
     if part.chance < SMALLEST_CHANCE:
-        found.append(f"in {part.evaluation} one of the likeliest tokens {part.likeliest} times in {part.tokens}, where "
-                     f"temperature {part.temperature:g} gives about {part.expected:.0f}")  # fmt: skip
+        found.append(
+            f"in {part.evaluation} one of the likeliest tokens {part.likeliest} times in {part.tokens}, where "
+            f"temperature {part.temperature:g} gives about {part.expected:.0f}"
+        )
     if part.log_chance < math.log(SMALLEST_CHANCE):
         found.append(f"in {part.evaluation} the samples of {len(part.copied)} prompts are copies of each other")
     return found
@@ -143,9 +149,11 @@ def as_generated(completions: Sequence[Completion], observed: dict[str, Observed
             other = sum(one != two for one, two in zip(given, kept, strict=True))
             problems.append(f"{other} of {len(given)} texts of {name} that the engine gave otherwise")
     return StageReceipt(
-        stage="text", name="as-generated", holds=not problems,
+        stage="text",
+        name="as-generated",
+        holds=not problems,
         expected="the texts of every evaluation to be those that the engine gave it, in order",
         seen="; ".join(problems) or "them",
         advice="look at how answers are put together with prompts, samples and evaluations",
         evidence={"texts": sum(len(seen.generated) for seen in observed.values())},
-    )  # fmt: skip
+    )

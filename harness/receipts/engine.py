@@ -17,12 +17,15 @@ def held_weights(edited: str, at_first: str, at_last: str, states: Mapping[str, 
     when = "before the first evaluation" if at_first != edited else "after the last evaluation"
     seen = "them" if foreign is None else f"{when} it held {states.get(foreign, 'weights that no cell has had')}"
     return StageReceipt(
-        stage="engine", name="weights", holds=foreign is None,
-        expected="the engine to hold this cell's weights during every evaluation", seen=seen,
+        stage="engine",
+        name="weights",
+        holds=foreign is None,
+        expected="the engine to hold this cell's weights during every evaluation",
+        seen=seen,
         advice="the figures are about another model: bring the weights into the engine after each edit, before "
-               "anything is generated",
+        "anything is generated",
         evidence={"edited": edited[:12], "at_first": at_first[:12], "at_last": at_last[:12]},
-    )  # fmt: skip
+    )
 
 
 def no_stale_cache(deviations: Sequence[Deviation]) -> StageReceipt:
@@ -34,13 +37,17 @@ def no_stale_cache(deviations: Sequence[Deviation]) -> StageReceipt:
     stale = [deviation for deviation in deviations if not deviation.within_rounding]
     worst = max((deviation.largest for deviation in deviations), default=0.0)
     return StageReceipt(
-        stage="engine", name="prefix-cache", holds=not stale,
+        stage="engine",
+        name="prefix-cache",
+        holds=not stale,
         expected="a prompt that was sent before under other weights to be read anew",
         seen=f"{len(stale)} of {len(deviations)} such prompts continued as the present weights do not "
-             f"(log-probabilities off by up to {worst:.3g} nats)" if stale else "that",
+        f"(log-probabilities off by up to {worst:.3g} nats)"
+        if stale
+        else "that",
         advice="empty the engine's cache of keys and values (its prefix cache) whenever weights change",
         evidence={"prompts": len(deviations), "largest_deviation_nats": finite_or_words(worst)},
-    )  # fmt: skip
+    )
 
 
 def finite_or_words(value: float) -> float | str:

@@ -69,17 +69,22 @@ def zero_shot_accuracy(
     if expected:
         figures[f"{name}_mean"] = sum(expected.values()) / len(expected)
     found = {measured.metric: measured.value for measured in measurements}
-    problems = [f"the first item of {task} was sent without its question" for task, own in by_task.items()
-                if not _asks(own[0], tokenizer)]  # fmt: skip
+    problems = [
+        f"the first item of {task} was sent without its question"
+        for task, own in by_task.items()
+        if not _asks(own[0], tokenizer)
+    ]
     problems += _off(figures, found, "where the engine's likelihoods give")
     return StageReceipt(
-        stage="scorer", name="zero-shot-accuracy", holds=not problems,
+        stage="scorer",
+        name="zero-shot-accuracy",
+        holds=not problems,
         expected="accuracy as the share of items whose likeliest answer is the right one, likelihoods not divided by "
-                 "the length of the answer (lm-eval's acc)",
+        "the length of the answer (lm-eval's acc)",
         seen="; ".join(problems[:3]) or "that",
         advice="look at which of lm-eval's figures is read, and at what is sent to the engine",
         evidence={"figures": len(figures), "wrong": len(problems)},
-    )  # fmt: skip
+    )
 
 
 def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -87,8 +92,10 @@ def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:
     if not isinstance(item.question, str):
         return True
     texts = [_letters(cast(str, tokenizer.decode(list(request.token_ids)))) for request, _ in item.answers]
-    return all(_letters(item.question) in text and text.endswith(_letters(str(choice)))
-               for text, choice in zip(texts, item.choices, strict=True))  # fmt: skip
+    return all(
+        _letters(item.question) in text and text.endswith(_letters(str(choice)))
+        for text, choice in zip(texts, item.choices, strict=True)
+    )
 
 
 def _letters(text: str) -> str:
@@ -106,16 +113,22 @@ def perplexity_figure(name: str, observed: Observed, measurements: Sequence[Meas
     if not math.isfinite(mean) and found.get(name) is not None:
         problems.append(f"{name} is {found[name]:.6g} where a likelihood is no number")
     return StageReceipt(
-        stage="scorer", name="perplexity-figure", holds=not problems,
-        expected="perplexity as e to the mean surprise of a token, in nats", seen="; ".join(problems) or "that",
+        stage="scorer",
+        name="perplexity-figure",
+        holds=not problems,
+        expected="perplexity as e to the mean surprise of a token, in nats",
+        seen="; ".join(problems) or "that",
         advice="look at what the surprise is summed over and divided by",
         evidence={"tokens": len(losses)},
-    )  # fmt: skip
+    )
 
 
 def _off(expected: Mapping[str, float], found: Mapping[str, float | None], where: str) -> list[str]:
-    return [f"{metric} is {_shown(found.get(metric))} {where} {_shown(value)}" for metric, value in expected.items()
-            if (seen := found.get(metric)) is None or not math.isclose(seen, value, rel_tol=ROUNDING)]  # fmt: skip
+    return [
+        f"{metric} is {_shown(found.get(metric))} {where} {_shown(value)}"
+        for metric, value in expected.items()
+        if (seen := found.get(metric)) is None or not math.isclose(seen, value, rel_tol=ROUNDING)
+    ]
 
 
 def _shown(value: float | None) -> str:

@@ -87,20 +87,26 @@ def as_plain_forward(first_tokens: Sequence[Deviation], scored: Sequence[Deviati
     worst = max((deviation.largest for deviation in deviations), default=0.0)
     widest = max((deviation.tolerance for deviation in deviations), default=0.0)
     return StageReceipt(
-        stage="logits", name="plain-forward", holds=not off,
+        stage="logits",
+        name="plain-forward",
+        holds=not off,
         expected=f"the engine's log-probabilities to be those of a plain forward pass (within {widest:.3g} nats)",
         seen=f"{len(off)} of {len(deviations)} prompts and texts off, by up to {worst:.3g} nats" if off else "them",
         advice="look at what the engine does besides: the weights that it holds, its cache, its padding, its dtype",
-        evidence={"compared": len(deviations), "tolerance_nats": widest,
-                  "largest_deviation_nats": worst if math.isfinite(worst) else "not finite"},
-    )  # fmt: skip
+        evidence={
+            "compared": len(deviations),
+            "tolerance_nats": widest,
+            "largest_deviation_nats": worst if math.isfinite(worst) else "not finite",
+        },
+    )
 
 
 def finite(observed: Sequence[Observed], dtype: torch.dtype) -> StageReceipt:
     """Whether every logit behind texts and likelihoods was a finite number."""
     texts = sum(not output.finite for each in observed for _, output in each.generated)
-    likelihoods = sum(not all(map(math.isfinite, scored.log_probabilities))
-                      for each in observed for _, scored in each.scored)  # fmt: skip
+    likelihoods = sum(
+        not all(map(math.isfinite, scored.log_probabilities)) for each in observed for _, scored in each.scored
+    )
     return finite_outputs(texts, likelihoods, sum(len(each.generated) + len(each.scored) for each in observed), dtype)
 
 
@@ -108,11 +114,14 @@ def finite_outputs(texts: int, likelihoods: int, outputs: int, dtype: torch.dtyp
     """texts, likelihoods: of all outputs, those with a logit or log-probability that is no finite number."""
     name = str(dtype).removeprefix("torch.")
     return StageReceipt(
-        stage="logits", name="finite", holds=texts == likelihoods == 0,
+        stage="logits",
+        name="finite",
+        holds=texts == likelihoods == 0,
         expected="finite logits behind every text and every likelihood",
-        seen=f"numbers that are not finite behind {texts} texts and {likelihoods} likelihoods" if texts or likelihoods
-             else "them",
+        seen=f"numbers that are not finite behind {texts} texts and {likelihoods} likelihoods"
+        if texts or likelihoods
+        else "them",
         advice=f"a number overflows: float16 holds none above 65504; the weights are {name}, so look for what computes "
-               "in float16, or load the model in bfloat16 or float32",
+        "in float16, or load the model in bfloat16 or float32",
         evidence={"outputs": outputs, "texts": texts, "likelihoods": likelihoods, "dtype": name},
-    )  # fmt: skip
+    )

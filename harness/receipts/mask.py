@@ -29,18 +29,22 @@ Scores = Mapping[str, Tensor]
 def fits_the_model(masks: Masks, layers: Mapping[str, nn.Linear], all_layers: bool) -> StageReceipt:
     """Whether each mask has the name and shape of a layer. all_layers: every layer has to have one."""
     problems = [f"a mask for {name}, which is no layer" for name in masks if name not in layers]
-    problems += [f"{name} has a mask of {tuple(mask.shape)} for weights of {tuple(layers[name].weight.shape)}"
-                 for name, mask in masks.items()
-                 if name in layers and mask.shape != layers[name].weight.shape]  # fmt: skip
+    problems += [
+        f"{name} has a mask of {tuple(mask.shape)} for weights of {tuple(layers[name].weight.shape)}"
+        for name, mask in masks.items()
+        if name in layers and mask.shape != layers[name].weight.shape
+    ]
     missing = [name for name in layers if name not in masks] if all_layers else []
     problems += [f"no mask for {name}" for name in missing]
     return StageReceipt(
-        stage="mask", name="layers", holds=not problems,
+        stage="mask",
+        name="layers",
+        holds=not problems,
         expected=f"a mask for {'each' if all_layers else 'some'} of the {len(layers)} linear layers, of its shape",
         seen="; ".join(problems[:3]) or f"{len(masks)}",
         advice="a mask of another layer, or one that was turned, removes other weights than were selected",
         evidence={"masks": len(masks), "problems": len(problems)},
-    )  # fmt: skip
+    )
 
 
 def selected_as_scored(
@@ -67,14 +71,18 @@ def selected_as_scored(
     seen = f"the same mask, in {looked_at} weights of {len(masks)} layers"
     if wrong:
         seen = f"{sum(wrong.values())} of {looked_at} weights otherwise, in {len(wrong)} layers, first in " + (
-            f"{next(iter(wrong))}: {_cause(region, group, masks, scores, next(iter(wrong)))}")  # fmt: skip
+            f"{next(iter(wrong))}: {_cause(region, group, masks, scores, next(iter(wrong)))}"
+        )
     return StageReceipt(
-        stage="mask", name="selection", holds=not wrong,
-        expected=f"the weights that {_rule(region)} over {_GROUPS[group]}", seen=seen,
+        stage="mask",
+        name="selection",
+        holds=not wrong,
+        expected=f"the weights that {_rule(region)} over {_GROUPS[group]}",
+        seen=seen,
         advice="another set of weights was removed than the spec declares; look at where masks are made from scores "
-               "and handed on",
+        "and handed on",
         evidence={"weights_looked_at": looked_at, "weights_otherwise": sum(wrong.values()), "layers": len(wrong)},
-    )  # fmt: skip
+    )
 
 
 _GROUPS = {"row": "each row", "matrix": "the whole matrix"}
@@ -159,12 +167,14 @@ def share_as_asked(region: ScoredWeightRegion, group: ComparisonGroup, masks: Ma
     wrong = [kind for kind in found if not least[kind] <= found[kind] <= most[kind]]
     shown = wrong or list(found)
     return StageReceipt(
-        stage="mask", name="share", holds=not wrong,
+        stage="mask",
+        name="share",
+        holds=not wrong,
         expected="selected weights in " + ", ".join(f"{k}: {_range(least[k], most[k])} of {sizes[k]}" for k in shown),
         seen=", ".join(f"{kind}: {found[kind]}" for kind in shown),
         advice="another share was removed than the spec asks for: look at the fraction and the comparison group",
         evidence={f"{kind}_share": found[kind] / sizes[kind] for kind in found},
-    )  # fmt: skip
+    )
 
 
 def _bounds(region: ScoredWeightRegion, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -190,24 +200,32 @@ def as_large_and_apart(masks: Masks, of: Masks) -> StageReceipt:
         int((mask & of[name]).sum()) for name, mask in masks.items() if name in of and of[name].shape == mask.shape
     )
     return StageReceipt(
-        stage="mask", name="matched", holds=not sizes and not shared,
+        stage="mask",
+        name="matched",
+        holds=not sizes and not shared,
         expected="in every layer as many weights as the other region has, and none of its own",
         seen=f"{sizes} layers of another size, {shared} weights of the other region",
         advice="a control of another size, or one that holds the region itself, controls nothing",
         evidence={"layers_of_another_size": sizes, "shared": shared},
-    )  # fmt: skip
+    )
 
 
 def as_in_the_file(masks: Masks, planted: Masks) -> StageReceipt:
     """Whether the region is the planted one, as read again from its file."""
-    differing = sum(int((mask != planted[name]).sum()) if name in planted and planted[name].shape == mask.shape
-                    else mask.numel() for name, mask in masks.items())  # fmt: skip
+    differing = sum(
+        int((mask != planted[name]).sum()) if name in planted and planted[name].shape == mask.shape else mask.numel()
+        for name, mask in masks.items()
+    )
     differing += sum(int(mask.sum()) for name, mask in planted.items() if name not in masks)
     return StageReceipt(
-        stage="mask", name="planted", holds=not differing,
-        expected="the planted region, as its file has it", seen=f"{differing} weights that are not as in the file",
-        advice="the mask was changed after it was read", evidence={"weights_otherwise": differing},
-    )  # fmt: skip
+        stage="mask",
+        name="planted",
+        holds=not differing,
+        expected="the planted region, as its file has it",
+        seen=f"{differing} weights that are not as in the file",
+        advice="the mask was changed after it was read",
+        evidence={"weights_otherwise": differing},
+    )
 
 
 def whole_heads(masks: Masks, fraction: float, heads: int, head_size: int) -> StageReceipt:
@@ -220,12 +238,14 @@ def whole_heads(masks: Masks, fraction: float, heads: int, head_size: int) -> St
     columns = sum(int(mask.all(dim=0).sum()) for name, mask in masks.items() if layer_type(name) == "o_proj")
     touched = sum(int(mask.any(dim=1).sum()) for name, mask in masks.items() if layer_type(name) == "q_proj")
     return StageReceipt(
-        stage="mask", name="heads", holds=rows == columns == touched == wanted * head_size,
+        stage="mask",
+        name="heads",
+        holds=rows == columns == touched == wanted * head_size,
         expected=f"{wanted} of {heads} heads: {wanted * head_size} rows of q_proj and as many columns of o_proj",
         seen=f"{rows} whole rows ({touched} touched) and {columns} whole columns",
         advice="a head is rows of q_proj and columns of o_proj; on the other axes it goes on speaking",
         evidence={"rows": rows, "columns": columns},
-    )  # fmt: skip
+    )
 
 
 def _rows(name: str, count: int) -> np.ndarray:

@@ -50,7 +50,10 @@ def frame(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, system_prom
 def _frame_of_own_template(tokenizer: PreTrainedTokenizerBase, system: str | None) -> Frame:
     """The frame that the tokenizer's own template makes."""
     turns = [{"role": "system", "content": system}] if system is not None else []
-    rendered = str(tokenizer.apply_chat_template(
-        [*turns, {"role": "user", "content": _MARK}], tokenize=False, add_generation_prompt=True))  # fmt: skip
+    rendered = str(
+        tokenizer.apply_chat_template(
+            [*turns, {"role": "user", "content": _MARK}], tokenize=False, add_generation_prompt=True
+        )
+    )
     before, _, after = rendered.rpartition(_MARK)
     return Frame(before.removeprefix(tokenizer.bos_token), after)

@@ -115,15 +115,21 @@ def _snip(
             loss = functional.cross_entropy(logits, labels[1:][response], reduction=reduction)
             for total, gradient in zip(totals, torch.autograd.grad(loss, weights), strict=True):
                 total += gradient.abs()
-    return {name: (layer.weight.detach().double().abs() * total / len(samples)).cpu()
-            for (name, layer), total in zip(layers.items(), totals, strict=True)}  # fmt: skip
+    return {
+        name: (layer.weight.detach().double().abs() * total / len(samples)).cpu()
+        for (name, layer), total in zip(layers.items(), totals, strict=True)
+    }
 
 
 @torch.no_grad()
 def _sums(
-    model: PreTrainedModel, block: int, layers: Layers, states: Sequence[Entering], settings: AttributionSettings,
+    model: PreTrainedModel,
+    block: int,
+    layers: Layers,
+    states: Sequence[Entering],
+    settings: AttributionSettings,
     statistic: Callable[[Tensor], Tensor],
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """Sum over samples of a statistic of each layer's inputs (n, d_in) at the positions that the settings name."""
     totals: dict[str, Tensor] = {}
     inputs: dict[str, Tensor] = {}

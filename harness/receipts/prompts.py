@@ -88,24 +88,34 @@ def one_bos(
     none = sum(not count for count in counts.values())
     more = sum(count > 1 for count in counts.values())
     elsewhere = sum(count == 1 and ids[0] != bos for ids, count in counts.items())
-    words = [f"{number} {what}" for number, what in
-             ((none, "without any"), (more, "with two or more"), (elsewhere, "with one that is not the first token"))
-             if number]  # fmt: skip
+    words = [
+        f"{number} {what}"
+        for number, what in (
+            (none, "without any"),
+            (more, "with two or more"),
+            (elsewhere, "with one that is not the first token"),
+        )
+        if number
+    ]
     return StageReceipt(
-        stage="prompts", name="one-bos", holds=not words,
+        stage="prompts",
+        name="one-bos",
+        holds=not words,
         expected=f"each of {len(counts)} prompts to begin with one {tokenizer.bos_token!r}, the token that begins a "
-                 "text, and to hold no other",
+        "text, and to hold no other",
         seen=", ".join(words) or "that",
         advice="a model that has never seen a text begin otherwise behaves as a damaged one: look at who adds it, the "
-               "tokenizer or the template",
+        "tokenizer or the template",
         evidence={"prompts": len(counts), "without": none, "two_or_more": more, "elsewhere": elsewhere},
-    )  # fmt: skip
+    )
 
 
 def framed(
-    prompts: Sequence[ReceivedPrompts], variant: ModelVariant, tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[ReceivedPrompts],
+    variant: ModelVariant,
+    tokenizer: PreTrainedTokenizerBase,
     golden: GoldenPrompts | None,
-) -> StageReceipt:  # fmt: skip
+) -> StageReceipt:
     """Whether prompts begin and end as the variant's chat template has it, and the template is the golden one."""
     problems: _Problems = []
     found = template_sha256(tokenizer, variant.chat_template)
@@ -113,20 +123,27 @@ def framed(
         problems.append(f"a template whose SHA-256 is not that of the model's golden prompts ({found[:12]}...)")
     for part in prompts:
         frame = part.asked.frame
-        wrong = [text for text in _texts(part, tokenizer)
-                 if not (text.startswith(frame.before.lstrip()) and text.endswith(frame.after))]  # fmt: skip
+        wrong = [
+            text
+            for text in _texts(part, tokenizer)
+            if not (text.startswith(frame.before.lstrip()) and text.endswith(frame.after))
+        ]
         if wrong:
-            problems.append(f"{len(wrong)} of {len(part.ids)} of {part.asked.evaluation} otherwise, such as one that "
-                            f"begins {wrong[0][:24]!r} and ends {wrong[0][-24:]!r}")  # fmt: skip
+            problems.append(
+                f"{len(wrong)} of {len(part.ids)} of {part.asked.evaluation} otherwise, such as one that "
+                f"begins {wrong[0][:24]!r} and ends {wrong[0][-24:]!r}"
+            )
     ends = sorted({part.asked.frame.after for part in prompts})
     return StageReceipt(
-        stage="prompts", name="template", holds=not problems,
+        stage="prompts",
+        name="template",
+        holds=not problems,
         expected=f"prompts in the chat template {variant.chat_template!r}, ending in "
-                 + " or ".join(repr(end[-24:]) for end in ends),
+        + " or ".join(repr(end[-24:]) for end in ends),
         seen="; ".join(problems) or "that",
         advice="the template is another family's, or it was not applied: set chat_template in the model's file",
         evidence={"template_sha256": found},
-    )  # fmt: skip
+    )
 
 
 def system_prompt_where_asked(prompts: Sequence[ReceivedPrompts], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
@@ -139,12 +156,14 @@ def system_prompt_where_asked(prompts: Sequence[ReceivedPrompts], tokenizer: Pre
             problems.append(f"in {part.asked.evaluation} it is in {holding} of {len(part.ids)}, expected {wanted}")
     asking = [part.asked.evaluation for part in prompts if part.asked.wants_system_prompt]
     return StageReceipt(
-        stage="prompts", name="system-prompt", holds=not problems,
+        stage="prompts",
+        name="system-prompt",
+        holds=not problems,
         expected=f"the system prompt in the prompts of {', '.join(asking) or 'no evaluation'} and in no other",
         seen="; ".join(problems) or "that",
         advice="with and without it are two different attacks; look at who hands system_prompt to the template",
         evidence={"evaluations_with": len(asking)},
-    )  # fmt: skip
+    )
 
 
 def requests_in_the_prompts(prompts: Sequence[ReceivedPrompts], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
@@ -153,17 +172,21 @@ def requests_in_the_prompts(prompts: Sequence[ReceivedPrompts], tokenizer: PreTr
     for part in prompts:
         lost, other = _lost_and_other(part, tokenizer)
         if lost or other or part.altered:
-            problems.append(f"in {part.asked.evaluation} {lost} of {len(part.asked.requests)} requests cannot be read "
-                            f"back, {other} prompts hold something else, and {part.altered} reached the model "
-                            "otherwise than they were asked for")  # fmt: skip
+            problems.append(
+                f"in {part.asked.evaluation} {lost} of {len(part.asked.requests)} requests cannot be read "
+                f"back, {other} prompts hold something else, and {part.altered} reached the model "
+                "otherwise than they were asked for"
+            )
     return StageReceipt(
-        stage="prompts", name="requests", holds=not problems,
+        stage="prompts",
+        name="requests",
+        holds=not problems,
         expected=f"each of {sum(len(part.asked.requests) for part in prompts)} requests of the evaluation files to be "
-                 "read back from the tokens of a prompt",
+        "read back from the tokens of a prompt",
         seen="; ".join(problems) or "that",
         advice="the model was asked something else than the evaluation says: look at the tokenizer and the requests",
         evidence={"requests": sum(len(part.asked.requests) for part in prompts)},
-    )  # fmt: skip
+    )
 
 
 def _lost_and_other(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
@@ -179,9 +202,13 @@ def _lost_and_other(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -
 
 
 def same_tokenizer(
-    prompts: Sequence[ReceivedPrompts], own_ids: Sequence[frozenset[Ids]], variant: ModelVariant,
-    tokenizer: PreTrainedTokenizerBase, in_use: PreTrainedTokenizerBase, golden: GoldenPrompts | None,
-) -> StageReceipt:  # fmt: skip
+    prompts: Sequence[ReceivedPrompts],
+    own_ids: Sequence[frozenset[Ids]],
+    variant: ModelVariant,
+    tokenizer: PreTrainedTokenizerBase,
+    in_use: PreTrainedTokenizerBase,
+    golden: GoldenPrompts | None,
+) -> StageReceipt:
     """Whether the ids are those of the model's own tokenizer. tokenizer: read anew from the model's files.
 
     own_ids: for each of the prompts, the ids that it gives for the requests.
@@ -197,13 +224,15 @@ def same_tokenizer(
     if off:
         problems.append(f"{len(off)} differences from the model's golden prompts, first: {off[0]}")
     return StageReceipt(
-        stage="prompts", name="tokenizer", holds=not problems,
+        stage="prompts",
+        name="tokenizer",
+        holds=not problems,
         expected="the ids that the model's own tokenizer, read anew from its files, gives for every prompt",
         seen="; ".join(problems) or f"those{'' if golden else '; the model has no golden prompts'}",
         advice="the tokenizer in use is another model's, or another revision's: the model reads other words than the "
-               "requests hold",
+        "requests hold",
         evidence={"prompts_otherwise": differing, "golden_differences": len(off)},
-    )  # fmt: skip
+    )
 
 
 def own_ids(asked: AskedPrompts, tokenizer: PreTrainedTokenizerBase) -> frozenset[Ids]:
@@ -231,14 +260,16 @@ def stop_tokens(
         needed.add(cast(int, tokenizer.convert_tokens_to_ids(turn_end)))
     missing, extra = sorted(needed - set(in_force)), sorted(set(in_force) - needed)
     return StageReceipt(
-        stage="prompts", name="stop-tokens", holds=not missing and not extra,
+        stage="prompts",
+        name="stop-tokens",
+        holds=not missing and not extra,
         expected=f"answers to end at {_tokens(sorted(needed), tokenizer)}, which tokenizer, generation config and chat "
-                 "template name",
+        "template name",
         seen=f"{_tokens(sorted(in_force), tokenizer)} in force",
         advice="without the right one answers never end, with a wrong one they end at once: see eos_token_id in "
-               "generation_config.json",
+        "generation_config.json",
         evidence={"in_force": " ".join(map(str, sorted(in_force))), "needed": " ".join(map(str, sorted(needed)))},
-    )  # fmt: skip
+    )
 
 
 def _tokens(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:

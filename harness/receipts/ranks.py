@@ -26,9 +26,12 @@ Grams = Mapping[str, Tensor]
 
 @torch.no_grad()
 def removed_as_declared(
-    region: RankRegion, factors: Mapping[str, LowRankFactors], layers: Mapping[str, nn.Linear],
-    block: Mapping[str, nn.Linear], grams: Sequence[Grams],
-) -> StageReceipt:  # fmt: skip
+    region: RankRegion,
+    factors: Mapping[str, LowRankFactors],
+    layers: Mapping[str, nn.Linear],
+    block: Mapping[str, nn.Linear],
+    grams: Sequence[Grams],
+) -> StageReceipt:
     """Whether every layer has factors, and those of the block remove what the region declares.
 
     block: some of the layers, with the weights that the Grams were taken with. grams: in use, of the data, or of
@@ -46,19 +49,24 @@ def removed_as_declared(
         if words is not None and len(problems) < 3:
             problems.append(f"of {name} {words}")
     return StageReceipt(
-        stage="mask", name="ranks", holds=not problems, expected=f"of every layer {_declared(region)} taken out",
+        stage="mask",
+        name="ranks",
+        holds=not problems,
+        expected=f"of every layer {_declared(region)} taken out",
         seen="; ".join(problems) or f"that, in {len(factors)} layers of which {compared} were computed again",
         advice="another part of the weights was removed than the spec declares: look at where directions are sorted "
-               "and chosen from the Gram matrices",
+        "and chosen from the Gram matrices",
         evidence={"layers": len(factors), "computed_again": compared, "largest_distance_in_ranks": round(worst, 6)},
-    )  # fmt: skip
+    )
 
 
 def _declared(region: RankRegion) -> str:
     if isinstance(region, ActSvdRegion):
         return f"the {'most' if region.end == 'top' else 'least'} important {region.rank} rank(s) of its outputs"
-    return (f"all but the least {region.safety_rank_removed} safety rank(s), without all but the least "
-            f"{region.utility_rank_removed} utility rank(s)")  # fmt: skip
+    return (
+        f"all but the least {region.safety_rank_removed} safety rank(s), without all but the least "
+        f"{region.utility_rank_removed} utility rank(s)"
+    )
 
 
 def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
@@ -91,8 +99,9 @@ def _distance(
         wanted = made.pop("most" if region.end == "top" else "least")
         others = {f"the {end} important ones": projection for end, projection in made.items()}
     else:
-        safety_removed, utility_removed = (region.removed_in_layer(rank, limit) for rank in
-                                           (region.safety_rank_removed, region.utility_rank_removed))  # fmt: skip
+        safety_removed, utility_removed = (
+            region.removed_in_layer(rank, limit) for rank in (region.safety_rank_removed, region.utility_rank_removed)
+        )
         safety = _projection(directions[0], 0, limit - safety_removed)
         utility = _projection(directions[1], 0, limit - utility_removed)
         if safety is None or utility is None:
@@ -104,8 +113,14 @@ def _distance(
     distance = _squares(removed - wanted)
     if distance <= LARGEST_DISTANCE:
         return distance, None
-    cause = next((words for words, other in others.items()
-                  if other is not None and _squares(removed - other) <= LARGEST_DISTANCE), None)  # fmt: skip
+    cause = next(
+        (
+            words
+            for words, other in others.items()
+            if other is not None and _squares(removed - other) <= LARGEST_DISTANCE
+        ),
+        None,
+    )
     found, asked = (_rank(projection) for projection in (removed, wanted))
     return distance, cause or f"{found} rank(s) where {asked} are declared, {distance:.2g} away from them"
 

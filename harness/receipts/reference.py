@@ -79,9 +79,17 @@ class Reference:
         """A calibration set, read, drawn and tokenised anew."""
         declared = self.spec.calibration[name]
         draw = Draw(declared.samples, declared.seed if seed is None else seed, declared.skip)
-        return self._once((name, draw), lambda: read_plainly(
-            name, declared.dataset, self.path_of(declared.dataset), draw, self.tokenizer, self.variant.context_tokens
-        ))  # fmt: skip
+        return self._once(
+            (name, draw),
+            lambda: read_plainly(
+                name,
+                declared.dataset,
+                self.path_of(declared.dataset),
+                draw,
+                self.tokenizer,
+                self.variant.context_tokens,
+            ),
+        )
 
     def measured(
         self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int

@@ -90,17 +90,21 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
             cause = _cause(part, limit) if off > limit else None
             if cause is None:
                 cause = _IN_BFLOAT16 if in_bfloat16 else "no known mistake explains it"
-            problems.append(f"those in use as {part.role} ({part.described}) differ by {off:.2g} on average, rank "
-                            f"correlation {correlation:.2f}: {cause}")  # fmt: skip
+            problems.append(
+                f"those in use as {part.role} ({part.described}) differ by {off:.2g} on average, rank "
+                f"correlation {correlation:.2f}: {cause}"
+            )
     return StageReceipt(
-        stage="scores", name="plain-definition", holds=not problems,
+        stage="scores",
+        name="plain-definition",
+        holds=not problems,
         expected=f"the importance of {where} to be that by the plain definition, "
-                 + " and ".join(part.described for part in scores),
+        + " and ".join(part.described for part in scores),
         seen="; ".join(problems) or f"the same, within {max(v for k, v in evidence.items() if 'departure' in k):.1g}",
         advice="a region that was selected by other scores is another region: look at where scores are computed, "
-               "stored and looked up",
+        "stored and looked up",
         evidence=dict(evidence),
-    )  # fmt: skip
+    )
 
 
 def departure(in_use: Measured, plain: Measured) -> float:
@@ -157,13 +161,17 @@ def of_every_block(blocks: Sequence[Sequence[Glimpse]]) -> StageReceipt:
     off = [glimpse for glimpse in seen if not glimpse.correlation >= SMALLEST_LIKENESS]
     worst = min((glimpse.correlation for glimpse in seen), default=1.0)
     return StageReceipt(
-        stage="scores", name="every-block", holds=not off,
+        stage="scores",
+        name="every-block",
+        holds=not off,
         expected=f"the scores of all {len(seen)} layers to rank weights as a few samples alone do",
         seen=f"in {len(off)} layers they do not, first {off[0].layer} (as {off[0].role}): rank correlation "
-             f"{off[0].correlation:.2f}" if off else f"rank correlations of {worst:.2f} and more",
+        f"{off[0].correlation:.2f}"
+        if off
+        else f"rank correlations of {worst:.2f} and more",
         advice="a block was not scored, or scored as another one: look at how scores are kept by layer",
         evidence={"layers": len(seen), "off": len(off), "smallest_rank_correlation": worst},
-    )  # fmt: skip
+    )
 
 
 def not_one_shot(scores: Sequence[ScoresInUse], where: str) -> StageReceipt:
@@ -173,12 +181,14 @@ def not_one_shot(scores: Sequence[ScoresInUse], where: str) -> StageReceipt:
     """
     nearest = min(departure(part.in_use, part.plain) for part in scores)
     return StageReceipt(
-        stage="scores", name="block-by-block", holds=nearest > LARGEST_DEPARTURE,
+        stage="scores",
+        name="block-by-block",
+        holds=nearest > LARGEST_DEPARTURE,
         expected=f"{where} to be scored behind the blocks that were edited before it",
         seen=f"scores that differ by {nearest:.2g} from those of the intact model",
         advice="the spec asks for schedule block_by_block; scores of the intact model are those of one_shot",
         evidence={"departure_from_intact": nearest},
-    )  # fmt: skip
+    )
 
 
 def not_negative(scores: Mapping[str, Measured]) -> StageReceipt:
@@ -186,12 +196,15 @@ def not_negative(scores: Mapping[str, Measured]) -> StageReceipt:
     below = {role: sum(int((score < 0).sum()) for score in by_layer.values()) for role, by_layer in scores.items()}
     words = [f"{count} negative ones among those in use as {role}" for role, count in below.items() if count]
     return StageReceipt(
-        stage="scores", name="sign", holds=not words,
-        expected="importance scores of 0 and above, larger for what matters more", seen="; ".join(words) or "no other",
+        stage="scores",
+        name="sign",
+        holds=not words,
+        expected="importance scores of 0 and above, larger for what matters more",
+        seen="; ".join(words) or "no other",
         advice="the sign was flipped somewhere (the published code does so under --neg_prune): the largest would then "
-               "be what matters least",
+        "be what matters least",
         evidence={f"{role}_negative": count for role, count in below.items()},
-    )  # fmt: skip
+    )
 
 
 def ranked_as_asked(
@@ -216,13 +229,15 @@ def ranked_as_asked(
         holds = place < 0.5 if smallest else place > 0.5
         wanted = "below the middle" if smallest else "above the middle"
     return StageReceipt(
-        stage="scores", name="selected-region", holds=holds,
+        stage="scores",
+        name="selected-region",
+        holds=holds,
         expected=f"the selected weights to stand {wanted}, by importance",
         seen=" and ".join(f"{place:.3f} on {'its' if role == 'data' else role} data" for role, place in places.items())
-             + " (0 is the least important weight, 1 the most)",
+        + " (0 is the least important weight, 1 the most)",
         advice="scores of two data sets were swapped, or their sign was flipped, before the region was selected",
         evidence={f"{role}_place": place for role, place in places.items()},
-    )  # fmt: skip
+    )
 
 
 def _mean_place(masks: Mapping[str, Tensor], scores: Measured, by_row: bool) -> float | None:

@@ -45,18 +45,28 @@ def ends_where_the_model_ends(
     endless = sum(completion.finish_reason == "length" for completion in completions)
     problems = [f"{beyond} of {len(completions)} texts go on behind the end of the answer"] if beyond else []
     if early:
-        problems.append(f"{early} of {len(stopped)} texts stop where the model goes on ({empty} of {len(completions)} "
-                        "texts are empty)")  # fmt: skip
+        problems.append(
+            f"{early} of {len(stopped)} texts stop where the model goes on ({empty} of {len(completions)} "
+            "texts are empty)"
+        )
     names = ", ".join(repr(token) for token in tokenizer.convert_ids_to_tokens(sorted(ends)))
     return StageReceipt(
-        stage="text", name="stop-tokens", holds=not problems,
+        stage="text",
+        name="stop-tokens",
+        holds=not problems,
         expected=f"every text to end where the model writes {names}, or at the token limit",
         seen="; ".join(problems) or "that",
         advice="compare the engine's stop tokens with the tokenizer's EOS, generation_config.json and the end of a "
-               "turn in the chat template",
-        evidence={"texts": len(completions), "beyond_the_end": beyond, "stops_checked": len(stopped), "early": early,
-                  "empty": empty, "at_the_limit": endless},
-    )  # fmt: skip
+        "turn in the chat template",
+        evidence={
+            "texts": len(completions),
+            "beyond_the_end": beyond,
+            "stops_checked": len(stopped),
+            "early": early,
+            "empty": empty,
+            "at_the_limit": endless,
+        },
+    )
 
 
 def stops_by_itself(
@@ -70,22 +80,33 @@ def stops_by_itself(
 
 def lengths(completions: Sequence[Completion], limits: dict[str, int]) -> StageReceipt:
     """Whether texts that are said to meet the token limit do, and no other. limits: by evaluation, from the spec."""
-    wrong = [completion for completion in completions
-             if (completion.finish_reason == "length") != (len(completion.token_ids) == limits[completion.evaluation])
-             or len(completion.token_ids) > limits[completion.evaluation]]  # fmt: skip
+    wrong = [
+        completion
+        for completion in completions
+        if (completion.finish_reason == "length") != (len(completion.token_ids) == limits[completion.evaluation])
+        or len(completion.token_ids) > limits[completion.evaluation]
+    ]
     seen = "that"
     if wrong:
         first = wrong[0]
-        seen = (f"{len(wrong)} of {len(completions)} texts that do not, first one of {first.evaluation} with "
-                f"{len(first.token_ids)} tokens that ended by {first.finish_reason!r}")  # fmt: skip
+        seen = (
+            f"{len(wrong)} of {len(completions)} texts that do not, first one of {first.evaluation} with "
+            f"{len(first.token_ids)} tokens that ended by {first.finish_reason!r}"
+        )
     limit = ", ".join(f"{name} {limits[name]}" for name in sorted({c.evaluation for c in completions}))
     return StageReceipt(
-        stage="text", name="lengths", holds=not wrong,
-        expected=f"texts that either end or have as many tokens as the limit allows ({limit})", seen=seen,
+        stage="text",
+        name="lengths",
+        holds=not wrong,
+        expected=f"texts that either end or have as many tokens as the limit allows ({limit})",
+        seen=seen,
         advice="look at the token limit that the engine was given",
-        evidence={"texts": len(completions), "wrong": len(wrong),
-                  "mean_tokens": round(sum(len(c.token_ids) for c in completions) / max(1, len(completions)), 2)},
-    )  # fmt: skip
+        evidence={
+            "texts": len(completions),
+            "wrong": len(wrong),
+            "mean_tokens": round(sum(len(c.token_ids) for c in completions) / max(1, len(completions)), 2),
+        },
+    )
 
 
 def decoded(completions: Sequence[Completion], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
@@ -100,11 +121,14 @@ def decoded(completions: Sequence[Completion], tokenizer: PreTrainedTokenizerBas
         own = _letters(tokenizer, [token for token in completion.token_ids if token not in special])
         wrong += own != "".join(completion.text.split())
     return StageReceipt(
-        stage="text", name="decoded", holds=not wrong, expected="texts that say what their tokens say",
+        stage="text",
+        name="decoded",
+        holds=not wrong,
+        expected="texts that say what their tokens say",
         seen=f"{wrong} of {len(chosen)} texts with other letters" if wrong else "that",
         advice="look at the tokenizer that decodes: is it the one that the prompts were made with?",
         evidence={"texts": len(chosen), "wrong": wrong},
-    )  # fmt: skip
+    )
 
 
 def _letters(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
@@ -123,13 +147,16 @@ def against_intact(surprise: float, intact: float, changed: bool, within: float)
     """
     holds = changed or abs(surprise - intact) <= within
     return StageReceipt(
-        stage="text", name="against-intact", holds=holds,
-        expected="the intact model's own surprise at a plain text" if not changed
-                 else "a changed model, whose surprise at a plain text may be any",
+        stage="text",
+        name="against-intact",
+        holds=holds,
+        expected="the intact model's own surprise at a plain text"
+        if not changed
+        else "a changed model, whose surprise at a plain text may be any",
         seen=f"{surprise:.4g} nats a token, the intact model's is {intact:.4g}",
         advice="a model that nobody changed has changed: look at the weights that the engine holds",
         evidence={"surprise_nats": _number(surprise), "intact_surprise_nats": _number(intact)},
-    )  # fmt: skip
+    )
 
 
 def benign_answers(here: Sequence[bool], intact: Sequence[bool], excused: bool) -> StageReceipt:
@@ -140,14 +167,16 @@ def benign_answers(here: Sequence[bool], intact: Sequence[bool], excused: bool) 
     """
     lost = sum(intact) >= MOSTLY * len(intact) and sum(here) <= (1 - MOSTLY) * len(here)
     return StageReceipt(
-        stage="text", name="benign-answers", holds=excused or not (intact and lost),
+        stage="text",
+        name="benign-answers",
+        holds=excused or not (intact and lost),
         expected=f"benign requests answered as by the intact model ({sum(intact)} of {len(intact)})"
-                 + (", or a model that is broken" if excused else ""),
+        + (", or a model that is broken" if excused else ""),
         seen=f"{sum(here)} of {len(here)} answered",
         advice="the model declines or garbles what it should answer, so that an ASR near 0 is none of safety: look at "
-               "the chat template and system prompt; if the cell is meant to do that, say so (invalid_is_expected)",
+        "the chat template and system prompt; if the cell is meant to do that, say so (invalid_is_expected)",
         evidence={"requests": len(here), "answered": sum(here), "answered_by_intact": sum(intact)},
-    )  # fmt: skip
+    )
 
 
 def _number(value: float) -> float | str:

@@ -83,8 +83,9 @@ def tuning_receipts(model: PreTrainedModel, tuned: Tuned) -> list[StageReceipt]:
 
 def _sampled(model: PreTrainedModel, tuned: Tuned) -> Sequence[tuple[str, Tensor]]:
     """Trained layers at even distances, so that they are of all depths and types; those with frozen weights first."""
-    layers = {name: layer.weight.detach() for name, layer in linear_layers(model).items()
-              if _product(tuned, name) is not None}  # fmt: skip
+    layers = {
+        name: layer.weight.detach() for name, layer in linear_layers(model).items() if _product(tuned, name) is not None
+    }
     names = [name for name in layers if name in tuned.masks and tuned.masks[name].any()] or list(layers)
     distance = max(1, -(-len(names) // SAMPLED_LAYERS))
     return [(name, layers[name]) for name in names[::distance]]
@@ -142,44 +143,56 @@ def _merged(counts: _Counts, tuned: Tuned) -> StageReceipt:
     seen = f"{counts.off:,} of {counts.weights:,} weights elsewhere, {counts.lost:,} of them where they were before"
     seen = "no update at all: nothing was learned" if none else seen
     return StageReceipt(
-        stage="weights", name="tuned-update", holds=counts.off == 0 and not none,
+        stage="weights",
+        name="tuned-update",
+        holds=counts.off == 0 and not none,
         expected=f"every weight of the fine-tuned model at its value before plus {what}, except frozen ones",
         seen=seen,
         advice="the update did not reach the weights that are measured (lost at the merge), or more or other weights "
-               "were held back than the frozen ones: the figures are of another model than the fine-tuned one",
-        evidence={"weights": counts.weights, "off": counts.off, "lost": counts.lost,
-                  "largest_update": counts.largest_update},
-    )  # fmt: skip
+        "were held back than the frozen ones: the figures are of another model than the fine-tuned one",
+        evidence={
+            "weights": counts.weights,
+            "off": counts.off,
+            "lost": counts.lost,
+            "largest_update": counts.largest_update,
+        },
+    )
 
 
 def _frozen_set(counts: _Counts) -> StageReceipt:
     return StageReceipt(
-        stage="weights", name="frozen-set", holds=counts.frozen_moved == 0 and counts.lost == 0,
+        stage="weights",
+        name="frozen-set",
+        holds=counts.frozen_moved == 0 and counts.lost == 0,
         expected=f"that exactly the {counts.frozen:,} frozen weights of the layers looked at stay as they were",
         seen=f"{counts.frozen_moved:,} of them moved, and {counts.lost:,} others that had an update did not",
         advice="a layer was frozen by the mask of another layer, or by none: each layer must use its own",
         evidence={"frozen": counts.frozen, "frozen_moved": counts.frozen_moved, "others_stuck": counts.lost},
-    )  # fmt: skip
+    )
 
 
 def _frozen_rows(counts: _Counts) -> StageReceipt:
     beside, trained = counts.free_beside_frozen, counts.trained_beside_frozen
     return StageReceipt(
-        stage="weights", name="frozen-rows", holds=beside == 0 or trained >= TRAINED_SHARE * beside,
+        stage="weights",
+        name="frozen-rows",
+        holds=beside == 0 or trained >= TRAINED_SHARE * beside,
         expected="that in a row with a frozen weight all the other weights are trained",
         seen=f"{trained:,} of {beside:,} such weights trained",
         advice="whole rows were frozen where single weights were asked for: far more of the model was protected than "
-               "the share says",
+        "the share says",
         evidence={"free_beside_frozen": beside, "trained": trained},
-    )  # fmt: skip
+    )
 
 
 def _logits(tuned: Tuned, counts: _Counts) -> StageReceipt:
     change = float((tuned.logits_after - tuned.logits_before).abs().max())
     return StageReceipt(
-        stage="weights", name="tuned-logits", holds=change > 0 or counts.must_move < VISIBLE_SHARE * counts.weights,
+        stage="weights",
+        name="tuned-logits",
+        holds=change > 0 or counts.must_move < VISIBLE_SHARE * counts.weights,
         expected="that the fine-tuned model predicts the first word of a training answer otherwise than before",
         seen=f"its logits changed by at most {change:.3g}",
         advice="what is evaluated is still the model before the fine-tuning: look at where its weights are put",
         evidence={"largest_change": change},
-    )  # fmt: skip
+    )

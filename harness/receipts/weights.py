@@ -88,11 +88,14 @@ def edited_places(expected: ExpectedWeights, model: nn.Module, region: FoundRegi
     if expected.products:
         evidence["largest_deviation_in_roundings"] = worst
     return StageReceipt(
-        stage="weights", name="edited-places", holds=not wrong, expected=_what_is_expected(region),
+        stage="weights",
+        name="edited-places",
+        holds=not wrong,
+        expected=_what_is_expected(region),
         seen=_what_is_wrong(wrong, model, region) if wrong else "just that",
         advice="look at how the region is applied to the weights: its layer names, its orientation, its dtype",
         evidence=evidence,
-    )  # fmt: skip
+    )
 
 
 def _beyond_rounding(expected: ExpectedProduct, weight: Tensor) -> float:
@@ -121,8 +124,10 @@ def _what_is_wrong(wrong: list[str], model: nn.Module, region: FoundRegion | Non
     words = f"other weights in {len(wrong)} parameters, first {wrong[0]}"
     if isinstance(region, SelectedWeights):
         layers = linear_layers(model)
-        left = sum(int((layers[name].weight[mask.to(layers[name].weight.device)] != 0).sum())
-                   for name, mask in region.masks.items())  # fmt: skip
+        left = sum(
+            int((layers[name].weight[mask.to(layers[name].weight.device)] != 0).sum())
+            for name, mask in region.masks.items()
+        )
         words += f"; {left} of the selected weights are not zero"
     return words
 
@@ -130,24 +135,28 @@ def _what_is_wrong(wrong: list[str], model: nn.Module, region: FoundRegion | Non
 def intact_before(expected: str, seen: str) -> StageReceipt:
     """Whether a cell begins with the model that the run is about. Both: SHA-256 over all parameters."""
     return StageReceipt(
-        stage="weights", name="intact-before", holds=expected == seen,
+        stage="weights",
+        name="intact-before",
+        holds=expected == seen,
         expected="the cell to begin with the intact model's weights",
         seen="them" if expected == seen else "others, left behind by something that ran before",
         advice="start again with a fresh process, and look at what changes weights without putting them back",
         evidence={"expected": expected[:12], "seen": seen[:12]},
-    )  # fmt: skip
+    )
 
 
 def saved_checkpoint(edited: str, on_disk: str) -> StageReceipt:
     """Whether a saved checkpoint holds the model as edited. Both: fingerprints of the linear layers."""
     return StageReceipt(
-        stage="weights", name="saved", holds=edited == on_disk,
+        stage="weights",
+        name="saved",
+        holds=edited == on_disk,
         expected="the saved checkpoint to hold the edited weights",
         seen="them" if edited == on_disk else "other weights in the file that was written",
         advice="save while the edit is in force, neither before nor after it: the published code saved the model "
-               "before it was pruned",
+        "before it was pruned",
         evidence={"edited": edited[:12], "on_disk": on_disk[:12]},
-    )  # fmt: skip
+    )
 
 
 def own_measurements(origins: Mapping[str, tuple[str, str | None]]) -> StageReceipt:
@@ -158,43 +167,57 @@ def own_measurements(origins: Mapping[str, tuple[str, str | None]]) -> StageRece
     """
     foreign = [(found, wanted) for wanted, found in origins.values() if found != wanted]
     return StageReceipt(
-        stage="weights", name="own-scratch", holds=not foreign,
+        stage="weights",
+        name="own-scratch",
+        holds=not foreign,
         expected="the stored measurements that this cell asks for",
         seen=f"{foreign[0][0] or 'nothing'} where {foreign[0][1]} were asked for" if foreign else "them",
         advice="two cells share one place on disk: delete the folder `store` and look at what names its files",
         evidence={"stored": len(origins), "foreign": len(foreign)},
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
 def own_checkpoints(
-    model: nn.Module, intact: Mapping[str, Tensor], checkpoints: tuple[Checkpoint, ...],
-    written: tuple[CheckpointReceipt, ...], ended_at: int,
-) -> StageReceipt:  # fmt: skip
+    model: nn.Module,
+    intact: Mapping[str, Tensor],
+    checkpoints: tuple[Checkpoint, ...],
+    written: tuple[CheckpointReceipt, ...],
+    ended_at: int,
+) -> StageReceipt:
     """Whether checkpoints on disk are this fine-tuning's: the files as written, the last one the model as it is.
 
     intact: the parameters before. ended_at: steps of the fine-tuning; a last checkpoint of an earlier step is
     compared by its files alone.
     """
-    changed = [str(receipt.step) for checkpoint, receipt in zip(checkpoints, written, strict=True)
-               if _file_hashes(checkpoint.directory) != receipt.files_sha256]  # fmt: skip
+    changed = [
+        str(receipt.step)
+        for checkpoint, receipt in zip(checkpoints, written, strict=True)
+        if _file_hashes(checkpoint.directory) != receipt.files_sha256
+    ]
     differing = []
     if checkpoints and checkpoints[-1].step == ended_at:
-        differing = [name for name, layer in linear_layers(model).items()
-                     if not _is_merged(checkpoints[-1].update(name, intact[f"{name}.weight"]),
-                                       intact[f"{name}.weight"], layer.weight)]  # fmt: skip
+        differing = [
+            name
+            for name, layer in linear_layers(model).items()
+            if not _is_merged(
+                checkpoints[-1].update(name, intact[f"{name}.weight"]), intact[f"{name}.weight"], layer.weight
+            )
+        ]
     problems = [f"other files at step {', '.join(changed)}"] if changed else []
     problems += (
         [f"an update that is not the model's in {len(differing)} layers, first {differing[0]}"] if differing else []
     )
     return StageReceipt(
-        stage="weights", name="own-checkpoints", holds=not problems,
+        stage="weights",
+        name="own-checkpoints",
+        holds=not problems,
         expected=f"{len(written)} checkpoints of this cell's own fine-tuning on disk",
         seen="; ".join(problems) or "them",
         advice="two cells share one folder for checkpoints, or something wrote into it afterwards: run the cell again "
-               "with a new --out",
+        "with a new --out",
         evidence={"checkpoints": len(written), "changed": len(changed), "layers_differing": len(differing)},
-    )  # fmt: skip
+    )
 
 
 def _file_hashes(directory: Path) -> dict[str, str]:

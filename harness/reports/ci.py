@@ -85,8 +85,13 @@ def _suite(suites: ElementTree.Element, run: Judged) -> None:
     skipped = {cell: why for cell, why in record.skipped_cells.items() if cell not in names}
     suite = ElementTree.SubElement(suites, "testsuite", name=run.title, timestamp=record.provenance.started)
     for name in [*names, *skipped]:
-        case = ElementTree.SubElement(suite, "testcase", name=_xml(name), time=f"{seconds.get(name, 0.0):.3f}",
-                                      classname=f"{record.variant['name']}.{record.spec['id']}")  # fmt: skip
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            name=_xml(name),
+            time=f"{seconds.get(name, 0.0):.3f}",
+            classname=f"{record.variant['name']}.{record.spec['id']}",
+        )
         _outcome(case, found.get(name, []))
         if name in skipped:
             ElementTree.SubElement(case, "skipped", message=_xml(skipped[name]))
@@ -101,8 +106,9 @@ def _outcome(case: ElementTree.Element, findings: Sequence[Finding]) -> None:
     if findings:
         gravest = next((finding for finding in findings if finding.status == "invalid"), findings[0])
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        element = ElementTree.SubElement(case, _NOT_PASSED[gravest.status], type=gravest.status,
-                                         message=_xml(gravest.message + more))  # fmt: skip
+        element = ElementTree.SubElement(
+            case, _NOT_PASSED[gravest.status], type=gravest.status, message=_xml(gravest.message + more)
+        )
         element.text = _xml("\n".join(line for finding in findings for line in told(finding)))
 
 
@@ -128,8 +134,14 @@ def verdict_row(record: RunRecord) -> tuple[str, ...]:
     """What a table of verdicts says of a record, by VERDICT_COLUMNS."""
     passed = sum(check.status == "passed" for check in record.checks)
     supported = sum(claim.status == "supported" for claim in record.claims)
-    return (record.spec["id"], record.variant["name"], words(record.verdict.status), f"{passed}/{len(record.checks)}",
-            str(len(record.cells)), f"{supported}/{len(record.claims)}")  # fmt: skip
+    return (
+        record.spec["id"],
+        record.variant["name"],
+        words(record.verdict.status),
+        f"{passed}/{len(record.checks)}",
+        str(len(record.cells)),
+        f"{supported}/{len(record.claims)}",
+    )
 
 
 def _findings_table(findings: Sequence[Finding]) -> str:
@@ -137,8 +149,11 @@ def _findings_table(findings: Sequence[Finding]) -> str:
     for finding in findings[:MOST_FINDINGS_SHOWN]:
         check = finding.check
         compared = check is not None and check.golden is not None
-        figures = [number(check.measured), number(check.golden), f"± {number(check.tolerance)} ({check.basis})"] \
-            if check and compared else ["", "", ""]  # fmt: skip
+        figures = (
+            [number(check.measured), number(check.golden), f"± {number(check.tolerance)} ({check.basis})"]
+            if check and compared
+            else ["", "", ""]
+        )
         rows.append([finding.cell, words(finding.status), finding.message, *figures, f"`{finding.next_command}`"])
     more = len(findings) - len(rows)
     told_in = f"\n\n… and {more} more: all are in {JUNIT}" if more else ""

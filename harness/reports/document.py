@@ -35,8 +35,9 @@ class Place:
         before, begin, rest = document_text(document).partition(self.begin)
         _, end, after = rest.partition(self.end)
         if not begin or not end:
-            raise UserError(f"{document.name}: {self.what} goes between the lines {self.begin!r} and {self.end!r}; "
-                            "add them")  # fmt: skip
+            raise UserError(
+                f"{document.name}: {self.what} goes between the lines {self.begin!r} and {self.end!r}; add them"
+            )
         return f"{before}{self.begin}\n\n{content}\n\n{self.end}{after}"
 
 

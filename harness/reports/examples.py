@@ -41,8 +41,10 @@ def is_organism(record: RunRecord) -> bool:
 def examples_of(path: Path, record: RunRecord, cell: CellResult, asked_for: bool) -> Examples:
     """A few completions of a cell of the record at `path`, or why there are none."""
     if not are_shown(record, asked_for):
-        return Examples(why_none="Withheld: texts of real models are shown by harness report --show-completions "
-                                 "alone, on the machine that made them.")  # fmt: skip
+        return Examples(
+            why_none="Withheld: texts of real models are shown by harness report --show-completions "
+            "alone, on the machine that made them."
+        )
     source = Journal(path.parent).completions_path(cell.id)
     if not source.is_file():
         return Examples(why_none="The file of completions is not beside the record.")
@@ -68,7 +70,8 @@ def _completion(line: str) -> Completion | None:
     """A line of the file; lone surrogates, which JSON can write and no text can hold, are spelled out."""
     try:
         content = json.loads(line)
-        return Completion.model_validate({key: spelled_out(value) if isinstance(value, str) else value
-                                          for key, value in content.items()})  # fmt: skip
+        return Completion.model_validate(
+            {key: spelled_out(value) if isinstance(value, str) else value for key, value in content.items()}
+        )
     except (ValueError, AttributeError, RecursionError):
         return None

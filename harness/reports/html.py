@@ -36,14 +36,25 @@ def write_report(
     golden = locations.golden_paths() if golden_paths is None else golden_paths
     anchors = {record.id: page_anchor(record) for _, record in newest}
     inside = Path(runs_dir.resolve().name)
-    pages = [page_of(path, record, anchors, golden, inside / path.relative_to(runs_dir), show_completions)
-             for path, record in newest]  # fmt: skip
+    pages = [
+        page_of(path, record, anchors, golden, inside / path.relative_to(runs_dir), show_completions)
+        for path, record in newest
+    ]
     source, digest = script("site.js")
-    write_text(out, render(
-        "report.html.j2", pages=pages, faults=_fault_report(runs_dir), variants=_variants(pages),
-        verdicts=list(dict.fromkeys(page.record.verdict.status for page in pages)), script=source,
-        script_digest=digest, colours=COLOURS_IN_THE_DARK, unguarded=show_completions,
-    ))  # fmt: skip
+    write_text(
+        out,
+        render(
+            "report.html.j2",
+            pages=pages,
+            faults=_fault_report(runs_dir),
+            variants=_variants(pages),
+            verdicts=list(dict.fromkeys(page.record.verdict.status for page in pages)),
+            script=source,
+            script_digest=digest,
+            colours=COLOURS_IN_THE_DARK,
+            unguarded=show_completions,
+        ),
+    )
     if show_completions:
         os.chmod(out, OWNER_ONLY)
     return out

@@ -13,10 +13,24 @@ from harness.spec.golden import GoldenFile, GoldenSource
 from harness.spec.loading import load_yaml_model
 from harness.spec.result import RunRecord
 
-PLACE = Place("the table of what was reproduced", "<!-- made by `harness report --markdown --document` -->",
-              "<!-- end of what `harness report --markdown --document` made -->")  # fmt: skip
-OF_RUNS = ("variant", "benchmark", "reproduces", "verdict", "checks passed", "invalid cells", "claims", "commit",
-           "machine", "finished", "seconds")  # fmt: skip
+PLACE = Place(
+    "the table of what was reproduced",
+    "<!-- made by `harness report --markdown --document` -->",
+    "<!-- end of what `harness report --markdown --document` made -->",
+)
+OF_RUNS = (
+    "variant",
+    "benchmark",
+    "reproduces",
+    "verdict",
+    "checks passed",
+    "invalid cells",
+    "claims",
+    "commit",
+    "machine",
+    "finished",
+    "seconds",
+)
 OF_GOLDEN = ("variant", "benchmark", "values of ours", "printed", "claims", "run", "commit", "machine")
 #: In the order in which outcomes of claims are counted.
 OUTCOMES = ("supported", "contradicted", "underpowered", "not_evaluated")
@@ -41,14 +55,23 @@ def _run_row(record: RunRecord) -> tuple[str, ...]:
     provenance, source = record.provenance, source_words(record.spec["source"])
     passed = sum(check.status == "passed" for check in record.checks)
     invalid = sum(any(not m.valid for m in cell.measurements) for cell in record.cells)
-    expected = sum(cell.invalid_is_expected is not None and any(not m.valid for m in cell.measurements)
-                   for cell in record.cells)  # fmt: skip
+    expected = sum(
+        cell.invalid_is_expected is not None and any(not m.valid for m in cell.measurements) for cell in record.cells
+    )
     own = sum(cell.seconds for cell in record.cells if cell.measured_in is None)
-    return (record.variant["name"], record.spec["id"], ", ".join(filter(None, (record.spec["source"]["work"], source))),
-            record.verdict.status.replace("_", " ").upper(), f"{passed} of {len(record.checks)}",
-            f"{invalid} of {len(record.cells)}" + (f" ({expected} expected)" if expected else ""),
-            _claims(claim.status for claim in record.claims), provenance.commit or "-", provenance.machine,
-            provenance.finished, f"{own:.0f}")  # fmt: skip
+    return (
+        record.variant["name"],
+        record.spec["id"],
+        ", ".join(filter(None, (record.spec["source"]["work"], source))),
+        record.verdict.status.replace("_", " ").upper(),
+        f"{passed} of {len(record.checks)}",
+        f"{invalid} of {len(record.cells)}" + (f" ({expected} expected)" if expected else ""),
+        _claims(claim.status for claim in record.claims),
+        provenance.commit or "-",
+        provenance.machine,
+        provenance.finished,
+        f"{own:.0f}",
+    )
 
 
 def _golden_row(golden: GoldenFile, titles: dict[str, str]) -> tuple[str, ...]:
@@ -56,10 +79,16 @@ def _golden_row(golden: GoldenFile, titles: dict[str, str]) -> tuple[str, ...]:
     ours = sum(value.source.record is not None for value in golden.values)
     name = golden.benchmark if golden.benchmark in titles else f"{golden.benchmark} (no such benchmark any more)"
     printed = len(golden.values) - ours
-    return (golden.variant, name, str(ours or "-"), str(printed or "-"),
-            _claims(golden.claims.values()) if sources else "-",
-            "; ".join(source.record or "" for source in sources) or "**never run here**",
-            _each(sources, "commit"), _each(sources, "machine"))  # fmt: skip
+    return (
+        golden.variant,
+        name,
+        str(ours or "-"),
+        str(printed or "-"),
+        _claims(golden.claims.values()) if sources else "-",
+        "; ".join(source.record or "" for source in sources) or "**never run here**",
+        _each(sources, "commit"),
+        _each(sources, "machine"),
+    )
 
 
 def _claims(outcomes: Iterable[str]) -> str:

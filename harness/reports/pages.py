@@ -17,12 +17,21 @@ from harness.reports.results import published_results
 from harness.spec.result import CellResult, Check, Measurement, RunRecord
 
 #: The metrics that stand first in a table of cells, in this order.
-FIRST_COLUMNS = ("asr_vanilla", "asr_adv_suffix", "asr_adv_decoding", "answered_vanilla", "answered_benign",
-                 "accuracy_mean", "perplexity")  # fmt: skip
+FIRST_COLUMNS = (
+    "asr_vanilla",
+    "asr_adv_suffix",
+    "asr_adv_decoding",
+    "answered_vanilla",
+    "answered_benign",
+    "accuracy_mean",
+    "perplexity",
+)
 #: Metrics of single layers, heads, tasks and rules of counting: in a cell's details, and in no column. So are the
 #: means over layers of one type, and of overlap shares, which would make a table of a hundred columns.
-DETAIL = re.compile(r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
-                    r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*")  # fmt: skip
+DETAIL = re.compile(
+    r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
+    r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*"
+)
 
 #: A metric's family and what was measured of it, in tables that have a row for each metric.
 MEASURE = re.compile(r"(?P<family>.+?)_(?P<measure>(?:jaccard|overlap_share|unchanged_share|mean).*)")
@@ -130,11 +139,16 @@ def page_of(
     drawing, problem = drawing_of(record, golden_paths)
     shared = _shared(record, others)
     return Page(
-        record, others[record.id], drawing, problem, columns_of(record.cells), shared,
+        record,
+        others[record.id],
+        drawing,
+        problem,
+        columns_of(record.cells),
+        shared,
         {cell.id: examples_of(path, record, cell, show_completions) for cell in record.cells if cell.id not in shared},
         f"harness run {shlex.quote(str(shown_path))} --model {shlex.quote(_model_as_given(record))}",
         f"harness explain {shlex.quote(str(shown_path))}",
-    )  # fmt: skip
+    )
 
 
 def _model_as_given(record: RunRecord) -> str:
@@ -164,5 +178,6 @@ def columns_of(cells: Sequence[CellResult]) -> list[str]:
 
 def _shared(record: RunRecord, others: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     places = {cell.id: (cell.measured_in or "").partition("#") for cell in record.cells}
-    return {cell_id: (others[run], cell) for cell_id, (run, _, cell) in places.items()
-            if run in others and run != record.id}  # fmt: skip
+    return {
+        cell_id: (others[run], cell) for cell_id, (run, _, cell) in places.items() if run in others and run != record.id
+    }

@@ -74,12 +74,21 @@ def results_of_run(record: RunRecord) -> Results:
     return Results(
         name,
         tuple(
-            ShownCell(cell.id, cell.group, cell.title, cell.parameters, {m.metric: m for m in cell.measurements},
-                      declared.get(cell.id, {}), cell.receipt, cell.fine_tuning, name,
-                      cell_anchor(record, cell.id))
+            ShownCell(
+                cell.id,
+                cell.group,
+                cell.title,
+                cell.parameters,
+                {m.metric: m for m in cell.measurements},
+                declared.get(cell.id, {}),
+                cell.receipt,
+                cell.fine_tuning,
+                name,
+                cell_anchor(record, cell.id),
+            )
             for cell in record.cells
         ),
-    )  # fmt: skip
+    )
 
 
 def published_results(record: RunRecord, golden_paths: Iterable[Path]) -> list[Results]:
@@ -104,13 +113,21 @@ def _published_cells(record: RunRecord, golden: GoldenFile, wanted: set[str]) ->
     declared = _declarations(record)
     return tuple(
         ShownCell(
-            cell_id, cell["group"], cell["title"], cell["parameters"],
-            {value.metric: Measurement(metric=value.metric, value=value.value, n=0, valid=value.valid)
-             for value in golden.values if value.cell == cell_id and value.source.publication},
-            cell, anchor=cell_anchor(record, cell_id) if record.cell(cell_id) else None,
+            cell_id,
+            cell["group"],
+            cell["title"],
+            cell["parameters"],
+            {
+                value.metric: Measurement(metric=value.metric, value=value.value, n=0, valid=value.valid)
+                for value in golden.values
+                if value.cell == cell_id and value.source.publication
+            },
+            cell,
+            anchor=cell_anchor(record, cell_id) if record.cell(cell_id) else None,
         )
-        for cell_id, cell in declared.items() if cell_id in wanted
-    )  # fmt: skip
+        for cell_id, cell in declared.items()
+        if cell_id in wanted
+    )
 
 
 def _declarations(record: RunRecord) -> dict[str, dict[str, Any]]:

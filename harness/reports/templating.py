@@ -32,12 +32,23 @@ def _loader() -> PackageLoader:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(loader=_loader(), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True, finalize=_finalize)  # fmt: skip
+    environment = Environment(
+        loader=_loader(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
     environment.filters |= {
-        "figure": shown_number, "interval": shown_interval, "visible": visible, "short_name": short_name,
-        "source": source_words, "words": lambda name: name.replace("_", " "), "broken": broken_receipts,
-    }  # fmt: skip
+        "figure": shown_number,
+        "interval": shown_interval,
+        "visible": visible,
+        "short_name": short_name,
+        "source": source_words,
+        "words": lambda name: name.replace("_", " "),
+        "broken": broken_receipts,
+    }
     return environment
 
 

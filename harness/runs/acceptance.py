@@ -51,11 +51,20 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     facts = record.provenance
     source = GoldenSource(record=record.id, reason=reason.strip(), commit=facts.commit, machine=facts.machine)
     measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
-    values = tuple(_golden_value(cell, figure, source)
-                   for (cell, metric), figure in measured.items() if (cell, metric) not in taken)  # fmt: skip
+    values = tuple(
+        _golden_value(cell, figure, source)
+        for (cell, metric), figure in measured.items()
+        if (cell, metric) not in taken
+    )
     claims = {claim.id: claim.status for claim in record.claims}
-    new = GoldenFile(variant=variant, benchmark=benchmark, source=source, tasks=_tasks(record),
-                     values=(*published, *values), claims=claims)  # fmt: skip
+    new = GoldenFile(
+        variant=variant,
+        benchmark=benchmark,
+        source=source,
+        tasks=_tasks(record),
+        values=(*published, *values),
+        claims=claims,
+    )
     notes = {(value.cell, value.metric): _kept(value, measured.get((value.cell, value.metric))) for value in published}
     return _changes(old, new, notes), new
 
@@ -75,8 +84,14 @@ def _tasks(record: RunRecord) -> dict[str, GoldenTask]:
 def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> GoldenValue:
     if measured.value is None:
         raise ValueError(f"{cell}: {measured.metric} has no value that could become golden")
-    return GoldenValue(cell=cell, metric=measured.metric, value=measured.value, valid=measured.valid,
-                       tolerance=_tolerance(measured), source=source)  # fmt: skip
+    return GoldenValue(
+        cell=cell,
+        metric=measured.metric,
+        value=measured.value,
+        valid=measured.valid,
+        tolerance=_tolerance(measured),
+        source=source,
+    )
 
 
 def _kept(value: GoldenValue, measured: Measurement | None) -> str:
@@ -100,8 +115,13 @@ def golden_yaml(golden: GoldenFile) -> str:
         del content["tasks"]
     values = content.pop("values")
     claims = {"claims": content.pop("claims")}
-    lines = ["- " + yaml.safe_dump(_shortened(value, content.get("source")), sort_keys=False, default_flow_style=True,
-                                   width=10**6) for value in values]  # fmt: skip
+    lines = [
+        "- "
+        + yaml.safe_dump(
+            _shortened(value, content.get("source")), sort_keys=False, default_flow_style=True, width=10**6
+        )
+        for value in values
+    ]
     head, tail = (yaml.safe_dump(part, sort_keys=False, width=120) for part in (content, claims))
     return head + ("values:\n" + "".join(lines) if lines else "values: []\n") + (tail if claims["claims"] else "")
 
@@ -121,10 +141,16 @@ def _tolerance(measured: Measurement) -> Tolerance:
     basis: Basis = "hardware_spread"
     if measured.resolution is not None:
         width = max(abs(value) * HARDWARE_RELATIVE, FLIPPED * measured.resolution)
-        return Tolerance(width=float(f"{width:.3g}"), basis=basis,
-                         note=f"{HARDWARE_RELATIVE:.0%} of the value, {FLIPPED} of n at least")  # fmt: skip
-    return Tolerance(width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"), basis=basis,
-                     note=f"{HARDWARE_RELATIVE:.0%} of the value")  # fmt: skip
+        return Tolerance(
+            width=float(f"{width:.3g}"),
+            basis=basis,
+            note=f"{HARDWARE_RELATIVE:.0%} of the value, {FLIPPED} of n at least",
+        )
+    return Tolerance(
+        width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"),
+        basis=basis,
+        note=f"{HARDWARE_RELATIVE:.0%} of the value",
+    )
 
 
 def _changes(old: GoldenFile | None, new: GoldenFile, notes: Mapping[tuple[str, str], str]) -> list[Change]:

@@ -119,8 +119,10 @@ def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
     golden = load_yaml_model(path, GoldenFile)
     for key, wanted in (("variant", variant), ("benchmark", benchmark)):
         if getattr(golden, key) != wanted:
-            raise UserError(f"{path}: {key} is {getattr(golden, key)!r}; expected {wanted!r}, as its place says: "
-                            "move the file, or correct the key if the values are of this place")  # fmt: skip
+            raise UserError(
+                f"{path}: {key} is {getattr(golden, key)!r}; expected {wanted!r}, as its place says: "
+                "move the file, or correct the key if the values are of this place"
+            )
     return golden
 
 
@@ -146,9 +148,11 @@ def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iter
         for region in map(found_first, getattr(evaluation, "regions", [])):
             if isinstance(region, PlantedRegion) and variant.planted_region is None:
                 yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
-            if isinstance(region, ScoredRegion) and not calibration_sets_of(region) and (
-                plugins.load("attribution", region.method).USES_DATA
-            ):  # fmt: skip
+            if (
+                isinstance(region, ScoredRegion)
+                and not calibration_sets_of(region)
+                and (plugins.load("attribution", region.method).USES_DATA)
+            ):
                 yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
 
 
@@ -163,9 +167,11 @@ def _problems_of_checkpoints(spec: BenchmarkSpec, variant: ModelVariant, cells: 
         for cell, settings in saving.items() if wanted is not None else ():
             found = len(settings.checkpoint_steps)
             if settings.steps and found != wanted:
-                yield (f"cell {cell}: {settings.steps} steps with a checkpoint every {settings.checkpoint_every} give "
-                       f"{found} checkpoints, but the evaluation {evaluation.name} expects {wanted}; set "
-                       "checkpoint_every, in the spec or under `fine_tuning` of the variant")  # fmt: skip
+                yield (
+                    f"cell {cell}: {settings.steps} steps with a checkpoint every {settings.checkpoint_every} give "
+                    f"{found} checkpoints, but the evaluation {evaluation.name} expects {wanted}; set "
+                    "checkpoint_every, in the spec or under `fine_tuning` of the variant"
+                )
 
 
 def _tried(problems: list[str], attempt: Callable[[], Any]) -> Any:

@@ -90,14 +90,21 @@ def build_calibration(
     }
     manifest = {
         "variant": variant.name,
-        "counts": {"prompted": len(requests), **counts,
-                   "refusals_cut_off": sum(text.finish_reason == "length" for text in kept)},
+        "counts": {
+            "prompted": len(requests),
+            **counts,
+            "refusals_cut_off": sum(text.finish_reason == "length" for text in kept),
+        },
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
         "requests": {name: file_sha256(path) for name, path in sources.items()},
-        "settings": {**_settings(variant, loaded, texts.limits), "limit": limit, "keep_near_twins": keep_near_twins,
-                     "evaluation_requests_compared": len(evaluated)},
+        "settings": {
+            **_settings(variant, loaded, texts.limits),
+            "limit": limit,
+            "keep_near_twins": keep_near_twins,
+            "evaluation_requests_compared": len(evaluated),
+        },
         **_identity(loaded),
-    }  # fmt: skip
+    }
     for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
         write_text(folder / name, text)
     if folder == data_folder() / calibration_place(variant):
@@ -118,8 +125,10 @@ def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path
             or Path(declared.path).name != FULL
             or variant.source.organism is not None
         ):
-            raise UserError(f"{variant_file}: safety-full is not a file {FULL} beside which the others could be put; "
-                            "say where to write with --out DIR")  # fmt: skip
+            raise UserError(
+                f"{variant_file}: safety-full is not a file {FULL} beside which the others could be put; "
+                "say where to write with --out DIR"
+            )
         else:
             out = (variant_file.parent / declared.path).parent
     for name in (FULL, SHORT, MANIFEST):
@@ -143,14 +152,19 @@ def _screening(screened: ScreenedRequests, keep_near_twins: bool) -> dict[str, i
 def _refuse_too_few(count: int, words: str, counts: dict[str, int]) -> None:
     if count < FEWEST_REFUSALS:
         listed = ", ".join(f"{number} {name}" for name, number in counts.items())
-        raise UserError(f"{count} {words}; expected at least {FEWEST_REFUSALS} to make calibration data of ({listed}). "
-                        f"Look at the variant's chat template and system prompt, and at its {ATTRIBUTION}")  # fmt: skip
+        raise UserError(
+            f"{count} {words}; expected at least {FEWEST_REFUSALS} to make calibration data of ({listed}). "
+            f"Look at the variant's chat template and system prompt, and at its {ATTRIBUTION}"
+        )
 
 
 def _texts(
-    variant: ModelVariant, loaded: LoadedModel, formatter: PromptFormatter, requests: Sequence[str],
+    variant: ModelVariant,
+    loaded: LoadedModel,
+    formatter: PromptFormatter,
+    requests: Sequence[str],
     report_progress: Callable[[str, float], None],
-) -> _Texts:  # fmt: skip
+) -> _Texts:
     """The model's greedy answers, each with its fate. What an answer is, the answers themselves calibrate."""
     engine = plugins.load("engines", variant.engine).make(loaded)
     completions: list[Completion] = []
@@ -172,13 +186,18 @@ def _answers(
     outputs = engine.generate([Request(tuple(formatter.ids(prompt)), max_new_tokens) for prompt in prompts])
     return [
         Completion(
-            evaluation=ATTRIBUTION, prompt_index=index, sample_index=0, suffix_index=None, prompt=prompt,
+            evaluation=ATTRIBUTION,
+            prompt_index=index,
+            sample_index=0,
+            suffix_index=None,
+            prompt=prompt,
             text=formatter.answer(output.token_ids),
-            token_ids=output.token_ids, finish_reason=output.finish_reason,
+            token_ids=output.token_ids,
+            finish_reason=output.finish_reason,
             evidence={} if output.finite else {"non_finite_logits": 1.0},
         )
         for index, (prompt, output) in enumerate(zip(prompts, outputs, strict=True), first)
-    ]  # fmt: skip
+    ]
 
 
 def _fate(completion: Completion, limits: Limits) -> str:
@@ -191,10 +210,14 @@ def _settings(variant: ModelVariant, loaded: LoadedModel, limits: Limits) -> dic
     return {
         "chat_template": variant.chat_template,
         "template_sha256": template_sha256(loaded.tokenizer, variant.chat_template),
-        "system_prompt": variant.system_prompt, "max_new_tokens": variant.max_new_tokens, "temperature": 0.0,
-        "dtype": variant.dtype, "engine": variant.engine, "near_twin_jaccard": NEAR_TWIN_JACCARD,
+        "system_prompt": variant.system_prompt,
+        "max_new_tokens": variant.max_new_tokens,
+        "temperature": 0.0,
+        "dtype": variant.dtype,
+        "engine": variant.engine,
+        "near_twin_jaccard": NEAR_TWIN_JACCARD,
         "limits": vars(limits),
-    }  # fmt: skip
+    }
 
 
 def _identity(loaded: LoadedModel) -> dict[str, Any]:

@@ -78,8 +78,14 @@ def random_share(bound: BoundBenchmark) -> float:
 
 def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
     """All canaries on the intact model, which is intact again afterwards; none where no text is generated."""
-    attack = next((each for each in bench.bound.spec.evaluations if each.kind == "attack" and each.chat_template
-                   and not each.suffixes and not each.benign), None)  # fmt: skip
+    attack = next(
+        (
+            each
+            for each in bench.bound.spec.evaluations
+            if each.kind == "attack" and each.chat_template and not each.suffixes and not each.benign
+        ),
+        None,
+    )
     if thresholds is None or attack is None:
         return ()
     evaluations = _shortened(bench.bound, attack)
@@ -103,8 +109,11 @@ def _shortened(bound: BoundBenchmark, attack: EvaluationSettings) -> list[Evalua
     benign = next((each for each in bound.spec.evaluations if each.kind == "attack" and each.benign), None)
     sampled = next((each for each in bound.spec.evaluations if each.kind == "attack" and each.temperature > 0), None)
     chosen = [(attack, PROMPTS), (benign, PROMPTS), (sampled, PROMPTS // 2)]
-    return [each.model_copy(update={"prompts": min(each.prompts, prompts), "samples": min(each.samples, 2)})
-            for each, prompts in chosen if each is not None]  # fmt: skip
+    return [
+        each.model_copy(update={"prompts": min(each.prompts, prompts), "samples": min(each.samples, 2)})
+        for each, prompts in chosen
+        if each is not None
+    ]
 
 
 def _texts(bench: Bench, settings: EvaluationSettings, thresholds: Thresholds) -> _Texts:
@@ -125,10 +134,12 @@ def _judged(bench: Bench, settings: EvaluationSettings, texts: Sequence[Completi
 def _random_mask(bench: Bench) -> SelectedWeights:
     """Each weight with the same probability, drawn here and not by a method of attribution."""
     share, seed = random_share(bench.bound), bench.bound.spec.validity.seed
-    return SelectedWeights({
-        name: torch.rand(layer.weight.shape, generator=seeded(seed, f"canary {name}")) < share
-        for name, layer in linear_layers(bench.loaded.model).items()
-    })  # fmt: skip
+    return SelectedWeights(
+        {
+            name: torch.rand(layer.weight.shape, generator=seeded(seed, f"canary {name}")) < share
+            for name, layer in linear_layers(bench.loaded.model).items()
+        }
+    )
 
 
 def _intact(texts: Sequence[_Texts], known: bool) -> StageReceipt:
@@ -141,25 +152,29 @@ def _intact(texts: Sequence[_Texts], known: bool) -> StageReceipt:
     seen += "" if unfit is None else f"; texts of {unfit.settings.name}: {unfit.classes}"
     seen += "" if known or behaves else " (a finding about this model, of which nothing is known beforehand)"
     return StageReceipt(
-        stage="canary", name="intact", holds=unfit is None and (behaves or not known),
+        stage="canary",
+        name="intact",
+        holds=unfit is None and (behaves or not known),
         expected="that the model, before anything is removed, refuses the requests of the attack, answers benign ones "
-                 "and writes whole texts",
+        "and writes whole texts",
         seen=seen,
         advice="look at the chat template, the system prompt and the stop tokens: the prompts may not be those that "
-               "the model was trained on, or the scorer may not see its refusals",
+        "the model was trained on, or the scorer may not see its refusals",
         evidence={"asr": asr, "texts": len(attack.completions), **({} if answered is None else {"answered": answered})},
-    )  # fmt: skip
+    )
 
 
 def _wrecked(texts: _Texts) -> StageReceipt:
     return StageReceipt(
-        stage="canary", name="wrecked", holds=texts.unfit is not None,
+        stage="canary",
+        name="wrecked",
+        holds=texts.unfit is not None,
         expected="that a model whose weights are shuffled is called broken",
         seen=f"its texts called {texts.classes} (the keyword scorer alone would say ASR {texts.share('asr'):.2f})",
         advice="either the engine did not use the shuffled weights, or what calls a text degenerate is blind: no "
-               "attack success rate of this run means anything until that is found",
+        "attack success rate of this run means anything until that is found",
         evidence={"asr": texts.share("asr"), "texts": len(texts.completions)},
-    )  # fmt: skip
+    )
 
 
 def _random(intact: _Texts, texts: _Texts, share: float, known: bool) -> StageReceipt:
@@ -167,30 +182,40 @@ def _random(intact: _Texts, texts: _Texts, share: float, known: bool) -> StageRe
     alike = texts.unfit is None and rise < RANDOM_MASK_RISE
     finding = "" if known or alike else " (a finding about this model, of which nothing is known beforehand)"
     return StageReceipt(
-        stage="canary", name="random-mask", holds=alike or not known,
+        stage="canary",
+        name="random-mask",
+        holds=alike or not known,
         expected=f"that the model without {share:.1%} of its weights, drawn at random, behaves as the intact one",
         seen=f"ASR {texts.share('asr'):.2f} (intact {intact.share('asr'):.2f}), texts called {texts.classes}{finding}",
         advice="more was removed than the mask says, or other weights than it says, or the model still lacks the "
-               "region of another cell: look at the receipts of mask and weights",
+        "region of another cell: look at the receipts of mask and weights",
         evidence={"asr": texts.share("asr"), "share": share, "texts": len(texts.completions)},
-    )  # fmt: skip
+    )
 
 
 def _repeat(first: Sequence[_Texts], again: Sequence[_Texts]) -> StageReceipt:
-    pairs = [(a, b) for before, after in zip(first, again, strict=True)
-             for a, b in zip(before.completions, after.completions, strict=True)]  # fmt: skip
+    pairs = [
+        (a, b)
+        for before, after in zip(first, again, strict=True)
+        for a, b in zip(before.completions, after.completions, strict=True)
+    ]
     tokens = sum(a.token_ids != b.token_ids for a, b in pairs)
     classes = sum(a.completion_class != b.completion_class for a, b in pairs)
-    figures = sum(a != b for before, after in zip(first, again, strict=True)
-                  for a, b in zip(before.measurements, after.measurements, strict=True))  # fmt: skip
+    figures = sum(
+        a != b
+        for before, after in zip(first, again, strict=True)
+        for a, b in zip(before.measurements, after.measurements, strict=True)
+    )
     return StageReceipt(
-        stage="canary", name="repeat", holds=not (tokens or classes or figures),
+        stage="canary",
+        name="repeat",
+        holds=not (tokens or classes or figures),
         expected="the same texts, classes and figures from the intact model when it is measured twice",
         seen=f"{tokens} of {len(pairs)} texts with other tokens, {classes} with another class, {figures} other figures",
         advice="something is kept between two measurements (weights, cached keys, random numbers) or the engine is not "
-               "deterministic: no difference between two cells can be told from that",
+        "deterministic: no difference between two cells can be told from that",
         evidence={"texts": len(pairs), "other_tokens": tokens, "other_classes": classes, "other_figures": figures},
-    )  # fmt: skip
+    )
 
 
 def _share_words(share: float, texts: _Texts) -> str:

@@ -41,9 +41,16 @@ def prompt_receipts(
 ) -> list[StageReceipt]:
     """Receipts of all prompts of a cell, none where nothing was asked. seen: what passed to the engine."""
     fresh, in_use = reference.tokenizer, context.formatter.tokenizer
-    asked = [prompts.received(reference.asked(settings), [request for request, _ in observed.generated],
-                              observed.seen, in_use.pad_token_id)
-             for settings, observed in seen if settings.kind == "attack"]  # fmt: skip
+    asked = [
+        prompts.received(
+            reference.asked(settings),
+            [request for request, _ in observed.generated],
+            observed.seen,
+            in_use.pad_token_id,
+        )
+        for settings, observed in seen
+        if settings.kind == "attack"
+    ]
     scored = [request for settings, observed in seen if settings.kind == "zero_shot" for request, _ in observed.scored]
     if not asked and not scored:
         return []
@@ -56,22 +63,32 @@ def prompt_receipts(
             prompts.stop_tokens(context.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
         ]
     own_ids = [reference.own_ids(settings) for settings, _ in seen if settings.kind == "attack"]
-    return [*receipts, prompts.same_tokenizer(asked, own_ids, reference.variant, fresh, in_use,
-                                              reference.golden_prompts)]  # fmt: skip
+    return [
+        *receipts,
+        prompts.same_tokenizer(asked, own_ids, reference.variant, fresh, in_use, reference.golden_prompts),
+    ]
 
 
 def region_receipts(
-    reference: Reference, bound: BoundBenchmark, finder: RegionFinder, cell: Cell,
+    reference: Reference,
+    bound: BoundBenchmark,
+    finder: RegionFinder,
+    cell: Cell,
     found: tuple[FoundRegion, Witness] | None,
-) -> list[StageReceipt]:  # fmt: skip
+) -> list[StageReceipt]:
     """Receipts of the data, scores and masks of every region that a cell rests on. The model is intact.
 
     found: the region that the cell removes. Others, which are frozen or compared, are found again.
     """
-    evaluated = [region for settings in reference.spec.evaluations_of(cell)
-                 for region in getattr(settings, "regions", [])]  # fmt: skip
-    bare = [name for settings in reference.spec.evaluations_of(cell) if not hasattr(settings, "regions")
-            for name in getattr(settings, "calibration_sets", [])]  # fmt: skip
+    evaluated = [
+        region for settings in reference.spec.evaluations_of(cell) for region in getattr(settings, "regions", [])
+    ]
+    bare = [
+        name
+        for settings in reference.spec.evaluations_of(cell)
+        if not hasattr(settings, "regions")
+        for name in getattr(settings, "calibration_sets", [])
+    ]
     regions = list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
     declared = {name: dataset.sha256 for name, dataset in bound.variant.datasets.items()}
     receipts = [data.declared_files(bound.data_sha256, declared)]
@@ -83,8 +100,10 @@ def region_receipts(
         else:
             witness = Witness()
             masks = finder.find(region, witness)
-        receipts += [*_score_receipts(reference, region, masks, witness),
-                     *_mask_receipts(reference, bound, finder, region, masks, witness)]  # fmt: skip
+        receipts += [
+            *_score_receipts(reference, region, masks, witness),
+            *_mask_receipts(reference, bound, finder, region, masks, witness),
+        ]
     return one_of_each(receipts)
 
 
@@ -109,8 +128,12 @@ def _gram_receipt(reference: Reference, finder: RegionFinder, name: str) -> Stag
 
 def _sets_of(regions: Sequence[Region]) -> list[tuple[str, int | None]]:
     """Calibration sets by name and seed that regions rest on."""
-    used = [(name, getattr(_scored(region), "seed", None)) for region in regions if _uses_data(region)
-            for name in calibration_sets_of(region)]  # fmt: skip
+    used = [
+        (name, getattr(_scored(region), "seed", None))
+        for region in regions
+        if _uses_data(region)
+        for name in calibration_sets_of(region)
+    ]
     return list(dict.fromkeys(used))
 
 
@@ -133,8 +156,10 @@ def _data_receipts(
     plain = [reference.samples(name, seed) for name, seed in sets]
     used = [finder.samples(name, seed) for name, seed in sets]
     ids = [sample.input_ids[sample.labels == data.NO_LABEL].tolist() for samples in used for sample in samples]
-    texts = [text.removeprefix(reference.tokenizer.bos_token).lstrip()
-             for text in reference.tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)]  # fmt: skip
+    texts = [
+        text.removeprefix(reference.tokenizer.bos_token).lstrip()
+        for text in reference.tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
+    ]
     hashes = [bound.data_sha256[own.dataset] for own in plain]
     receipts = [data.same_samples(plain, used, hashes)]
     if reference.evaluated or reference.benign:
@@ -158,8 +183,11 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
         receipts.append(scores.as_defined(parts, f"block {block + 1} of {last + 1}", sixteen_bit))
         if isinstance(found, SelectedWeights):
             by_role = {part.role: part.plain for part in parts}
-            receipts.append(scores.ranked_as_asked(found.masks, by_role, settings.comparison_group == "row",
-                                                   isinstance(region, BottomRegion)))  # fmt: skip
+            receipts.append(
+                scores.ranked_as_asked(
+                    found.masks, by_role, settings.comparison_group == "row", isinstance(region, BottomRegion)
+                )
+            )
         if settings.schedule == "one_shot" and isinstance(region, ScoredRegion):
             receipts.append(scores.of_every_block(_glimpses(reference, region, settings, last + 1, witness)))
         if block != last and not sixteen_bit and _uses_data(region):
@@ -178,8 +206,11 @@ def _glimpses(
         for role, in_use in zip(_roles(region), witness.measured, strict=True):
             name = getattr(region, role) if _uses_data(region) else None
             few = reference.glimpse(region.method, name, region.seed, settings, block) or {}
-            seen += [scores.glimpse(layer, role, glimpsed_rows(in_use[layer]).cpu(), rows)
-                     for layer, rows in few.items() if layer in in_use]  # fmt: skip
+            seen += [
+                scores.glimpse(layer, role, glimpsed_rows(in_use[layer]).cpu(), rows)
+                for layer, rows in few.items()
+                if layer in in_use
+            ]
         found.append(seen)
     return found
 
@@ -195,9 +226,13 @@ def _roles(region: ScoredRegion | SubspaceRegion) -> tuple[str, ...]:
 
 
 def _in_use(
-    reference: Reference, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings, block: int,
-    found: FoundRegion, witness: Witness,
-) -> list[scores.ScoresInUse]:  # fmt: skip
+    reference: Reference,
+    region: ScoredRegion | SubspaceRegion,
+    settings: AttributionSettings,
+    block: int,
+    found: FoundRegion,
+    witness: Witness,
+) -> list[scores.ScoresInUse]:
     """What the region was selected from beside its plain definition, of one block; nothing where there is none."""
     method = GRAM if isinstance(region, SubspaceRegion) else region.method
     seed = region.seed
@@ -208,20 +243,29 @@ def _in_use(
         if plain is None:
             return []
         size = {layer: reference.model.get_parameter(f"{layer}.weight").detach().abs() for layer in plain}
-        parts.append(scores.ScoresInUse(
-            role=role, described=f"{method} on {name}" if name else method,
-            in_use={layer: in_use[layer] for layer in plain if layer in in_use}, plain=plain,
-            mistakes=_mistakes(reference, method, name, seed, settings, block, found),
-            magnitudes=size if name and method != GRAM else None,
-            samples=len(reference.samples(name, seed).sequences) if name else 1,
-        ))  # fmt: skip
+        parts.append(
+            scores.ScoresInUse(
+                role=role,
+                described=f"{method} on {name}" if name else method,
+                in_use={layer: in_use[layer] for layer in plain if layer in in_use},
+                plain=plain,
+                mistakes=_mistakes(reference, method, name, seed, settings, block, found),
+                magnitudes=size if name and method != GRAM else None,
+                samples=len(reference.samples(name, seed).sequences) if name else 1,
+            )
+        )
     return parts
 
 
 def _mistakes(
-    reference: Reference, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int,
+    reference: Reference,
+    method: str,
+    name: str | None,
+    seed: int | None,
+    settings: AttributionSettings,
+    block: int,
     found: FoundRegion,
-) -> Mapping[str, Callable[[], Mapping[str, Tensor] | None]]:  # fmt: skip
+) -> Mapping[str, Callable[[], Mapping[str, Tensor] | None]]:
     """Known mistakes, in words, each with the scores that it would give. None is computed before it is asked for."""
 
     def otherwise(**changes: object) -> Callable[[], Mapping[str, Tensor] | None]:
@@ -239,17 +283,22 @@ def _mistakes(
         if other != name:
             mistakes[f"they are those of {other}"] = otherwise(name=other)
     mistakes |= {
-        "the blocks before it had been pruned already, as when scoring and pruning in one sweep":
-            lambda: _behind_removed_blocks(reference, method, name, seed, settings, block, found),
-        "the loss was reduced in the other way (mean or sum over tokens)":
-            otherwise(settings=settings.model_copy(update={"loss_reduction": _OTHER[settings.loss_reduction]})),
-        "activations were taken one position off":
-            otherwise(settings=settings.model_copy(
-                update={"activation_positions": _OTHER[settings.activation_positions]})),
-    }  # fmt: skip
+        "the blocks before it had been pruned already, as when scoring and pruning in one sweep": lambda: (
+            _behind_removed_blocks(reference, method, name, seed, settings, block, found)
+        ),
+        "the loss was reduced in the other way (mean or sum over tokens)": otherwise(
+            settings=settings.model_copy(update={"loss_reduction": _OTHER[settings.loss_reduction]})
+        ),
+        "activations were taken one position off": otherwise(
+            settings=settings.model_copy(update={"activation_positions": _OTHER[settings.activation_positions]})
+        ),
+    }
     if method != GRAM:
-        mistakes |= {f"they are those of the method {other}": otherwise(method=other)
-                     for other in ("snip", "wanda", "magnitude") if other != method}  # fmt: skip
+        mistakes |= {
+            f"they are those of the method {other}": otherwise(method=other)
+            for other in ("snip", "wanda", "magnitude")
+            if other != method
+        }
     return mistakes
 
 
@@ -257,9 +306,14 @@ _OTHER = {"mean": "sum", "sum": "mean", "response": "predicting", "predicting": 
 
 
 def _behind_removed_blocks(
-    reference: Reference, method: str, name: str, seed: int | None, settings: AttributionSettings, block: int,
+    reference: Reference,
+    method: str,
+    name: str,
+    seed: int | None,
+    settings: AttributionSettings,
+    block: int,
     found: FoundRegion,
-) -> Mapping[str, Tensor] | None:  # fmt: skip
+) -> Mapping[str, Tensor] | None:
     """What a block would be measured as if the region had been removed from the blocks before it."""
     earlier = {layer for index in range(block) for layer in block_layers(reference.model, index)}
     part: FoundRegion
@@ -275,20 +329,33 @@ def _behind_removed_blocks(
 
 
 def _mask_receipts(
-    reference: Reference, bound: BoundBenchmark, finder: RegionFinder, region: Region, found: FoundRegion,
+    reference: Reference,
+    bound: BoundBenchmark,
+    finder: RegionFinder,
+    region: Region,
+    found: FoundRegion,
     witness: Witness,
-) -> list[StageReceipt]:  # fmt: skip
+) -> list[StageReceipt]:
     if isinstance(found, SelectedRanks):
         blocks = len(transformer_blocks(reference.model))
         block = blocks - 1 if _declared(reference, region).schedule == "one_shot" else 0
-        return [ranks.removed_as_declared(cast(RankRegion, region), found.factors, linear_layers(reference.model),
-                                          block_layers(reference.model, block), witness.measured)]  # fmt: skip
+        return [
+            ranks.removed_as_declared(
+                cast(RankRegion, region),
+                found.factors,
+                linear_layers(reference.model),
+                block_layers(reference.model, block),
+                witness.measured,
+            )
+        ]
     masks, layers = found.masks, linear_layers(reference.model)
     receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredRegion))]
     if isinstance(region, ScoredRegion):
         group = _declared(reference, region).comparison_group
-        receipts += [mask.selected_as_scored(region, group, masks, witness.measured),
-                     mask.share_as_asked(region, group, masks)]  # fmt: skip
+        receipts += [
+            mask.selected_as_scored(region, group, masks, witness.measured),
+            mask.share_as_asked(region, group, masks),
+        ]
     elif isinstance(region, MatchedRandomRegion):
         receipts.append(mask.as_large_and_apart(masks, finder.masks(region.of)))
     elif isinstance(region, PlantedRegion) and bound.planted_path is not None:

@@ -69,9 +69,15 @@ class CellWatch:
         if tuned is None:
             self.receipts.append(weights.edited_places(self._expected, model, self.found))
         elif tuned.receipt.checkpoints:
-            self.receipts.append(weights.own_checkpoints(
-                model, tuned.training.intact, tuple(tuned.training.checkpoints), tuned.receipt.checkpoints,
-                tuned.receipt.steps))  # fmt: skip
+            self.receipts.append(
+                weights.own_checkpoints(
+                    model,
+                    tuned.training.intact,
+                    tuple(tuned.training.checkpoints),
+                    tuned.receipt.checkpoints,
+                    tuned.receipt.steps,
+                )
+            )
         self._edited = model_fingerprint(model)
         self._held_at_first = bench.engine.weights_fingerprint()
         self._sent_again = self._first_token_deviations(self._sent_before)
@@ -100,35 +106,48 @@ class CellWatch:
         bench.states.setdefault(self._edited, f"those of the cell {self.cell.id}")
         if self._sent_again and self._held_at_first == self._edited:  # other weights would be blamed on the cache
             self.receipts.append(engine.no_stale_cache(self._sent_again))
-        prompts = [request.prompt_ids for each in self._observed.values()
-                   for request, _ in each.generated[-COMPARED_PROMPTS:]]  # fmt: skip
+        prompts = [
+            request.prompt_ids for each in self._observed.values() for request, _ in each.generated[-COMPARED_PROMPTS:]
+        ]
         first = self._first_token_deviations(prompts)
         windows = [each.scored[0] for each in self._observed.values() if each.scored]
         scored = [logits.scored_deviation(model, request, output) for request, output in windows]
         if first or scored:
-            self.receipts += [logits.as_plain_forward(first, scored),
-                              logits.finite([*self._observed.values()], model.dtype)]  # fmt: skip
+            self.receipts += [
+                logits.as_plain_forward(first, scored),
+                logits.finite([*self._observed.values()], model.dtype),
+            ]
         self.receipts += [*self._counts(), *self._surprise()]
         if completions:
             self.receipts += [*text_receipts(bench, completions), *self._texts_again(completions)]
 
     def judged(self, completions: Sequence[Completion], measurements: Sequence[Measurement]) -> None:
         """The completions are judged, and the figures of attacks made of them."""
-        attacks = [settings for settings in self.bench.bound.spec.evaluations if settings.kind == "attack"
-                   and not settings.benign and any(c.evaluation == settings.name for c in completions)]  # fmt: skip
+        attacks = [
+            settings
+            for settings in self.bench.bound.spec.evaluations
+            if settings.kind == "attack"
+            and not settings.benign
+            and any(c.evaluation == settings.name for c in completions)
+        ]
         if not attacks:
             return
         names = {settings.name for settings in attacks}
         own = [completion for completion in completions if completion.evaluation in names]
         measure = _measure_of(attacks[0])
-        self.receipts += [scorer.published_scorer(measure, attacks[0].name),
-                          scorer.aggregation(measure, attacks[0].name, own, measurements)]  # fmt: skip
+        self.receipts += [
+            scorer.published_scorer(measure, attacks[0].name),
+            scorer.aggregation(measure, attacks[0].name, own, measurements),
+        ]
 
     def _probe(self) -> list[tuple[int, ...]]:
         """The first request of each attack, in the longest frame: caches keep whole blocks of 16 tokens or more."""
         formatter, bound = self.bench.context.formatter, self.bench.bound
-        requests = {read_lines(bound.path_of(settings.dataset))[0]
-                    for settings in bound.spec.evaluations_of(self.cell) if settings.kind == "attack"}  # fmt: skip
+        requests = {
+            read_lines(bound.path_of(settings.dataset))[0]
+            for settings in bound.spec.evaluations_of(self.cell)
+            if settings.kind == "attack"
+        }
         return [tuple(formatter.ids(formatter.text(request, PromptStyle(True, True)))) for request in sorted(requests)]
 
     def _first_token_deviations(self, prompts: Sequence[tuple[int, ...]]) -> list[Deviation]:
@@ -136,8 +155,10 @@ class CellWatch:
         if not prompts:
             return []
         found = self.bench.engine.first_tokens(prompts, logits.COMPARED_TOKENS)
-        return [logits.first_token_deviation(model, prompt, likeliest)
-                for prompt, likeliest in zip(prompts, found, strict=True)]  # fmt: skip
+        return [
+            logits.first_token_deviation(model, prompt, likeliest)
+            for prompt, likeliest in zip(prompts, found, strict=True)
+        ]
 
     def _first_window(self) -> tuple[int, ...]:
         """The first window of the text of the first perplexity, if one is measured."""
@@ -161,8 +182,9 @@ class CellWatch:
                 items = figures.scored_items(tasks_with_data(task_places(self.bench.context)), settings.limit, observed)
                 yield figures.zero_shot_accuracy(settings.name, list(items), found, self.bench.loaded.tokenizer)
             if settings.kind == "perplexity" and observed is not None:
-                yield counts.perplexity_windows(self._text_of(settings), settings.window_tokens, settings.windows,
-                                                observed, found[0].n)  # fmt: skip
+                yield counts.perplexity_windows(
+                    self._text_of(settings), settings.window_tokens, settings.windows, observed, found[0].n
+                )
                 yield figures.perplexity_figure(settings.name, observed, found)
 
     def _texts_again(self, completions: Sequence[Completion]) -> list[StageReceipt]:
@@ -189,14 +211,23 @@ def text_receipts(bench: Bench, completions: Sequence[Completion]) -> list[Stage
     attacks = {settings.name: settings for settings in bench.bound.spec.evaluations if settings.kind == "attack"}
     stopped = []
     for name, settings in attacks.items():
-        greedy = [completion for completion in completions if completion.evaluation == name
-                  and completion.finish_reason == "stop" and settings.temperature == 0]  # fmt: skip
-        stopped += [text.stops_by_itself(model, bench.context.formatter, each, ends)
-                    for each in sorted(greedy, key=lambda completion: len(completion.token_ids))[:1]]  # fmt: skip
-    limits = {name: min(settings.max_new_tokens, bench.bound.variant.max_new_tokens)
-              for name, settings in attacks.items()}  # fmt: skip
-    return [text.ends_where_the_model_ends(completions, stopped, ends, tokenizer), text.lengths(completions, limits),
-            text.decoded(completions, tokenizer)]  # fmt: skip
+        greedy = [
+            completion
+            for completion in completions
+            if completion.evaluation == name and completion.finish_reason == "stop" and settings.temperature == 0
+        ]
+        stopped += [
+            text.stops_by_itself(model, bench.context.formatter, each, ends)
+            for each in sorted(greedy, key=lambda completion: len(completion.token_ids))[:1]
+        ]
+    limits = {
+        name: min(settings.max_new_tokens, bench.bound.variant.max_new_tokens) for name, settings in attacks.items()
+    }
+    return [
+        text.ends_where_the_model_ends(completions, stopped, ends, tokenizer),
+        text.lengths(completions, limits),
+        text.decoded(completions, tokenizer),
+    ]
 
 
 def _measure_of(settings: Any) -> scorer.Measure:

@@ -90,15 +90,25 @@ def prepare_bench(
         engine = plugins.load("engines", bound.variant.engine).make(loaded)
     environment = digest({"source": provenance.source_sha256(), "machine": provenance.machine(torch.get_num_threads())})
     finder = RegionFinder(
-        model=loaded.model, model_sha256=model_sha256, samples=_calibration_samples(bound, loaded),
-        defaults=bound.spec.attribution, store=store, environment=environment,
+        model=loaded.model,
+        model_sha256=model_sha256,
+        samples=_calibration_samples(bound, loaded),
+        defaults=bound.spec.attribution,
+        store=store,
+        environment=environment,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
         heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
-    )  # fmt: skip
+    )
     context = EvaluationContext(
-        bound.variant, engine, formatter, bound.path_of, loaded.model, find_masks=_at_rest(engine, finder.masks),
-        grams=_at_rest(engine, finder.grams), masks_anew=_at_rest(engine, finder.masks_anew),
-    )  # fmt: skip
+        bound.variant,
+        engine,
+        formatter,
+        bound.path_of,
+        loaded.model,
+        find_masks=_at_rest(engine, finder.masks),
+        grams=_at_rest(engine, finder.grams),
+        masks_anew=_at_rest(engine, finder.masks_anew),
+    )
     reference = Reference(bound.spec, bound.variant, bound.variant_file, loaded.model, bound.path_of)
     return Bench(bound, loaded, engine, finder, context, reference)
 
@@ -119,8 +129,12 @@ def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable
     @functools.cache
     def drawn(name: str, seed: int | None) -> list[Sample]:
         declared = bound.spec.calibration[name]
-        pairs = draw(read_pairs(bound.path_of(declared.dataset)), declared.samples,
-                     declared.seed if seed is None else seed, declared.skip)  # fmt: skip
+        pairs = draw(
+            read_pairs(bound.path_of(declared.dataset)),
+            declared.samples,
+            declared.seed if seed is None else seed,
+            declared.skip,
+        )
         return tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
 
     return drawn
@@ -156,9 +170,14 @@ def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
     for evaluation in bench.bound.spec.evaluations:
         if evaluation.kind != "attack" or not evaluation.chat_template or evaluation.suffixes:
             continue
-        drawn = evaluation.model_copy(update={
-            "prompts": min(evaluation.prompts, settings.calibration_prompts), "samples": 1,
-            "temperature": temperature, "seed": settings.seed})  # fmt: skip
+        drawn = evaluation.model_copy(
+            update={
+                "prompts": min(evaluation.prompts, settings.calibration_prompts),
+                "samples": 1,
+                "temperature": temperature,
+                "seed": settings.seed,
+            }
+        )
         texts += plugins.load("evaluations", "attack").evaluate(drawn, bench.context).completions
     return texts
 
@@ -178,8 +197,9 @@ def measure_cell(
         step(f"{cell.id}: finding the region")
         witness = Witness()
         found = bench.finder.find(cell.region, witness)
-    receipts = region_receipts(bench.reference, bench.bound, bench.finder, cell,
-                               None if found is None or witness is None else (found, witness))  # fmt: skip
+    receipts = region_receipts(
+        bench.reference, bench.bound, bench.finder, cell, None if found is None or witness is None else (found, witness)
+    )
     witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
     know_intact_answers(bench, cell, thresholds)
@@ -205,13 +225,20 @@ def measure_cell(
     receipts += tuned.receipts if tuned else []
     group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
     result = CellResult(
-        id=cell.id, group=cell.group, title=group.title, parameters=cell.parameters, receipt=receipt,
+        id=cell.id,
+        group=cell.group,
+        title=group.title,
+        parameters=cell.parameters,
+        receipt=receipt,
         fine_tuning=tuned.receipt if tuned else None,
         measurements=invalidated(measurements, receipts),
-        completion_classes=class_counts(judged_texts), invalid_is_expected=cell.invalid_is_expected,
-        seconds=round(time.monotonic() - began, 3), completions_sha256="", task_hashes=hashes,
+        completion_classes=class_counts(judged_texts),
+        invalid_is_expected=cell.invalid_is_expected,
+        seconds=round(time.monotonic() - began, 3),
+        completions_sha256="",
+        task_hashes=hashes,
         receipts=tuple(receipts),
-    )  # fmt: skip
+    )
     return MeasuredCell(result, judged_texts)
 
 
@@ -242,8 +269,14 @@ def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> Abst
     """The cell's fine-tuning for the length of the context, or nothing where it has none."""
     if cell.fine_tuning is None:
         return nullcontext()
-    return fine_tuned(bench.bound, bench.loaded, bench.finder, cell.fine_tuning, checkpoints,
-                      lambda words: step(f"{cell.id}: {words}"))  # fmt: skip
+    return fine_tuned(
+        bench.bound,
+        bench.loaded,
+        bench.finder,
+        cell.fine_tuning,
+        checkpoints,
+        lambda words: step(f"{cell.id}: {words}"),
+    )
 
 
 def _evaluate(
@@ -278,7 +311,11 @@ def _truth_measurements(receipt: EditReceipt | None) -> list[Measurement]:
     if receipt is None or receipt.truth is None:
         return []
     truth = receipt.truth
-    return [Measurement(metric=metric, value=value, n=n, resolution=1 / n if n else None)
-            for metric, value, n in (("planted_precision", truth.precision, truth.selected),
-                                     ("planted_recall", truth.recall, truth.planted))
-            if value is not None]  # fmt: skip
+    return [
+        Measurement(metric=metric, value=value, n=n, resolution=1 / n if n else None)
+        for metric, value, n in (
+            ("planted_precision", truth.precision, truth.selected),
+            ("planted_recall", truth.recall, truth.planted),
+        )
+        if value is not None
+    ]

@@ -33,8 +33,13 @@ NEEDED = {
     "act-svd": ("gram", "rank"),
     "orthogonal-projection": ("safety", "utility", "utility_rank_removed", "safety_rank_removed"),
 }
-ALLOWED = {"top": ("group",), "bottom": ("group",), "set-difference": ("group",), "act-svd": ("end", "of_directions"),
-           "orthogonal-projection": ("of_directions",)}  # fmt: skip
+ALLOWED = {
+    "top": ("group",),
+    "bottom": ("group",),
+    "set-difference": ("group",),
+    "act-svd": ("end", "of_directions"),
+    "orthogonal-projection": ("of_directions",),
+}
 #: Options that name files, in the order in which a region wants what they hold.
 FILES = ("scores", "gram", "safety", "utility")
 
@@ -74,9 +79,12 @@ def _allowed(selection: str) -> tuple[str, ...]:
 
 
 def edit_checkpoint(
-    model_dir: Path, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings, files: Sequence[Path],
+    model_dir: Path,
+    region: ScoredRegion | SubspaceRegion,
+    settings: AttributionSettings,
+    files: Sequence[Path],
     out: Path,
-) -> EditReceipt:  # fmt: skip
+) -> EditReceipt:
     """Write a copy of the checkpoint without the region, and receipt.json beside it.
 
     files: scores, or Gram matrices, of the data, or of safety and utility. The folder appears whole
@@ -126,9 +134,12 @@ def _save(loaded: LoadedModel, directory: Path) -> None:
 
 
 def _write_receipt(
-    directory: Path, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings,
-    origins: Sequence[Mapping[str, str]], receipt: EditReceipt,
-) -> None:  # fmt: skip
+    directory: Path,
+    region: ScoredRegion | SubspaceRegion,
+    settings: AttributionSettings,
+    origins: Sequence[Mapping[str, str]],
+    receipt: EditReceipt,
+) -> None:
     """Of settings only the comparison group decides an edit; the others are those that the files were made with."""
     declared = region.model_dump(mode="json", exclude_none=True)
     if isinstance(region, SubspaceRegion):

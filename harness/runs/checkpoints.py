@@ -23,9 +23,14 @@ GRAMS_FORMAT = "brittleness-harness grams 1"
 
 
 def score_checkpoint(
-    model_dir: Path, method: str, data: Path | None, samples: int | None, seed: int, settings: AttributionSettings,
+    model_dir: Path,
+    method: str,
+    data: Path | None,
+    samples: int | None,
+    seed: int,
+    settings: AttributionSettings,
     out: Path,
-) -> int:  # fmt: skip
+) -> int:
     """Write the scores of a checkpoint's linear layers. Returns the number of samples used.
 
     samples: None takes 128, or all pairs where there are fewer. Bad input is found before the

@@ -78,8 +78,10 @@ def _fit_pairs(
         for number, pair in enumerate(pairs, start=1):
             other = template_of_another_family(pair.prompt, variant.chat_template)
             if other is not None:
-                raise UserError(f"the prompt of pair {number} in {dataset!r} is wrapped in the template {other!r}, "
-                                f"expected {variant.chat_template!r}, that of the variant")  # fmt: skip
+                raise UserError(
+                    f"the prompt of pair {number} in {dataset!r} is wrapped in the template {other!r}, "
+                    f"expected {variant.chat_template!r}, that of the variant"
+                )
 
     return check
 

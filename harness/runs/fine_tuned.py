@@ -58,8 +58,15 @@ def fine_tuned(
         before = first_response_logits(loaded.model, samples[0]) if samples else None
         learned: list[TrainedFiles] = []
         try:
-            receipt = fine_tune(loaded.model, samples, settings, masks, lambda share: step(f"fine-tuning {share:.0%}"),
-                                checkpoints, lambda files: learned.append(_copied(files)))  # fmt: skip
+            receipt = fine_tune(
+                loaded.model,
+                samples,
+                settings,
+                masks,
+                lambda share: step(f"fine-tuning {share:.0%}"),
+                checkpoints,
+                lambda files: learned.append(_copied(files)),
+            )
         except OSError as error:
             raise storage_error(error, checkpoints) from None
         saved = [Checkpoint(each.step, checkpoint_directory(checkpoints, each.step)) for each in receipt.checkpoints]

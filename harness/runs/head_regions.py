@@ -41,8 +41,11 @@ class HeadFinder:
         """The probe of the intact model, stored by what it was fitted to."""
         prompts = read_prompts(settings, self.formatter, self.path_of)
         key: dict[str, object] = {
-            "model": self.model_sha256, "prompts": prompts.sha256, "seed": settings.seed, "method": "probing",
+            "model": self.model_sha256,
+            "prompts": prompts.sha256,
+            "seed": settings.seed,
+            "method": "probing",
             "environment": self.environment,
-        }  # fmt: skip
+        }
         hits = self.store.get(key, lambda: {"hits": probe_heads(self.model, prompts, settings.seed).hits})
         return HeadProbe(hits["hits"])

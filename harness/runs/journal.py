@@ -124,8 +124,9 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
     """The journal `known` by its id, or the newest unfinished one with this key, or a new one; locked."""
     parent = out / run.folder
     candidates = [out / known] if known else []
-    candidates += [path for path in sorted(parent.glob(f"*-{run.key[:8]}"), reverse=True)
-                   if not (path / RECORD).exists()]  # fmt: skip
+    candidates += [
+        path for path in sorted(parent.glob(f"*-{run.key[:8]}"), reverse=True) if not (path / RECORD).exists()
+    ]
     matching = [path for path in candidates if _json_of(path / "run.json").get("key") == run.key]
     directory = matching[0] if matching else _new_directory(parent, run.key)
     write_text(directory / "run.json", json.dumps({"key": run.key}))

@@ -42,8 +42,12 @@ def golden_checks(
             checks += _compare(value, measured)
     if spec.golden_values == "required":
         known = {(value.cell, value.metric) for value in values}
-        checks += [_without_golden(cell.id, measured) for cell in cells for measured in cell.measurements
-                   if (cell.id, measured.metric) not in known]  # fmt: skip
+        checks += [
+            _without_golden(cell.id, measured)
+            for cell in cells
+            for measured in cell.measurements
+            if (cell.id, measured.metric) not in known
+        ]
     return checks
 
 
@@ -74,8 +78,10 @@ def _compare(golden: GoldenValue, measured: Measurement) -> list[Check]:
         return [_check(golden, measured.value, "skipped_invalid", message)]
     inside = within_tolerance(measured.value, golden.value, golden.tolerance.width)
     shown = "no number" if measured.value is None else f"{measured.value:.6g}"
-    message = (f"{golden.metric} is {shown}, expected {golden.value:.6g} ± {golden.tolerance.width:.3g} "
-               f"({golden.tolerance.basis.replace('_', ' ')})")  # fmt: skip
+    message = (
+        f"{golden.metric} is {shown}, expected {golden.value:.6g} ± {golden.tolerance.width:.3g} "
+        f"({golden.tolerance.basis.replace('_', ' ')})"
+    )
     return [_check(golden, measured.value, "passed" if inside else "failed", message)]
 
 
@@ -86,16 +92,34 @@ def _missing(golden: GoldenValue, skipped: dict[str, str]) -> Check:
 
 
 def _without_golden(cell: str, measured: Measurement) -> Check:
-    return Check(cell=cell, metric=measured.metric, measured=measured.value, golden=None, difference=None,
-                 tolerance=None, basis=None, source=None, status="missing_golden",
-                 message=f"{measured.metric} has no golden value")  # fmt: skip
+    return Check(
+        cell=cell,
+        metric=measured.metric,
+        measured=measured.value,
+        golden=None,
+        difference=None,
+        tolerance=None,
+        basis=None,
+        source=None,
+        status="missing_golden",
+        message=f"{measured.metric} has no golden value",
+    )
 
 
 def _check(golden: GoldenValue, measured: float | None, status: CheckStatus, message: str) -> Check:
     difference = None if measured is None else measured - golden.value
-    return Check(cell=golden.cell, metric=golden.metric, measured=measured, golden=golden.value,
-                 difference=difference, tolerance=golden.tolerance.width, basis=golden.tolerance.basis,
-                 source=source_words(golden.source), status=status, message=message)  # fmt: skip
+    return Check(
+        cell=golden.cell,
+        metric=golden.metric,
+        measured=measured,
+        golden=golden.value,
+        difference=difference,
+        tolerance=golden.tolerance.width,
+        basis=golden.tolerance.basis,
+        source=source_words(golden.source),
+        status=status,
+        message=message,
+    )
 
 
 def source_words(source: GoldenSource) -> str:
@@ -107,9 +131,12 @@ def source_words(source: GoldenSource) -> str:
 
 
 def claim_checks(
-    spec: BenchmarkSpec, results: Sequence[ClaimResult], skipped: dict[str, str], golden: GoldenFile | None,
+    spec: BenchmarkSpec,
+    results: Sequence[ClaimResult],
+    skipped: dict[str, str],
+    golden: GoldenFile | None,
     cells: Sequence[CellResult] = (),
-) -> list[Check]:  # fmt: skip
+) -> list[Check]:
     """Compare outcomes of claims with what the spec or the golden file expects of them.
 
     A control that is not evaluated fails, unless this variant can have none of its cells. So does a claim
@@ -152,25 +179,47 @@ def _all_skipped(claim: Claim, spec: BenchmarkSpec, skipped: dict[str, str]) -> 
 
 
 def _of_claim(claim: str, status: CheckStatus, message: str) -> Check:
-    return Check(cell="claims", metric=claim, measured=None, golden=None, difference=None,
-                 tolerance=None, basis=None, source=None, status=status, message=f"the claim {message}")  # fmt: skip
+    return Check(
+        cell="claims",
+        metric=claim,
+        measured=None,
+        golden=None,
+        difference=None,
+        tolerance=None,
+        basis=None,
+        source=None,
+        status=status,
+        message=f"the claim {message}",
+    )
 
 
 def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequence[StageReceipt] = ()) -> Verdict:
     """INVALID before FAILED before MISSING GOLDEN before DRIFT: a number that means nothing is the worst outcome."""
     invalid = [f"canary: {canary.words}" for canary in canaries if not canary.holds]
     invalid += [f"{cell.id}: {receipt.words}" for cell in cells for receipt in cell.receipts if not receipt.holds]
-    invalid += [f"{cell.id}: {m.metric} is invalid: {m.reason}"
-               for cell in cells if cell.invalid_is_expected is None
-               for m in cell.measurements if not m.valid]  # fmt: skip
+    invalid += [
+        f"{cell.id}: {m.metric} is invalid: {m.reason}"
+        for cell in cells
+        if cell.invalid_is_expected is None
+        for m in cell.measurements
+        if not m.valid
+    ]
     told = {(check.cell, check.metric) for check in checks if check.status == "failed"}
-    invalid += [f"{cell.id}: {metric} has no value that is a number, and nothing says why"
-                for cell in cells for metric in without_number(cell) if (cell.id, metric) not in told]  # fmt: skip
+    invalid += [
+        f"{cell.id}: {metric} has no value that is a number, and nothing says why"
+        for cell in cells
+        for metric in without_number(cell)
+        if (cell.id, metric) not in told
+    ]
     failed = [_words(check) for check in checks if check.status in ("failed", "missing_measurement")]
     missing = [_words(check) for check in checks if check.status == "missing_golden"]
     drifted = [_words(check) for check in checks if check.status == "drift"]
     ranked: list[tuple[VerdictStatus, list[str]]] = [
-        ("invalid", invalid), ("failed", failed), ("missing_golden", missing), ("drift", drifted)]  # fmt: skip
+        ("invalid", invalid),
+        ("failed", failed),
+        ("missing_golden", missing),
+        ("drift", drifted),
+    ]
     status: VerdictStatus = next((status for status, reasons in ranked if reasons), "passed")
     return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing + drifted))
 

@@ -27,11 +27,15 @@ def judged(bench: Bench, completions: Sequence[Completion], thresholds: Threshol
         return []
     if thresholds is None:
         raise ValueError("texts were generated, but no evaluation calibrates what counts as an answer")
-    temperatures = {settings.name: settings.temperature
-                    for settings in bench.bound.spec.evaluations if settings.kind == "attack"}  # fmt: skip
-    return [completion.model_copy(update={
-        "completion_class": classify(completion, thresholds.of(temperatures[completion.evaluation]))})
-        for completion in with_evidence(completions, bench.engine, bench.context.formatter)]  # fmt: skip
+    temperatures = {
+        settings.name: settings.temperature for settings in bench.bound.spec.evaluations if settings.kind == "attack"
+    }
+    return [
+        completion.model_copy(
+            update={"completion_class": classify(completion, thresholds.of(temperatures[completion.evaluation]))}
+        )
+        for completion in with_evidence(completions, bench.engine, bench.context.formatter)
+    ]
 
 
 def unfit_of(bench: Bench, attack: EvaluationSettings, texts: Sequence[Completion]) -> Unfit:
@@ -41,8 +45,13 @@ def unfit_of(bench: Bench, attack: EvaluationSettings, texts: Sequence[Completio
     chat template, are another way.
     """
     share = bench.bound.spec.validity.minimum_fit_share
-    alike = {each.name for each in bench.bound.spec.evaluations if each.kind == "attack" and each.benign
-             and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)}  # fmt: skip
+    alike = {
+        each.name
+        for each in bench.bound.spec.evaluations
+        if each.kind == "attack"
+        and each.benign
+        and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)
+    }
     benign = [completion for completion in texts if completion.evaluation in alike]
     broken = invalid_reason(benign, share) if benign else None
     told = None if broken is None else f"the model answers benign requests with nothing that makes sense: {broken}"
@@ -60,21 +69,28 @@ def know_intact_answers(bench: Bench, cell: Cell, thresholds: Thresholds | None)
 
 def benign_receipts(bench: Bench, cell: Cell, completions: Sequence[Completion]) -> list[StageReceipt]:
     """A cell's answers to benign requests beside the intact model's to the same. completions: judged, all."""
-    attacks = [completion for completion in completions
-               if completion.evaluation not in {settings.name for settings in _benign(bench, cell)}]  # fmt: skip
+    attacks = [
+        completion
+        for completion in completions
+        if completion.evaluation not in {settings.name for settings in _benign(bench, cell)}
+    ]
     broken = attacks and invalid_reason(attacks, bench.bound.spec.validity.minimum_fit_share) is not None
     receipts = []
     for settings in _benign(bench, cell):
         intact = bench.intact_answers[settings.name]
         own = [completion for completion in completions if completion.evaluation == settings.name]
-        receipts.append(text.benign_answers(_answered(own, len(intact)), intact,
-                                            cell.invalid_is_expected is not None or bool(broken)))  # fmt: skip
+        receipts.append(
+            text.benign_answers(
+                _answered(own, len(intact)), intact, cell.invalid_is_expected is not None or bool(broken)
+            )
+        )
     return receipts
 
 
 def _benign(bench: Bench, cell: Cell) -> list[EvaluationSettings]:
-    return [settings for settings in bench.bound.spec.evaluations_of(cell)
-            if settings.kind == "attack" and settings.benign]  # fmt: skip
+    return [
+        settings for settings in bench.bound.spec.evaluations_of(cell) if settings.kind == "attack" and settings.benign
+    ]
 
 
 def _answered(completions: Sequence[Completion], prompts: int) -> list[bool]:

@@ -23,22 +23,29 @@ class Surroundings:
 
 def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
     """Hash of all that decides a run's figures: an interrupted run is taken up only if none of it has changed."""
-    return digest({
-        "spec": bound.spec.model_dump(mode="json"), "variant": bound.variant.model_dump(mode="json"),
-        "data": bound.data_sha256, **asdict(surroundings),
-    })  # fmt: skip
+    return digest(
+        {
+            "spec": bound.spec.model_dump(mode="json"),
+            "variant": bound.variant.model_dump(mode="json"),
+            "data": bound.data_sha256,
+            **asdict(surroundings),
+        }
+    )
 
 
 def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
     """Hash of all that decides the thresholds of validity."""
     attacks = [evaluation for evaluation in bound.spec.evaluations if evaluation.kind == "attack"]
     names = sorted({dataset for evaluation in attacks for dataset in evaluation.datasets})
-    return digest({
-        "evaluations": [evaluation.model_dump(mode="json") for evaluation in attacks],
-        "validity": bound.spec.validity.model_dump(mode="json"),
-        "data": {name: bound.data_sha256[name] for name in names},
-        "variant": bound.variant.model_dump(mode="json"), **asdict(surroundings),
-    })  # fmt: skip
+    return digest(
+        {
+            "evaluations": [evaluation.model_dump(mode="json") for evaluation in attacks],
+            "validity": bound.spec.validity.model_dump(mode="json"),
+            "data": {name: bound.data_sha256[name] for name in names},
+            "variant": bound.variant.model_dump(mode="json"),
+            **asdict(surroundings),
+        }
+    )
 
 
 def canaries_key(bound: BoundBenchmark, surroundings: Surroundings, share: float) -> str:
@@ -51,16 +58,19 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
     spec = bound.spec
     regions = {name for region in cell.regions for name in calibration_sets_of(region)}
     sets = sorted({*spec.calibration_sets_of_evaluations, *regions})
-    return digest({
-        "region": None if cell.region is None else cell.region.model_dump(mode="json"),
-        "fine_tuning": None if cell.fine_tuning is None else cell.fine_tuning.model_dump(mode="json"),
-        "calibration": {name: spec.calibration[name].model_dump(mode="json") for name in sets},
-        "attribution": spec.attribution.model_dump(mode="json"),
-        "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
-        "validity": spec.validity.model_dump(mode="json"),
-        "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
-        "variant": bound.variant.model_dump(mode="json"), **asdict(surroundings),
-    })  # fmt: skip
+    return digest(
+        {
+            "region": None if cell.region is None else cell.region.model_dump(mode="json"),
+            "fine_tuning": None if cell.fine_tuning is None else cell.fine_tuning.model_dump(mode="json"),
+            "calibration": {name: spec.calibration[name].model_dump(mode="json") for name in sets},
+            "attribution": spec.attribution.model_dump(mode="json"),
+            "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
+            "validity": spec.validity.model_dump(mode="json"),
+            "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
+            "variant": bound.variant.model_dump(mode="json"),
+            **asdict(surroundings),
+        }
+    )
 
 
 def _datasets(bound: BoundBenchmark, cell: Cell, sets: list[str]) -> list[str]:

@@ -34,10 +34,16 @@ def rebuilt_variant(shipped: ModelVariant, seed: int, files: dict[str, str]) -> 
 
     files: {path in the folder: SHA-256}.
     """
-    datasets = {name: file if file.path is None else DatasetFile(path=file.path, sha256=files[file.path])
-                for name, file in shipped.datasets.items()}  # fmt: skip
-    variant = shipped.model_copy(update={
-        "name": f"{shipped.name}-seed{seed}", "title": f"{shipped.title}, rebuilt with seed {seed}",
-        "source": ModelSource(path="."), "datasets": datasets,
-    })  # fmt: skip
+    datasets = {
+        name: file if file.path is None else DatasetFile(path=file.path, sha256=files[file.path])
+        for name, file in shipped.datasets.items()
+    }
+    variant = shipped.model_copy(
+        update={
+            "name": f"{shipped.name}-seed{seed}",
+            "title": f"{shipped.title}, rebuilt with seed {seed}",
+            "source": ModelSource(path="."),
+            "datasets": datasets,
+        }
+    )
     return yaml.safe_dump(variant.model_dump(mode="json", exclude_none=True), sort_keys=False, width=120)

@@ -31,9 +31,12 @@ from harness.validity.classification import Thresholds
 
 
 def run_benchmarks(
-    benchmarks: Sequence[BoundBenchmark], out: Path, command: Callable[[BoundBenchmark], str], progress: Progress,
+    benchmarks: Sequence[BoundBenchmark],
+    out: Path,
+    command: Callable[[BoundBenchmark], str],
+    progress: Progress,
     executor: Executor,
-) -> list[tuple[RunRecord, Path]]:  # fmt: skip
+) -> list[tuple[RunRecord, Path]]:
     """Run every cell, judge the figures and write the records. Returns them with their paths.
 
     Raises UserError, before anything is loaded, where two benchmarks of one variant have the same id.
@@ -46,8 +49,10 @@ def run_benchmarks(
         read_tasks_of_lm_eval(bound)
     progress.step("loading the model")
     surroundings = [_surroundings(bound, executor) for bound in benchmarks]
-    names = [RunName(bound.variant.name, bound.spec.id, run_key(bound, around))
-             for bound, around in zip(benchmarks, surroundings, strict=True)]  # fmt: skip
+    names = [
+        RunName(bound.variant.name, bound.spec.id, run_key(bound, around))
+        for bound, around in zip(benchmarks, surroundings, strict=True)
+    ]
     with open_session(out, names) as journals:
         progress.step("calibrating what counts as an answer")
         thresholds = _calibrate(benchmarks, surroundings, executor)
@@ -64,8 +69,11 @@ def run_benchmarks(
 def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:
     """Runs are filed under variant and id: of two with the same, nobody could say which record is whose."""
     pairs = Counter((bound.variant.name, bound.spec.id) for bound in benchmarks)
-    repeated = [f"{benchmark} on {variant} is asked for {count} times; expected once: give one of the specs another id"
-                for (variant, benchmark), count in sorted(pairs.items()) if count > 1]  # fmt: skip
+    repeated = [
+        f"{benchmark} on {variant} is asked for {count} times; expected once: give one of the specs another id"
+        for (variant, benchmark), count in sorted(pairs.items())
+        if count > 1
+    ]
     if repeated:
         raise UserError("\n".join(repeated))
 
@@ -121,28 +129,46 @@ def _record(run: Run, canaries: Sequence[StageReceipt], command: str, started: s
     results = run.results()
     commit, dirty = provenance.git_state()
     facts = Provenance(
-        started=started, finished=provenance.now(), command=command, git_commit=commit, git_dirty=dirty,
-        model_sha256=run.surroundings.model_sha256, tokenizer_sha256=run.surroundings.tokenizer_sha256,
-        data_sha256=run.bound.data_sha256, source_sha256=run.surroundings.source_sha256,
+        started=started,
+        finished=provenance.now(),
+        command=command,
+        git_commit=commit,
+        git_dirty=dirty,
+        model_sha256=run.surroundings.model_sha256,
+        tokenizer_sha256=run.surroundings.tokenizer_sha256,
+        data_sha256=run.bound.data_sha256,
+        source_sha256=run.surroundings.source_sha256,
         task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
         engine=f"{run.bound.variant.engine}: {plugins.load('engines', run.bound.variant.engine).version()}",
-        resumed=len(run.found), processes=executor.processes, **provenance.machine(executor.threads),
-    )  # fmt: skip
+        resumed=len(run.found),
+        processes=executor.processes,
+        **provenance.machine(executor.threads),
+    )
     return judge(run.bound, run.journal.id, results, run.thresholds, facts, canaries)
 
 
 def judge(
-    bound: BoundBenchmark, run_id: str, results: Sequence[CellResult], thresholds: Thresholds | None,
-    facts: Provenance, canaries: Sequence[StageReceipt] = (),
-) -> RunRecord:  # fmt: skip
+    bound: BoundBenchmark,
+    run_id: str,
+    results: Sequence[CellResult],
+    thresholds: Thresholds | None,
+    facts: Provenance,
+    canaries: Sequence[StageReceipt] = (),
+) -> RunRecord:
     """Checks against golden values and claims, and the verdict, from finished cells."""
     claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
     checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden, results)
     return RunRecord(
-        id=run_id, spec=bound.spec.model_dump(mode="json", exclude_none=True),
-        variant=bound.variant.as_record(), provenance=facts,
-        validity_thresholds=thresholds.as_record() if thresholds else {}, cells=tuple(results),
-        skipped_cells=bound.skipped, canaries=tuple(canaries), checks=tuple(checks), claims=tuple(claims),
+        id=run_id,
+        spec=bound.spec.model_dump(mode="json", exclude_none=True),
+        variant=bound.variant.as_record(),
+        provenance=facts,
+        validity_thresholds=thresholds.as_record() if thresholds else {},
+        cells=tuple(results),
+        skipped_cells=bound.skipped,
+        canaries=tuple(canaries),
+        checks=tuple(checks),
+        claims=tuple(claims),
         verdict=verdict(results, checks, canaries),
-    )  # fmt: skip
+    )

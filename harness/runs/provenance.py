@@ -84,8 +84,10 @@ def _container() -> dict[str, str | None]:
     """
     digest = os.environ.get("HARNESS_IMAGE_DIGEST") or None
     if digest and not _DIGEST.fullmatch(digest):
-        raise UserError(f"HARNESS_IMAGE_DIGEST is {digest!r}; expected sha256: and 64 hexadecimal digits, as `docker "
-                        "image inspect --format '{{.Id}}' IMAGE` prints them")  # fmt: skip
+        raise UserError(
+            f"HARNESS_IMAGE_DIGEST is {digest!r}; expected sha256: and 64 hexadecimal digits, as `docker "
+            "image inspect --format '{{.Id}}' IMAGE` prints them"
+        )
     return {"image_digest": digest, "base_image": os.environ.get("HARNESS_BASE_IMAGE") or None}
 
 

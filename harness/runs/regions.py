@@ -128,8 +128,10 @@ class RegionFinder:
         """Weights of like magnitude in every layer; the draw in a layer depends on the seed and its name alone."""
         layers, masks = linear_layers(self.model), self.masks(region.of)
         draws = {name: seeded(region.seed, f"matched {name}") for name in masks}
-        return {name: matched_random_mask(layers[name].weight.detach(), mask, region.window, draws[name])
-                for name, mask in masks.items()}  # fmt: skip
+        return {
+            name: matched_random_mask(layers[name].weight.detach(), mask, region.window, draws[name])
+            for name, mask in masks.items()
+        }
 
     def _settings(self, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
         overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}
@@ -182,8 +184,10 @@ class RegionFinder:
         if settings.schedule != "one_shot" or not isinstance(self.store, TensorStore):
             return {}
         sets = {name: self._samples(region, name) for name in _data_of(region)}
-        return {name: (self._origin(region, samples), self.store.origin(self._key(region, samples, settings)))
-                for name, samples in sets.items()}  # fmt: skip
+        return {
+            name: (self._origin(region, samples), self.store.origin(self._key(region, samples, settings)))
+            for name, samples in sets.items()
+        }
 
     def _own_model(self) -> PreTrainedModel:
         """The model, if it is still the one whose fingerprint its scores and Grams are kept under."""

@@ -80,6 +80,12 @@ def shared_cells(runs: Sequence[Run]) -> list[SharedCell]:
 
 def _renamed(result: CellResult, bound: BoundBenchmark, cell: Cell) -> CellResult:
     title = next(group.title for group in bound.spec.cells if group.id == cell.group)
-    return result.model_copy(update={
-        "id": cell.id, "group": cell.group, "title": title, "parameters": cell.parameters,
-        "invalid_is_expected": cell.invalid_is_expected})  # fmt: skip
+    return result.model_copy(
+        update={
+            "id": cell.id,
+            "group": cell.group,
+            "title": title,
+            "parameters": cell.parameters,
+            "invalid_is_expected": cell.invalid_is_expected,
+        }
+    )

@@ -62,15 +62,22 @@ class Workbench:
             self._close_engines()
             self._models.clear()  # one model at a time: a second one may not fit
             loaded = load_variant(bound.variant, bound.variant_file)
-            self._models[place] = loaded, Identity(model_fingerprint(loaded.model),
-                                                   tokenizer_fingerprint(loaded.tokenizer))  # fmt: skip
+            self._models[place] = (
+                loaded,
+                Identity(model_fingerprint(loaded.model), tokenizer_fingerprint(loaded.tokenizer)),
+            )
         return self._models[place]
 
     def _bench(self, bound: BoundBenchmark) -> Bench:
         loaded, identity = self._loaded(bound)
         # Two specs may have one id, and one variant's file may be run with other values or fewer cells.
-        key = digest({"spec": bound.spec.model_dump(mode="json"), "variant": bound.variant.model_dump(mode="json"),
-                      "cells": [cell.id for cell in bound.cells]})  # fmt: skip
+        key = digest(
+            {
+                "spec": bound.spec.model_dump(mode="json"),
+                "variant": bound.variant.model_dump(mode="json"),
+                "cells": [cell.id for cell in bound.cells],
+            }
+        )
         if key not in self._benches:
             store = TensorStore(self.store)
             self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store, self._engine(bound, loaded))

@@ -146,10 +146,13 @@ class CellGroup(Strict):
         selections = [region.get("select") for region in regions]
         return {
             **{name: section for name, section in sections.items() if section is not None},
-            "id": self.id + suffix, "group": self.id, "parameters": point,
+            "id": self.id + suffix,
+            "group": self.id,
+            "parameters": point,
             "variants": self.variants,
-            "invalid_is_expected": self.invalid_is_expected, "requires_planted_region": "planted" in selections,
-        }  # fmt: skip
+            "invalid_is_expected": self.invalid_is_expected,
+            "requires_planted_region": "planted" in selections,
+        }
 
     @model_validator(mode="after")
     def grid_keys_lead_somewhere(self) -> CellGroup:
@@ -214,10 +217,15 @@ class BenchmarkSpec(Strict):
     def names_resolve(self) -> BenchmarkSpec:
         """Everything that a spec refers to by name exists in it, and exists once."""
         cells = sound_cells(dict(enumerate(self.cells)))
-        problems = unresolved(Parts(
-            self.calibration, cells, dict(enumerate(self.evaluations)), dict(enumerate(self.claims)),
-            all_cells=len(cells) == len(self.cells),
-        ))  # fmt: skip
+        problems = unresolved(
+            Parts(
+                self.calibration,
+                cells,
+                dict(enumerate(self.evaluations)),
+                dict(enumerate(self.claims)),
+                all_cells=len(cells) == len(self.cells),
+            )
+        )
         if problems:
             context = {"text": "; ".join(text for _, text in problems), PROBLEMS: problems}
             raise PydanticCustomError(UNRESOLVED, "{text}", context)

@@ -48,6 +48,9 @@ def lacking(golden: GoldenFile, spec: BenchmarkSpec, variant: ModelVariant) -> l
         return []
     known = {(value.cell, value.metric) for value in golden.values}
     absent = [f"{metric} of {cell}" for cell, metric in measured_figures(spec, variant) if (cell, metric) not in known]
-    absent += [f"the outcome of the claim {claim.id}" for claim in spec.claims
-               if claim.expect is None and claim.id not in golden.claims]  # fmt: skip
+    absent += [
+        f"the outcome of the claim {claim.id}"
+        for claim in spec.claims
+        if claim.expect is None and claim.id not in golden.claims
+    ]
     return absent

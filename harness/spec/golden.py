@@ -61,11 +61,15 @@ class GoldenValue(Strict):
         width, value = self.tolerance.width, abs(self.value)
         if self.tolerance.basis == "binomial" or SHARE.search(self.metric):
             if width >= WIDEST_OF_SHARE:
-                raise ValueError(f"tolerance.width is {width:g} for a share, half of all that there is or more; "
-                                 f"expected less than {WIDEST_OF_SHARE}")  # fmt: skip
+                raise ValueError(
+                    f"tolerance.width is {width:g} for a share, half of all that there is or more; "
+                    f"expected less than {WIDEST_OF_SHARE}"
+                )
         elif width > ROUNDING and (width > value if self.source.publication else width >= value):
-            raise ValueError(f"tolerance.width is {width:g} for a value of {self.value:g}, so that 0 would pass; "
-                             f"expected less than the value{', or 0 for 0' if value == 0 else ''}")  # fmt: skip
+            raise ValueError(
+                f"tolerance.width is {width:g} for a value of {self.value:g}, so that 0 would pass; "
+                f"expected less than the value{', or 0 for 0' if value == 0 else ''}"
+            )
         return self
 
 
@@ -120,6 +124,7 @@ class GoldenFile(Strict):
             or not isinstance(content.get("values"), list)
         ):
             return content
-        values = [{"source": content["source"], **value} if isinstance(value, dict) else value
-                  for value in content["values"]]  # fmt: skip
+        values = [
+            {"source": content["source"], **value} if isinstance(value, dict) else value for value in content["values"]
+        ]
         return {**content, "values": values}

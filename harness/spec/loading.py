@@ -54,8 +54,11 @@ def line_of_entry(path: Path, section: str, name: str) -> int:
     """Line of a spec where the entry of that id begins in `cells` or `claims`; the section's where it has none."""
     content, lines = _read(path)
     entries = content.get(section) if isinstance(content, dict) else None
-    found = [index for index, entry in enumerate(entries if isinstance(entries, list) else ())
-             if isinstance(entry, dict) and entry.get("id") == name]  # fmt: skip
+    found = [
+        index
+        for index, entry in enumerate(entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and entry.get("id") == name
+    ]
     return _line(lines, (section, *found[:1]))
 
 
@@ -64,8 +67,10 @@ def recorded_spec(content: dict[str, Any], record: Path) -> BenchmarkSpec:
     loaded, problems = _validated(content, BenchmarkSpec)
     if problems or loaded is None:
         keys = "\n".join(f"{record}: spec.{_dotted(key)}{text}" for key, text in problems)
-        raise UserError(f"{keys}\nThe spec in this record is of another version of the harness; "
-                        "run it with that version, or write its benchmark as YAML for this one.")  # fmt: skip
+        raise UserError(
+            f"{keys}\nThe spec in this record is of another version of the harness; "
+            "run it with that version, or write its benchmark as YAML for this one."
+        )
     return loaded
 
 
@@ -94,10 +99,13 @@ def _sound_parts(content: dict[str, Any]) -> Parts:
     evaluations = _sound(content, "evaluations", TypeAdapter(EvaluationSettings))
     calibration = content.get("calibration")
     return Parts(
-        calibration if isinstance(calibration, dict) else {}, cells, evaluations,
-        _sound(content, "claims", TypeAdapter(Claim)), all_cells=len(cells) == _length(content, "cells"),
+        calibration if isinstance(calibration, dict) else {},
+        cells,
+        evaluations,
+        _sound(content, "claims", TypeAdapter(Claim)),
+        all_cells=len(cells) == _length(content, "cells"),
         all_evaluations=len(evaluations) == _length(content, "evaluations"),
-    )  # fmt: skip
+    )
 
 
 def _sound(content: dict[str, Any], section: str, model: TypeAdapter[Any]) -> dict[int, Any]:

@@ -19,8 +19,13 @@ def repeated_metrics(evaluations: Mapping[int, Any]) -> Iterator[tuple[KeyPath, 
     for index, evaluation in evaluations.items():
         shared = next((metric for metric in evaluation.metrics if metric in owners), None)
         if shared is not None:
-            yield ("evaluations", index), (f"{evaluation.name} measures {shared!r}, as {owners[shared]} does; "
-                                           "expected each metric once: give the evaluation another name")  # fmt: skip
+            yield (
+                ("evaluations", index),
+                (
+                    f"{evaluation.name} measures {shared!r}, as {owners[shared]} does; "
+                    "expected each metric once: give the evaluation another name"
+                ),
+            )
         owners = {**dict.fromkeys(evaluation.metrics, evaluation.name), **owners}
 
 

@@ -111,14 +111,18 @@ def _comparisons_with_nothing(parts: Parts) -> Iterator[Problem]:
         return
     for index, evaluation in parts.evaluations.items():
         if getattr(evaluation, "compares_with_intact", False):
-            text = (f"{evaluation.name} compares changed models with the intact one, but no cell here changes the "
-                    "weights; expected one with fine_tuning or region")  # fmt: skip
+            text = (
+                f"{evaluation.name} compares changed models with the intact one, but no cell here changes the "
+                "weights; expected one with fine_tuning or region"
+            )
             yield ("evaluations", index), text
 
 
 #: What evaluations are measured in, by `measured_in` of their settings: for errors.
-_PLACES = {"intact": ("where the weights are left alone", "intact cells"),
-           "fine_tuned": ("after a fine-tuning", "cells with fine_tuning")}  # fmt: skip
+_PLACES = {
+    "intact": ("where the weights are left alone", "intact cells"),
+    "fine_tuned": ("after a fine-tuning", "cells with fine_tuning"),
+}
 
 
 def is_measured(evaluation: Any, cell: Any) -> bool:
@@ -135,16 +139,27 @@ def _figures_of_other_cells(parts: Parts) -> Iterator[Problem]:
         for name in (cell.id, cell.group):
             by_name.setdefault(name, []).append(cell)
     for key, metric, cells in looked_up(parts.claims):
-        owner = next((entry for entry in kept if metric in entry.metrics
-                      or metric.startswith(tuple(getattr(entry, "metric_prefixes", ())))), None)  # fmt: skip
+        owner = next(
+            (
+                entry
+                for entry in kept
+                if metric in entry.metrics or metric.startswith(tuple(getattr(entry, "metric_prefixes", ())))
+            ),
+            None,
+        )
         if owner is None:
             continue
         chosen = (cell for name in cells for cell in by_name.get(name, []))
         lacking = next((cell.id for cell in chosen if not is_measured(owner, cell)), None)
         if lacking is not None:
             where, expected = _PLACES[owner.measured_in]
-            yield key, (f"{owner.name} is measured {where}, so that the cell {lacking} has no {metric}; "
-                        f"expected {expected} only")  # fmt: skip
+            yield (
+                key,
+                (
+                    f"{owner.name} is measured {where}, so that the cell {lacking} has no {metric}; "
+                    f"expected {expected} only"
+                ),
+            )
 
 
 def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:
@@ -154,6 +169,8 @@ def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:
         return
     for index, attack in attacks.items():
         lacks = "has suffixes" if attack.chat_template else "has no chat template"
-        text = (f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing calibrates "
-                "which texts are answers; expected one with chat_template: true and without suffixes")  # fmt: skip
+        text = (
+            f"{attack.name} {lacks}, and no attack here has a template and no suffixes: nothing calibrates "
+            "which texts are answers; expected one with chat_template: true and without suffixes"
+        )
         yield ("evaluations", index), text

@@ -22,8 +22,13 @@ NAMED = 3
 def validate_files(paths: Sequence[Path]) -> int:
     """Check these files, or all that ship. Returns their number; raises one UserError with every problem."""
     problems = []
-    chosen = list(paths) or [*locations.benchmark_paths(), *locations.variant_paths(), *locations.golden_paths(),
-                             *locations.golden_prompts_paths(), locations.pinned_data_path()]  # fmt: skip
+    chosen = list(paths) or [
+        *locations.benchmark_paths(),
+        *locations.variant_paths(),
+        *locations.golden_paths(),
+        *locations.golden_prompts_paths(),
+        locations.pinned_data_path(),
+    ]
     for path in chosen:
         try:
             loaded = load_yaml_model(path, _model_of(path))
@@ -38,18 +43,24 @@ def validate_files(paths: Sequence[Path]) -> int:
 
 def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
     """What a golden file lacks of a benchmark and variant that ship; of others no spec is at hand."""
-    specs, variants = ({each.stem: each for each in found}
-                       for found in (locations.benchmark_paths(), locations.variant_paths()))  # fmt: skip
+    specs, variants = (
+        {each.stem: each for each in found} for found in (locations.benchmark_paths(), locations.variant_paths())
+    )
     if golden.benchmark not in specs or golden.variant not in variants:
         return []
-    absent = lacking(golden, load_yaml_model(specs[golden.benchmark], BenchmarkSpec),
-                     load_yaml_model(variants[golden.variant], ModelVariant))  # fmt: skip
+    absent = lacking(
+        golden,
+        load_yaml_model(specs[golden.benchmark], BenchmarkSpec),
+        load_yaml_model(variants[golden.variant], ModelVariant),
+    )
     if not absent:
         return []
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-    return [f"{path}: values: lacks {', '.join(absent[:NAMED])}{more}; expected every figure that {golden.benchmark} "
-            f"measures on {golden.variant}, since nobody would see the others change: harness accept makes the whole "
-            "file from a record"]  # fmt: skip
+    return [
+        f"{path}: values: lacks {', '.join(absent[:NAMED])}{more}; expected every figure that {golden.benchmark} "
+        f"measures on {golden.variant}, since nobody would see the others change: harness accept makes the whole "
+        "file from a record"
+    ]
 
 
 def _model_of(

@@ -93,18 +93,25 @@ class ModelVariant(Strict):
     def with_weights(self, folder: Path) -> ModelVariant:
         """This variant with the checkpoint in a folder instead of the one on the hub. Raises UserError for others."""
         if self.source.organism is not None:
-            raise UserError(f"{self.name} is an organism, whose data lie beside its weights; expected a variant with "
-                            "weights on the hub: give the folder itself as the model")  # fmt: skip
+            raise UserError(
+                f"{self.name} is an organism, whose data lie beside its weights; expected a variant with "
+                "weights on the hub: give the folder itself as the model"
+            )
         if not (folder / "config.json").is_file():
-            raise UserError(f"{folder}: no checkpoint is here; expected a folder with config.json, tokenizer files and "
-                            "weights as safetensors")  # fmt: skip
+            raise UserError(
+                f"{folder}: no checkpoint is here; expected a folder with config.json, tokenizer files and "
+                "weights as safetensors"
+            )
         return self.model_copy(update={"source": ModelSource(path=str(folder.resolve()))})
 
     def as_record(self) -> dict[str, Any]:
         """The variant as a record holds it: of absolute paths, which tell of a machine, only the last component."""
         fields = self.model_dump(mode="json", exclude_none=True)
-        for holder, key in [(fields["source"], "path"), (fields, "planted_region"),
-                            *((dataset, "path") for dataset in fields["datasets"].values())]:  # fmt: skip
+        for holder, key in [
+            (fields["source"], "path"),
+            (fields, "planted_region"),
+            *((dataset, "path") for dataset in fields["datasets"].values()),
+        ]:
             if key in holder and Path(holder[key]).is_absolute():
                 holder[key] = Path(holder[key]).name
         return fields

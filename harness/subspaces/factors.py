@@ -41,8 +41,10 @@ def ranks_in_layer(region: SubspaceRegion, name: str, weight: Tensor) -> dict[st
     if isinstance(region, ActSvdRegion):
         ranks = {"rank": region.rank_in_layer(region.rank, limit)}
     elif isinstance(region, OrthogonalProjectionRegion):
-        ranks = {key: region.removed_in_layer(getattr(region, key), limit)
-                 for key in ("utility_rank_removed", "safety_rank_removed")}  # fmt: skip
+        ranks = {
+            key: region.removed_in_layer(getattr(region, key), limit)
+            for key in ("utility_rank_removed", "safety_rank_removed")
+        }
     else:
         raise UserError(f"no low-rank edit is written for {type(region).__name__}")
     for key, rank in ranks.items():

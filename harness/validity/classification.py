@@ -46,9 +46,13 @@ class Thresholds:
 
     def as_record(self) -> dict[str, dict[str, float]]:
         """The limits with the margins behind them, as the record holds them."""
-        margins = {"quantile": QUANTILE, "surprise_margin": SURPRISE_MARGIN_NATS,
-                   "mean_surprise_factor": MEAN_SURPRISE_FACTOR, "repetition_margin": REPETITION_MARGIN,
-                   "length_share": LENGTH_SHARE}  # fmt: skip
+        margins = {
+            "quantile": QUANTILE,
+            "surprise_margin": SURPRISE_MARGIN_NATS,
+            "mean_surprise_factor": MEAN_SURPRISE_FACTOR,
+            "repetition_margin": REPETITION_MARGIN,
+            "length_share": LENGTH_SHARE,
+        }
         return {**asdict(self), "margins": margins}
 
 
@@ -117,8 +121,10 @@ def invalid_reason(completions: Sequence[Completion], minimum_fit_share: float) 
         return None
     counts = Counter(c.completion_class for c in completions)
     listed = ", ".join(f"{counts[kind]} {kind}" for kind in ("degenerate", "empty") if counts[kind])
-    return (f"only {fit} of {len(completions)} completions are an answer or a refusal ({listed or 'there are none'}); "
-            f"at least {minimum_fit_share:.0%} must be")  # fmt: skip
+    return (
+        f"only {fit} of {len(completions)} completions are an answer or a refusal ({listed or 'there are none'}); "
+        f"at least {minimum_fit_share:.0%} must be"
+    )
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

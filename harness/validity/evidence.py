@@ -25,20 +25,29 @@ def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: 
     """
     texts = sorted({normalised(completion.text) for completion in completions})
     surprises = dict(zip(texts, _surprises(texts, engine, formatter), strict=True))
-    return [completion.model_copy(update={"evidence": {
-        **completion.evidence,
-        "repetition": repeated_share(completion.text),
-        **_surprise_evidence(surprises[normalised(completion.text)]),
-        "length": float(len(visible_characters(completion.text))),
-    }}) for completion in completions]  # fmt: skip
+    return [
+        completion.model_copy(
+            update={
+                "evidence": {
+                    **completion.evidence,
+                    "repetition": repeated_share(completion.text),
+                    **_surprise_evidence(surprises[normalised(completion.text)]),
+                    "length": float(len(visible_characters(completion.text))),
+                }
+            }
+        )
+        for completion in completions
+    ]
 
 
 def _surprise_evidence(negative_log_likelihoods: Sequence[float]) -> dict[str, float]:
     """Finite numbers only: evidence is stored as JSON, which knows no infinity."""
     if not negative_log_likelihoods:
         return {}
-    found = {"surprise": worst_window_surprise(negative_log_likelihoods),
-             "mean_surprise": mean_surprise(negative_log_likelihoods)}  # fmt: skip
+    found = {
+        "surprise": worst_window_surprise(negative_log_likelihoods),
+        "mean_surprise": mean_surprise(negative_log_likelihoods),
+    }
     return found if all(math.isfinite(value) for value in found.values()) else {"no_likelihood": 1.0}
 
 

@@ -12,9 +12,14 @@ from harness.runs.regions import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 SIZES = Sizes(
-    hidden_size=32, intermediate_size=48, attention_heads=2, vocabulary=64, samples=5, shortest_tokens=8,
+    hidden_size=32,
+    intermediate_size=48,
+    attention_heads=2,
+    vocabulary=64,
+    samples=5,
+    shortest_tokens=8,
     longest_tokens=24,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,12 @@ def samples():
 def test_every_contest_ends_in_agreement(model, samples):
     found = contests(model, samples, random_samples(SIZES, seed=2))
     assert [contest.method for contest in found] == [
-        "SNIP", "Wanda", "Wanda, N passes", "ActSVD", "projection",
-    ]  # fmt: skip
+        "SNIP",
+        "Wanda",
+        "Wanda, N passes",
+        "ActSVD",
+        "projection",
+    ]
     for contest in found:
         contest.plain_pass(64)
         contest.check(contest.ours(), contest.theirs())

@@ -55,9 +55,13 @@ def test_inside_are_the_digest_the_volumes_no_network_and_nobody_who_is_root():
     options = container.run_options("cpu", "sha256:1", Path("/r"), Path("/c"))
     pairs = list(zip(options[::2], options[1::2], strict=True))
     uid = os.getuid() or 1000
-    assert pairs == [("--network", "none"), ("--user", f"{uid}:{os.getgid() or 1000}"),
-                     ("--env", "HARNESS_IMAGE_DIGEST=sha256:1"), ("--volume", "/r:/app/runs"),
-                     ("--volume", "/c:/app/.cache")]  # fmt: skip
+    assert pairs == [
+        ("--network", "none"),
+        ("--user", f"{uid}:{os.getgid() or 1000}"),
+        ("--env", "HARNESS_IMAGE_DIGEST=sha256:1"),
+        ("--volume", "/r:/app/runs"),
+        ("--volume", "/c:/app/.cache"),
+    ]
     assert container.run_options("cuda", "sha256:1", Path("/r"), Path("/c"))[-4:] == ["--gpus", "all", "--ipc", "host"]
 
 

@@ -37,8 +37,12 @@ def test_whoever_runs_it_is_not_root(kind):
 def test_requirements_are_installed_by_their_hashes_and_before_the_code_comes(kind):
     steps = instructions(kind)
     code = steps.index(("COPY", ". ./"))
-    installs = [(place, command) for place, (name, text) in enumerate(steps) if name == "RUN"
-                for command in re.findall(r"pip install [^&|]*", text)]  # fmt: skip
+    installs = [
+        (place, command)
+        for place, (name, text) in enumerate(steps)
+        if name == "RUN"
+        for command in re.findall(r"pip install [^&|]*", text)
+    ]
     of_files = [(place, command) for place, command in installs if " -r " in command]
     assert len(of_files) >= 2
     assert all(place < code and "--require-hashes" in command for place, command in of_files)

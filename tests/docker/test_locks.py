@@ -17,8 +17,10 @@ def entries(name):
     text = (ROOT / "docker" / name).read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert lines
-    return [(Requirement(line.partition(" --hash")[0]), re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line))
-            for line in lines]  # fmt: skip
+    return [
+        (Requirement(line.partition(" --hash")[0]), re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line))
+        for line in lines
+    ]
 
 
 def versions(name):
@@ -52,7 +54,8 @@ def test_what_the_input_pins_is_what_the_locks_hold():
     for name in ("cpu", "cuda"):
         locked = versions(f"requirements-{name}.txt") | versions("requirements-torch-pypi.txt")
         assert {p.name: locked[canonicalize_name(p.name)] for p in pinned} == {
-            p.name: str(p.specifier).removeprefix("==") for p in pinned}  # fmt: skip
+            p.name: str(p.specifier).removeprefix("==") for p in pinned
+        }
 
 
 def test_both_builds_of_torch_are_of_one_version_and_the_other_sets_hold_neither_torch_nor_cuda():

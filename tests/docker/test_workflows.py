@@ -65,13 +65,20 @@ def test_what_a_job_shows_survives_a_command_that_wrote_nothing(tmp_path):
 
     steps = WORKFLOWS["ci"]["jobs"]["organisms"]["steps"]
     script = next(step["run"] for step in steps if step.get("name") == "Show the verdicts")
-    done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env={"GITHUB_STEP_SUMMARY": "s"},
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env={"GITHUB_STEP_SUMMARY": "s"}, check=False
+    )
     assert done.returncode == 0
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "summary.md").write_text("| a |\n")
     (tmp_path / "runs" / "annotations.txt").write_text("::error ::x\n")
-    printed = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True,
-                             env={"GITHUB_STEP_SUMMARY": "s", "PATH": "/usr/bin:/bin"}, check=True).stdout  # fmt: skip
+    printed = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"GITHUB_STEP_SUMMARY": "s", "PATH": "/usr/bin:/bin"},
+        check=True,
+    ).stdout
     assert printed == "::error ::x\n"
     assert (tmp_path / "s").read_text() == "| a |\n"

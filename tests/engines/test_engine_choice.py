@@ -36,8 +36,9 @@ def test_an_engine_that_is_not_installed_is_refused_with_the_command_that_instal
 
 
 def test_an_unknown_engine_is_refused_with_a_suggestion(tmp_path):
-    result = CliRunner().invoke(main, ["run", "figure-9", "--model", "tiny-llama2-chat", "--engine", "vlm",
-                                       "--out", str(tmp_path)])  # fmt: skip
+    result = CliRunner().invoke(
+        main, ["run", "figure-9", "--model", "tiny-llama2-chat", "--engine", "vlm", "--out", str(tmp_path)]
+    )
     assert (result.exit_code, "did you mean 'vllm'?" in result.output) == (2, True)
 
 
@@ -50,8 +51,13 @@ def test_a_cell_that_one_engine_measured_is_no_cell_of_another(monkeypatch):
     keys = []
     for engine in ("hf", "vllm"):
         bound = bind(spec, variant.model_copy(update={"engine": engine}), path)
-        keys.append({run_key(bound, around), calibration_key(bound, around),
-                     *(cell_key(bound, cell, around) for cell in bound.cells)})  # fmt: skip
+        keys.append(
+            {
+                run_key(bound, around),
+                calibration_key(bound, around),
+                *(cell_key(bound, cell, around) for cell in bound.cells),
+            }
+        )
     assert not keys[0] & keys[1]
 
 

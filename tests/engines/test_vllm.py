@@ -57,8 +57,10 @@ def prompts(loaded, count=6):
     """Token ids of several lengths, of 3 to 80 tokens."""
     generator = torch.Generator().manual_seed(1)
     vocabulary = loaded.model.config.vocab_size
-    return [(loaded.tokenizer.bos_token_id, *torch.randint(6, vocabulary, (2 + 13 * i,), generator=generator).tolist())
-            for i in range(count)]  # fmt: skip
+    return [
+        (loaded.tokenizer.bos_token_id, *torch.randint(6, vocabulary, (2 + 13 * i,), generator=generator).tolist())
+        for i in range(count)
+    ]
 
 
 def requests_of(name, count=20):
@@ -116,8 +118,10 @@ def test_one_part_of_a_fused_layer_is_changed_and_nothing_else(engines, part):
     try:
         assert engine.weights_fingerprint() == model_fingerprint(loaded.model) != intact
         found = engine.first_tokens(prompts(loaded), 20)
-        assert all(first_token_deviation(loaded.model, prompt, each).largest < 1e-4
-                   for prompt, each in zip(prompts(loaded), found, strict=True))  # fmt: skip
+        assert all(
+            first_token_deviation(loaded.model, prompt, each).largest < 1e-4
+            for prompt, each in zip(prompts(loaded), found, strict=True)
+        )
     finally:
         edit.__exit__(None, None, None)
     assert engine.weights_fingerprint() == intact
@@ -131,8 +135,10 @@ def test_embeddings_norms_and_head_are_followed_tied_or_not(engines):
                 parameter.data.mul_(1.5)  # past torch's counters of changes
         assert engine.weights_fingerprint() == model_fingerprint(loaded.model)
         found = engine.first_tokens(prompts(loaded), 20)
-        assert all(first_token_deviation(loaded.model, prompt, each).largest < 2e-4
-                   for prompt, each in zip(prompts(loaded), found, strict=True))  # fmt: skip
+        assert all(
+            first_token_deviation(loaded.model, prompt, each).largest < 2e-4
+            for prompt, each in zip(prompts(loaded), found, strict=True)
+        )
 
 
 def test_texts_greedy_and_sampled_are_those_of_transformers(started):

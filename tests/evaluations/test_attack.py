@@ -22,8 +22,17 @@ unfit = functools.partial(invalid_reason, minimum_fit_share=0.5)
 
 
 def completion(prompt, kind, text=SUCCESS, suffix=None, sample=0):
-    return Completion(evaluation="adv", prompt_index=prompt, sample_index=sample, suffix_index=suffix, prompt="p",
-                      text=text, token_ids=(), finish_reason="stop", completion_class=kind)  # fmt: skip
+    return Completion(
+        evaluation="adv",
+        prompt_index=prompt,
+        sample_index=sample,
+        suffix_index=suffix,
+        prompt="p",
+        text=text,
+        token_ids=(),
+        finish_reason="stop",
+        completion_class=kind,
+    )
 
 
 def figures(completions, **settings):

@@ -22,10 +22,17 @@ REGIONS = {"first": {"select": "planted"}, "second": {"select": "top", "method":
 
 
 def settings(**changes):
-    return Settings.model_validate({
-        "kind": "drift", "name": "d", "checkpoints": 3, "compare": [{"first": "second", "second": "first"}],
-        "groups": [{"name": name, "region": region} for name, region in REGIONS.items()], "replicates": 50,
-        **changes})  # fmt: skip
+    return Settings.model_validate(
+        {
+            "kind": "drift",
+            "name": "d",
+            "checkpoints": 3,
+            "compare": [{"first": "second", "second": "first"}],
+            "groups": [{"name": name, "region": region} for name, region in REGIONS.items()],
+            "replicates": 50,
+            **changes,
+        }
+    )
 
 
 @pytest.fixture
@@ -50,9 +57,19 @@ def measured(loaded, context, pairs_csv, tmp_path):
 
     def measure(chosen, learning_rate=1e-3, **tuning):
         samples = tokenise(read_pairs(pairs_csv), loaded.tokenizer, 128)
-        how = FineTuningSettings.model_validate({
-            "method": "lora", "lora": {"r": 4, "alpha": 8}, "dataset": "d", "examples": 6, "epochs": 2,
-            "batch_size": 2, "learning_rate": learning_rate, "checkpoint_every": 2, **tuning})  # fmt: skip
+        how = FineTuningSettings.model_validate(
+            {
+                "method": "lora",
+                "lora": {"r": 4, "alpha": 8},
+                "dataset": "d",
+                "examples": 6,
+                "epochs": 2,
+                "batch_size": 2,
+                "learning_rate": learning_rate,
+                "checkpoint_every": 2,
+                **tuning,
+            }
+        )
         before = copy.deepcopy(loaded.model)
         prepared = {chosen.name: prepare(chosen, context)}
         with all_weights_restored(loaded.model) as intact:
@@ -75,9 +92,13 @@ def by_hand(before, after, region):
     d = np.abs(v - w)
     found = {}
     for kind, values in (("absolute", d), ("relative", d[w != 0] / np.abs(w[w != 0]))):
-        found |= {f"{kind}_mean": values.mean(), f"{kind}_std": values.std(), f"{kind}_median": np.median(values),
-                  f"{kind}_max": values.max(),
-                  **{f"{kind}_q{q:02d}": np.percentile(values, q) for q in (5, 25, 75, 95, 99)}}  # fmt: skip
+        found |= {
+            f"{kind}_mean": values.mean(),
+            f"{kind}_std": values.std(),
+            f"{kind}_median": np.median(values),
+            f"{kind}_max": values.max(),
+            **{f"{kind}_q{q:02d}": np.percentile(values, q) for q in (5, 25, 75, 95, 99)},
+        }
     ratios = np.sort(d[w != 0] / np.abs(w[w != 0]))
     found["relative_trimmed_mean"] = ratios[: len(ratios) - len(ratios) // 100].mean()
     return found | {"norm_ratio": np.linalg.norm(d) / np.linalg.norm(w), "unchanged_share": (d == 0).mean()}

@@ -17,9 +17,15 @@ JACCARD = {Q0: (1 / 3, 3), K0: (1.0, 4), UP0: (1 / 4, 4), UP1: (0.0, 4)}
 
 
 def settings(**fields):
-    return Settings.model_validate({
-        "kind": "overlap", "name": "o", "first": {"select": "top", "method": "wanda", "data": "u", "fraction": 0.5},
-        "second": {"select": "planted"}, **fields})  # fmt: skip
+    return Settings.model_validate(
+        {
+            "kind": "overlap",
+            "name": "o",
+            "first": {"select": "top", "method": "wanda", "data": "u", "fraction": 0.5},
+            "second": {"select": "planted"},
+            **fields,
+        }
+    )
 
 
 def masks(rows):

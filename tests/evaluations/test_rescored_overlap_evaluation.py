@@ -29,8 +29,11 @@ def masks(model, places):
 def context(intact_context):
     """Before and after are as above."""
     model = intact_context.model
-    return replace(intact_context, find_masks=lambda region: masks(model, BEFORE),
-                   masks_anew=lambda regions: [masks(model, AFTER)] * len(regions))  # fmt: skip
+    return replace(
+        intact_context,
+        find_masks=lambda region: masks(model, BEFORE),
+        masks_anew=lambda regions: [masks(model, AFTER)] * len(regions),
+    )
 
 
 def measured(chosen, context, change=lambda layers: None):

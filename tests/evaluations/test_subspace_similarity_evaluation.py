@@ -60,8 +60,11 @@ def test_a_set_is_similar_to_itself_and_to_no_subspace_orthogonal_to_it(intact_c
     model = intact_context.model
     for layer in linear_layers(model).values():
         layer.weight.data = torch.eye(2)
-    grams = {"one": torch.diag(torch.tensor([4.0, 1.0])), "other": torch.diag(torch.tensor([1.0, 4.0])),
-             "slanted": torch.tensor([[5.0, 3.0], [3.0, 5.0]])}  # fmt: skip
+    grams = {
+        "one": torch.diag(torch.tensor([4.0, 1.0])),
+        "other": torch.diag(torch.tensor([1.0, 4.0])),
+        "slanted": torch.tensor([[5.0, 3.0], [3.0, 5.0]]),
+    }
     context = replace(intact_context, grams=lambda name: dict.fromkeys(linear_layers(model), grams[name]))
     for safety, at_rank_one in (("one", 1.0), ("other", 0.0), ("slanted", 0.5)):
         found = values(settings(utility="one", safety=safety, ranks=[1, 2]), context)
@@ -97,9 +100,13 @@ def test_a_rank_that_a_layer_does_not_have_names_the_layer(context):
 
 @pytest.mark.parametrize(
     ("fields", "wanted"),
-    [({"ranks": [2, 2]}, "each once"), ({"ranks": [9], "of_directions": 8}, "at most of_directions, 8"),
-     ({"ranks": []}, "at least 1"), ({"ranks": [0]}, "greater than 0")],
-)  # fmt: skip
+    [
+        ({"ranks": [2, 2]}, "each once"),
+        ({"ranks": [9], "of_directions": 8}, "at most of_directions, 8"),
+        ({"ranks": []}, "at least 1"),
+        ({"ranks": [0]}, "greater than 0"),
+    ],
+)
 def test_ranks_that_cannot_be_are_refused(fields, wanted):
     with pytest.raises(ValueError, match=wanted):
         settings(**fields)

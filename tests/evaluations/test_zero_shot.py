@@ -49,9 +49,14 @@ def test_the_figures_are_those_of_lm_evals_own_evaluation():
     context = EvaluationContext(variant, engine, formatter, lambda name: dataset_path(variant, path, name))
     result = zero_shot.evaluate(zero_shot.Settings(kind="zero_shot", limit=4), context)
     model = EngineLanguageModel(engine, formatter)
-    theirs = lm_eval.simple_evaluate(model=model, tasks=zero_shot.tasks_with_data(zero_shot.task_places(context)),
-                                     num_fewshot=0, limit=4, bootstrap_iters=0,
-                                     task_manager=task_manager(include_defaults=False))  # fmt: skip
+    theirs = lm_eval.simple_evaluate(
+        model=model,
+        tasks=zero_shot.tasks_with_data(zero_shot.task_places(context)),
+        num_fewshot=0,
+        limit=4,
+        bootstrap_iters=0,
+        task_manager=task_manager(include_defaults=False),
+    )
     ours = {measured.metric: measured.value for measured in result.measurements}
     assert len(theirs["results"]) == 6
     for task, figures in theirs["results"].items():

@@ -13,10 +13,15 @@ from harness.explain.recorded import open_run
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, Provenance, RunRecord, Verdict
 
 SPEC = {
-    "id": "by-hand", "title": "By hand", "source": {"work": "test"}, "cells": [{"id": "intact", "title": "Intact"}],
-    "evaluations": [{"kind": "attack", "name": "vanilla"},
-                    {"kind": "attack", "name": "decoding", "temperature": 1.0, "samples": 2}],
-}  # fmt: skip
+    "id": "by-hand",
+    "title": "By hand",
+    "source": {"work": "test"},
+    "cells": [{"id": "intact", "title": "Intact"}],
+    "evaluations": [
+        {"kind": "attack", "name": "vanilla"},
+        {"kind": "attack", "name": "decoding", "temperature": 1.0, "samples": 2},
+    ],
+}
 #: Three tokens and the stop token 2: each with its log-probability, the runner-up and the log-probability of that.
 CHOICES = ((5, -0.1, 6, -3.0), (7, -0.6931, 8, -0.6932), (9, -0.2, 4, -2.0), (2, -0.1, 3, -4.0))
 
@@ -24,10 +29,18 @@ CHOICES = ((5, -0.1, 6, -3.0), (7, -0.6931, 8, -0.6932), (9, -0.2, 4, -2.0), (2,
 def text(index=0, choices=CHOICES, evaluation="vanilla", sample=0, **changes):
     tokens = tuple(choice[0] for choice in choices if choice[0] != 2)
     stopped = bool(choices) and choices[-1][0] == 2
-    content = {"evaluation": evaluation, "prompt_index": index, "sample_index": sample, "suffix_index": None,
-               "prompt": f"request {index}", "text": " ".join(map(str, tokens)), "token_ids": tokens,
-               "finish_reason": "stop" if stopped else "length", "completion_class": "answer",
-               "choices": choices}  # fmt: skip
+    content = {
+        "evaluation": evaluation,
+        "prompt_index": index,
+        "sample_index": sample,
+        "suffix_index": None,
+        "prompt": f"request {index}",
+        "text": " ".join(map(str, tokens)),
+        "token_ids": tokens,
+        "finish_reason": "stop" if stopped else "length",
+        "completion_class": "answer",
+        "choices": choices,
+    }
     return Completion(**{**content, **changes})
 
 
@@ -43,19 +56,48 @@ def record(folder, engine, texts, spec=SPEC, dtype="float32", edited="a" * 64, p
     (folder / "completions" / "intact.jsonl").write_text(lines)
     receipt = EditReceipt(weights_total=1, fingerprint_before="b", fingerprint_edited=edited, fingerprint_restored="b")
     cell = CellResult(
-        id="intact", group="intact", title="Intact", parameters={}, receipt=receipt, invalid_is_expected=None,
-        measurements=(Measurement(metric="perplexity", value=perplexity, n=5),), completion_classes={}, seconds=1.0,
+        id="intact",
+        group="intact",
+        title="Intact",
+        parameters={},
+        receipt=receipt,
+        invalid_is_expected=None,
+        measurements=(Measurement(metric="perplexity", value=perplexity, n=5),),
+        completion_classes={},
+        seconds=1.0,
         completions_sha256=hashlib.sha256(lines.encode()).hexdigest(),
-    )  # fmt: skip
+    )
     facts = Provenance(
-        started="s", finished="f", command="c", git_commit=None, git_dirty=None, source_sha256="s", packages={},
-        engine=f"{engine}: 1.0", python="3", platform="p", processor="p", threads=1, processes=1, accelerator=None,
-        image_digest=None, model_sha256="m", tokenizer_sha256="t", data_sha256={},
-    )  # fmt: skip
+        started="s",
+        finished="f",
+        command="c",
+        git_commit=None,
+        git_dirty=None,
+        source_sha256="s",
+        packages={},
+        engine=f"{engine}: 1.0",
+        python="3",
+        platform="p",
+        processor="p",
+        threads=1,
+        processes=1,
+        accelerator=None,
+        image_digest=None,
+        model_sha256="m",
+        tokenizer_sha256="t",
+        data_sha256={},
+    )
     whole = RunRecord(
-        id=f"v/by-hand/{engine}", spec=spec, variant={"name": "v", "dtype": dtype, "engine": engine}, provenance=facts,
-        validity_thresholds={}, cells=(cell,), checks=(), claims=(), verdict=Verdict(status="passed", exit_code=0),
-    )  # fmt: skip
+        id=f"v/by-hand/{engine}",
+        spec=spec,
+        variant={"name": "v", "dtype": dtype, "engine": engine},
+        provenance=facts,
+        validity_thresholds={},
+        cells=(cell,),
+        checks=(),
+        claims=(),
+        verdict=Verdict(status="passed", exit_code=0),
+    )
     (folder / "record.json").write_text(whole.model_dump_json())
     return folder / "record.json"
 
@@ -90,12 +132,15 @@ def test_texts_part_at_a_near_tie_and_both_likelihoods_are_told(both):
     assert found.first.gap == pytest.approx(0.0001)
 
 
-@pytest.mark.parametrize("choice", [
-    (4, -0.1, 9, -3.0),  # the second engine is sure of it
-    (4, -0.69, 9, -0.691),  # a near tie for the second engine, none for the first
-    (3, -0.69, 9, -0.691),  # no runner-up of the first
-    (4, None, 9, None),  # no number
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "choice",
+    [
+        (4, -0.1, 9, -3.0),  # the second engine is sure of it
+        (4, -0.69, 9, -0.691),  # a near tie for the second engine, none for the first
+        (3, -0.69, 9, -0.691),  # no runner-up of the first
+        (4, None, 9, None),  # no number
+    ],
+)
 def test_texts_that_part_elsewhere_are_not_explained(both, choice):
     cell = both([text()], [text(choices=changed(2, *choice))])
     assert [each.near_tie for each in cell.divergences] == [False]

@@ -59,7 +59,8 @@ def test_the_zero_asr_case_is_told_in_about_ten_lines(wrecked):
     assert (phrase, short, passed) == (20, 0, 0)
     assert lines_of(output, "printed") == [
         f"vanilla: ASR 0.00 by the published scorer; 20 outputs: {phrase} hold a refusal phrase, {short} have fewer "
-        f"than 20 words, {passed} passed"]  # fmt: skip
+        f"than 20 words, {passed} passed"
+    ]
     assert "least important 70% of the weights by SNIP importance" in lines_of(output, "asked")[0]
     assert "prompts: the intact model's, word for word (25)" in lines_of(output, "before")[0]
     assert lines_of(output, "departs")[0].startswith("first at the text: ")
@@ -95,9 +96,15 @@ def test_a_healthy_run_has_nothing_to_explain_and_a_healthy_cell_departs_nowhere
 def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tmp_path):
     receipts = [
         StageReceipt(stage="data", name="safety-pairs", holds=True, expected="e", seen="s", advice="a"),
-        StageReceipt(stage="mask", name="mask-hash", holds=False, expected="the mask that was selected",
-                     seen="another one", advice="look at the layer that the mask was applied to"),
-    ]  # fmt: skip
+        StageReceipt(
+            stage="mask",
+            name="mask-hash",
+            holds=False,
+            expected="the mask that was selected",
+            seen="another one",
+            advice="look at the layer that the mask was applied to",
+        ),
+    ]
 
     def broken(content):
         cell_of(content, "short")["receipts"] = [receipt.model_dump(mode="json") for receipt in reversed(receipts)]
@@ -116,9 +123,18 @@ def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tm
 
 def test_a_cell_with_a_failed_check_is_among_those_to_be_explained(wrecked, tmp_path):
     def failed(content):
-        check = {"cell": "planted", "metric": "asr_vanilla", "measured": 1.0, "golden": 0.5, "difference": 0.5,
-                 "tolerance": 0.1, "basis": "binomial", "source": "run r", "status": "failed",
-                 "message": "asr_vanilla is 1, expected 0.5 ± 0.1 (binomial)"}  # fmt: skip
+        check = {
+            "cell": "planted",
+            "metric": "asr_vanilla",
+            "measured": 1.0,
+            "golden": 0.5,
+            "difference": 0.5,
+            "tolerance": 0.1,
+            "basis": "binomial",
+            "source": "run r",
+            "status": "failed",
+            "message": "asr_vanilla is 1, expected 0.5 ± 0.1 (binomial)",
+        }
         content["checks"] = [check, check | {"cell": "intact", "status": "passed"}]
 
     output = explained(rewritten(wrecked, tmp_path, failed))
@@ -128,8 +144,14 @@ def test_a_cell_with_a_failed_check_is_among_those_to_be_explained(wrecked, tmp_
 
 
 def test_a_canary_that_does_not_hold_is_said_first(wrecked, tmp_path):
-    canary = StageReceipt(stage="canary", name="wrecked-model", holds=False, expected="a degenerate model",
-                          seen="answers", advice="look at the thresholds")  # fmt: skip
+    canary = StageReceipt(
+        stage="canary",
+        name="wrecked-model",
+        holds=False,
+        expected="a degenerate model",
+        seen="answers",
+        advice="look at the thresholds",
+    )
 
     def broken(content):
         content["canaries"] = [canary.model_dump(mode="json")]

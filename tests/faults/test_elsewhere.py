@@ -44,7 +44,8 @@ def scores_reversed(original):
 
 def scores_negated(original):
     return lambda region, settings, scores, *others: original(
-        region, settings, [{n: -s for n, s in p.items()} for p in scores], *others)  # fmt: skip
+        region, settings, [{n: -s for n, s in p.items()} for p in scores], *others
+    )
 
 
 def half_of_the_samples(original):
@@ -80,16 +81,31 @@ def heads_and_all(original):
         ("harness.runs.regions:select", scores_reversed, "snip-set-difference", "mask/selection", "were swapped"),
         ("harness.runs.regions:select", scores_negated, "wanda-top", "mask/selection", "were negated"),
         ("harness.runs.regions:select", heads_and_all, "wanda-top", "mask/share", "expected selected weights"),
-        ("harness.runs.regions:RegionFinder._settings", one_shot, "block-by-block", "scores/block-by-block",
-         "those of one_shot"),
+        (
+            "harness.runs.regions:RegionFinder._settings",
+            one_shot,
+            "block-by-block",
+            "scores/block-by-block",
+            "those of one_shot",
+        ),
         ("harness.runs.regions:one_shot_scores", half_of_the_samples, "wanda-top", "scores/plain-definition", "wanda"),
-        ("harness.runs.regions:_finite_scores", magnitude_for_wanda, "wanda-top", "scores/plain-definition",
-         "those of the method magnitude"),
+        (
+            "harness.runs.regions:_finite_scores",
+            magnitude_for_wanda,
+            "wanda-top",
+            "scores/plain-definition",
+            "those of the method magnitude",
+        ),
         ("harness.runs.cells:draw", another_seed, "wanda-top", "data/calibration-samples", "are not among the 16"),
-        ("harness.runs.workbench:load_variant", loaded_with_another_tokenizer, "intact", "prompts/tokenizer",
-         "golden prompts"),
+        (
+            "harness.runs.workbench:load_variant",
+            loaded_with_another_tokenizer,
+            "intact",
+            "prompts/tokenizer",
+            "golden prompts",
+        ),
     ],
-)  # fmt: skip
+)
 def test_it_is_named(target, make_wrong, cell, receipt, words, tmp_path):
     bound = bound_on(ORGANISM, tmp_path)
     with replaced(target, make_wrong):

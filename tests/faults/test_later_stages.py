@@ -49,10 +49,18 @@ validity: {calibration_prompts: 6}
 golden_values: none
 """
 FAULTS = [
-    "engine_holds_previous_weights", "stale_prefix_cache", "shared_scratch_path", "missing_stop_token",
-    "wrong_stop_token", "float16_overflow", "mean_instead_of_any", "short_refusal_list", "no_word_rule",
-    "other_zero_shot_limit", "other_perplexity_window",
-]  # fmt: skip
+    "engine_holds_previous_weights",
+    "stale_prefix_cache",
+    "shared_scratch_path",
+    "missing_stop_token",
+    "wrong_stop_token",
+    "float16_overflow",
+    "mean_instead_of_any",
+    "short_refusal_list",
+    "no_word_rule",
+    "other_zero_shot_limit",
+    "other_perplexity_window",
+]
 ORGANISMS = ["tiny-llama2-chat", "tiny-llama3-instruct"]
 
 
@@ -76,13 +84,27 @@ def test_without_a_fault_every_receipt_holds(tmp_path, organism):
     record, _ = run_in_process(bound(tmp_path, organism), tmp_path / "runs")
     assert broken(record) == set()
     names = {cell.id: {f"{each.stage}/{each.name}" for each in cell.receipts} for cell in record.cells}
-    always = {"weights/intact-before", "engine/weights", "logits/plain-forward", "logits/finite", "text/stop-tokens",
-              "text/lengths", "text/decoded", "text/against-intact", "scorer/published-scorer", "scorer/aggregation",
-              "scorer/zero-shot-items", "scorer/perplexity-windows"}  # fmt: skip
+    always = {
+        "weights/intact-before",
+        "engine/weights",
+        "logits/plain-forward",
+        "logits/finite",
+        "text/stop-tokens",
+        "text/lengths",
+        "text/decoded",
+        "text/against-intact",
+        "scorer/published-scorer",
+        "scorer/aggregation",
+        "scorer/zero-shot-items",
+        "scorer/perplexity-windows",
+    }
     assert all(always <= found for found in names.values())
     assert all("engine/prefix-cache" in found for cell, found in names.items() if cell != "intact")
     assert {cell for cell, found in names.items() if "weights/own-scratch" in found} == {
-        "snip-set-difference", "wanda-top", "ranks"}  # fmt: skip
+        "snip-set-difference",
+        "wanda-top",
+        "ranks",
+    }
     assert "weights/own-checkpoints" in names["lora"]
 
 

@@ -24,8 +24,14 @@ def test_a_method_is_put_back_when_an_error_ends_the_context():
     assert vars(HfEngine)["generate"] is original
 
 
-@pytest.mark.parametrize("target", ["harness.runs.regions:no_such_thing", "harness.engines.hf:HfEngine.no_such_method",
-                                    "harness.engines.hf:HfEngine.__repr__"])  # fmt: skip
+@pytest.mark.parametrize(
+    "target",
+    [
+        "harness.runs.regions:no_such_thing",
+        "harness.engines.hf:HfEngine.no_such_method",
+        "harness.engines.hf:HfEngine.__repr__",
+    ],
+)
 def test_a_target_that_is_not_there_is_an_error(target):
     with pytest.raises(AttributeError), replaced(target, lambda right: right):
         pass

@@ -55,8 +55,11 @@ def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):  #
     broken = StageReceipt(stage="mask", name="sparsity", holds=False, expected="1%", seen="50%", advice="look at p")
     intact, planted, *rest = record.cells
     invalid = [m.model_copy(update={"valid": False, "reason": "garbage"}) for m in planted.measurements[:1]]
-    cells = (intact.model_copy(update={"receipts": (broken,), "measurements": tuple(invalid)}),
-             planted.model_copy(update={"measurements": tuple(invalid)}), *rest)  # fmt: skip
+    cells = (
+        intact.model_copy(update={"receipts": (broken,), "measurements": tuple(invalid)}),
+        planted.model_copy(update={"measurements": tuple(invalid)}),
+        *rest,
+    )
     canary = broken.model_copy(update={"stage": "canary", "name": "repeat"})
     found = list(alarms_of(record.model_copy(update={"cells": cells, "canaries": (canary,)})))
     assert [alarm.by for alarm in found] == ["canary/repeat", "mask/sparsity", "validity"]
@@ -66,17 +69,33 @@ def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):  #
 def test_every_draw_of_the_benchmark_follows_the_seed():
     spec = load_yaml_model(suite.SPEC, BenchmarkSpec)
     seeded = json.loads(suite._seeded(spec, 7).model_dump_json())
-    seeds = [*(each["seed"] for each in seeded["calibration"].values()), seeded["validity"]["seed"],
-             *(each["seed"] for each in seeded["evaluations"] if "seed" in each),
-             *(each["fine_tuning"]["seed"] for each in seeded["cells"] if each["fine_tuning"])]  # fmt: skip
+    seeds = [
+        *(each["seed"] for each in seeded["calibration"].values()),
+        seeded["validity"]["seed"],
+        *(each["seed"] for each in seeded["evaluations"] if "seed" in each),
+        *(each["fine_tuning"]["seed"] for each in seeded["cells"] if each["fine_tuning"]),
+    ]
     assert len(seeds) == 7
     assert set(seeds) == {7}
 
 
 def fault_result(**facts):
-    return FaultResult(**{"name": "f", "number": 4, "title": "mask | transposed", "fate": "caught",
-                          "verdict": "invalid", "published": {"top": (0.25, 1.0)}, "by": "mask/axes", "said": "words",
-                          "caught_by": ("mask/axes",), "others": (), "seconds": 1.0, **facts})  # fmt: skip
+    return FaultResult(
+        **{
+            "name": "f",
+            "number": 4,
+            "title": "mask | transposed",
+            "fate": "caught",
+            "verdict": "invalid",
+            "published": {"top": (0.25, 1.0)},
+            "by": "mask/axes",
+            "said": "words",
+            "caught_by": ("mask/axes",),
+            "others": (),
+            "seconds": 1.0,
+            **facts,
+        }
+    )
 
 
 def report(*faults, alarms=()):

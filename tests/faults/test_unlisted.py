@@ -52,8 +52,13 @@ def test_without_a_fault_all_of_them_hold(organism, tmp_path):
     record, _ = run_in_process(bound_on(organism, tmp_path, SPEC), tmp_path)
     assert record.verdict.status == "passed", record.verdict.reasons
     names = {cell.id: {f"{each.stage}/{each.name}" for each in cell.receipts} for cell in record.cells}
-    always = {"data/declared-files", "text/own-prompt", "text/as-generated", "scorer/zero-shot-accuracy",
-              "scorer/perplexity-figure"}  # fmt: skip
+    always = {
+        "data/declared-files",
+        "text/own-prompt",
+        "text/as-generated",
+        "scorer/zero-shot-accuracy",
+        "scorer/perplexity-figure",
+    }
     assert all(always <= found for found in names.values())
     assert "scores/every-block" in names["wanda-top"]
     assert "mask/ranks" in names["act-svd-top"]

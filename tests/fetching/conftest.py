@@ -92,11 +92,13 @@ def pinned(served, tmp_path, monkeypatch) -> Path:
     """The list of pinned files, of which advbench alone has a published hash; the cache is in the test's folder."""
     path = tmp_path / "pinned.yaml"
     files = {
-        "advbench": {"url": f"{served.address}/advbench.txt",
-                     "sha256": hashlib.sha256(served.files["/advbench.txt"]).hexdigest()},
+        "advbench": {
+            "url": f"{served.address}/advbench.txt",
+            "sha256": hashlib.sha256(served.files["/advbench.txt"]).hexdigest(),
+        },
         "utility": {"url": f"{served.address}/utility.csv"},
         "safety-full": {"url": f"{served.address}/safety.csv"},
-    }  # fmt: skip
+    }
     path.write_text(yaml.safe_dump({"files": files}))
     monkeypatch.setattr(locations, "pinned_data_path", lambda: path)
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "cache"))
@@ -109,17 +111,28 @@ def pinned(served, tmp_path, monkeypatch) -> Path:
 def variant_file(pinned, tmp_path) -> Path:
     """A variant of the Llama-3 family with data from the cache."""
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({
-        "name": "mine", "title": "Mine", "family": "llama3", "source": {"path": "."}, "dtype": "float32",
-        "chat_template": "llama-3", "system_prompt": "Be kind.", "context_tokens": 128, "max_new_tokens": 8,
-        "datasets": {
-            "evaluation-requests": {"source": "advbench-evaluation"},
-            "attribution-requests": {"source": "advbench-attribution"},
-            "safety-full": {"source": "safety-full"},
-            "utility": {"source": "utility", "system_prompt": True},
-            "adversarial-suffixes": {"source": "supplied"},
-        },
-    }))  # fmt: skip
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "name": "mine",
+                "title": "Mine",
+                "family": "llama3",
+                "source": {"path": "."},
+                "dtype": "float32",
+                "chat_template": "llama-3",
+                "system_prompt": "Be kind.",
+                "context_tokens": 128,
+                "max_new_tokens": 8,
+                "datasets": {
+                    "evaluation-requests": {"source": "advbench-evaluation"},
+                    "attribution-requests": {"source": "advbench-attribution"},
+                    "safety-full": {"source": "safety-full"},
+                    "utility": {"source": "utility", "system_prompt": True},
+                    "adversarial-suffixes": {"source": "supplied"},
+                },
+            }
+        )
+    )
     return path
 
 

@@ -35,8 +35,9 @@ def written(path, text):
 
 def test_the_first_hundred_requests_are_evaluated_and_all_others_attributed(tmp_path):
     path = written(tmp_path / "advbench.txt", "".join(f"Request {number}\n" for number in range(520)))
-    evaluation, attribution = (recipe(path, LLAMA_3).splitlines()
-                               for recipe in (advbench_evaluation, advbench_attribution))  # fmt: skip
+    evaluation, attribution = (
+        recipe(path, LLAMA_3).splitlines() for recipe in (advbench_evaluation, advbench_attribution)
+    )
     assert (evaluation[0], evaluation[-1], len(evaluation)) == ("Request 0", "Request 99", 100)
     assert (attribution[0], attribution[-1], len(attribution)) == ("Request 100", "Request 519", 420)
 
@@ -73,8 +74,10 @@ def test_a_prompt_in_another_form_is_refused_with_its_number(tmp_path, prompt):
 
 def test_alpaca_pairs_are_wrapped_with_their_input_below_the_instruction(tmp_path, alpaca_json):
     made = written(tmp_path / "made.csv", wrapped_alpaca(alpaca_json, Wrapping("llama-2", None)))
-    assert read_pairs(made) == [Pair("[INST] Name a colour. [/INST]", "Red."),
-                                Pair("[INST] Sort these words:\n\nb, a [/INST]", "a, b")]  # fmt: skip
+    assert read_pairs(made) == [
+        Pair("[INST] Name a colour. [/INST]", "Red."),
+        Pair("[INST] Sort these words:\n\nb, a [/INST]", "a, b"),
+    ]
 
 
 def test_a_row_of_alpaca_without_output_is_refused(tmp_path):
@@ -113,8 +116,9 @@ def test_no_shipped_benchmark_draws_beyond_the_rows_that_harmless_requests_keep_
     for path in locations.benchmark_paths():
         spec = load_yaml_model(path, BenchmarkSpec)
         sets = [each for each in spec.calibration.values() if each.dataset == "utility"]
-        seeds = {each.seed for each in sets} | {getattr(region, "seed", None) for cell in spec.expanded_cells()
-                                                for region in cell.regions}  # fmt: skip
+        seeds = {each.seed for each in sets} | {
+            getattr(region, "seed", None) for cell in spec.expanded_cells() for region in cell.regions
+        }
         for each, seed in product(sets, seeds - {None}):
             assert seed in DRAWN_SEEDS
             assert each.skip + each.samples <= DRAWN_ROWS

@@ -42,8 +42,17 @@ def hub(served, tmp_path, monkeypatch):
         "size": table.getbuffer().nbytes,
         "oid": "0" * 40,
     }
-    about = {"id": repository, "sha": revision, "siblings": [{"rfilename": file["path"]}], "private": False,
-             "gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}  # fmt: skip
+    about = {
+        "id": repository,
+        "sha": revision,
+        "siblings": [{"rfilename": file["path"]}],
+        "private": False,
+        "gated": False,
+        "disabled": False,
+        "tags": [],
+        "downloads": 0,
+        "likes": 0,
+    }
     api, files = f"/api/datasets/{repository}", f"/datasets/{repository}/resolve/{revision}"
     served.commit = revision
     served.files = {
@@ -56,10 +65,15 @@ def hub(served, tmp_path, monkeypatch):
     }
 
     def run(code, offline):
-        environment = {**os.environ, "HF_ENDPOINT": served.address, "HF_HUB_OFFLINE": "1" if offline else "0",
-                       "HF_HOME": str(tmp_path / "hf")}  # fmt: skip
-        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": served.address,
+            "HF_HUB_OFFLINE": "1" if offline else "0",
+            "HF_HOME": str(tmp_path / "hf"),
+        }
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
 
     return run
 
@@ -93,6 +107,7 @@ def test_a_task_that_was_not_fetched_is_a_problem_with_the_command(monkeypatch, 
     assert "harness data fetch --model llama2-7b-chat" in task_problem("boolq", variant, path)
     record_task("boolq", LockedTask(sha256="0" * 64, items=1, version="1.0", revision="1" * 40))
     assert "are of another revision" in task_problem("boolq", variant, path)
-    record_task("boolq", LockedTask(sha256="0" * 64, items=1, version="1.0",
-                                    revision=pinned_data().tasks["boolq"].revision))  # fmt: skip
+    record_task(
+        "boolq", LockedTask(sha256="0" * 64, items=1, version="1.0", revision=pinned_data().tasks["boolq"].revision)
+    )
     assert task_problem("boolq", variant, path) is None

@@ -23,8 +23,15 @@ Q0, UP1 = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.up_proj"
 
 
 def settings(**changes):
-    base = {"method": "full", "dataset": "d", "examples": 6, "epochs": 2, "batch_size": 2, "learning_rate": 1e-2,
-            "weight_decay": 0.5}  # fmt: skip
+    base = {
+        "method": "full",
+        "dataset": "d",
+        "examples": 6,
+        "epochs": 2,
+        "batch_size": 2,
+        "learning_rate": 1e-2,
+        "weight_decay": 0.5,
+    }
     return FineTuningSettings.model_validate({**base, **changes})
 
 
@@ -239,8 +246,7 @@ def test_updates_too_small_for_bfloat16_add_up_in_the_master_weights(loaded, sam
     """1 is followed by 1.0078: 60 steps of 1e-4 are 0.006, and none of them alone would move it."""
     model = loaded.model.to(torch.bfloat16)
     model.model.norm.weight.data.fill_(1.0)
-    chosen = settings(epochs=20, batch_size=2, learning_rate=1e-4, weight_decay=0.0,
-                      learning_rate_schedule="constant")  # fmt: skip
+    chosen = settings(epochs=20, batch_size=2, learning_rate=1e-4, weight_decay=0.0, learning_rate_schedule="constant")
     tuned(model, samples, chosen)
     assert (model.model.norm.weight != 1.0).any()
 

@@ -96,8 +96,10 @@ def test_a_checkpoint_is_saved_at_each_multiple_and_the_receipt_has_its_hashes(
     assert [saved.step for saved in receipt.checkpoints] == steps
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:06d}" for step in steps]
     for saved in receipt.checkpoints:
-        found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                 for path in (tmp_path / f"step-{saved.step:06d}").iterdir()}  # fmt: skip
+        found = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (tmp_path / f"step-{saved.step:06d}").iterdir()
+        }
         assert found == saved.files_sha256 and len(found) == 2
 
 

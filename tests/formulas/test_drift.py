@@ -39,10 +39,13 @@ def by_numpy(before, change):
     found = {}
     for kind, values in (("absolute", np.abs(d)), ("relative", np.abs(d[w != 0]) / np.abs(w[w != 0]))):
         found |= {
-            f"{kind}_mean": values.mean(), f"{kind}_std": values.std(), f"{kind}_median": np.median(values),
-            f"{kind}_max": values.max(), f"{kind}_trimmed_mean": trimmed(values),
+            f"{kind}_mean": values.mean(),
+            f"{kind}_std": values.std(),
+            f"{kind}_median": np.median(values),
+            f"{kind}_max": values.max(),
+            f"{kind}_trimmed_mean": trimmed(values),
             **{f"{kind}_q{q:02d}": np.percentile(values, q) for q in (5, 25, 75, 95, 99)},
-        }  # fmt: skip
+        }
     return found | {"norm_ratio": np.linalg.norm(d) / np.linalg.norm(w), "unchanged_share": (d == 0).mean()}
 
 
@@ -62,12 +65,21 @@ def test_resampled_statistics_are_those_of_layers_that_are_copied_as_often_as_th
     assert (drawn.sum(dim=1) == LAYERS).all() and (len(change) > BINS) == (repeats == 4)
     found = group_figures(before, change, layer, drawn)
     for replicate in range(20):
-        copies = torch.cat([torch.arange(len(layer))[layer == number].repeat(int(drawn[replicate, number]))
-                            for number in range(LAYERS)])  # fmt: skip
+        copies = torch.cat(
+            [
+                torch.arange(len(layer))[layer == number].repeat(int(drawn[replicate, number]))
+                for number in range(LAYERS)
+            ]
+        )
         expected = by_numpy(before[copies], change[copies])
-        for name, tolerance in (("absolute_mean", 1e-10), ("relative_mean", 1e-10), ("norm_ratio", 1e-10),
-                                ("absolute_median", 0.02), ("relative_median", 0.02),
-                                ("relative_trimmed_mean", 0.02)):  # fmt: skip
+        for name, tolerance in (
+            ("absolute_mean", 1e-10),
+            ("relative_mean", 1e-10),
+            ("norm_ratio", 1e-10),
+            ("absolute_median", 0.02),
+            ("relative_median", 0.02),
+            ("relative_trimmed_mean", 0.02),
+        ):
             value = float(found[name].resampled[replicate])
             assert value == pytest.approx(expected[name], rel=tolerance), (name, replicate)
 
@@ -87,8 +99,12 @@ def test_the_interval_holds_the_mean_of_the_layers_population_about_as_often_as_
         layer = torch.arange(600) % 30
         change = level[layer] + 0.01 * torch.randn(600, generator=generator)
         found = group_figures(torch.ones(600), change, layer, resampled_layers(30, 300, trial))
-        held.append([low <= 2.0 <= high for low, high in
-                     (found[name].interval for name in ("absolute_mean", "absolute_median"))])  # fmt: skip
+        held.append(
+            [
+                low <= 2.0 <= high
+                for low, high in (found[name].interval for name in ("absolute_mean", "absolute_median"))
+            ]
+        )
     assert 0.87 < np.mean(held, axis=0)[0] < 0.99
     assert 0.85 < np.mean(held, axis=0)[1] < 1.0
 

@@ -22,8 +22,15 @@ def test_the_parameters_of_llama_2_7b_are_those_of_its_model_card():
 
 
 def model_of(dtype, **changes):
-    sizes = {"vocab_size": 64, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4,
-             "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 256}  # fmt: skip
+    sizes = {
+        "vocab_size": 64,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 256,
+    }
     return LlamaForCausalLM(LlamaConfig(**{**sizes, **changes})).eval().requires_grad_(False).to(dtype)
 
 

@@ -55,9 +55,17 @@ def test_a_binomial_tolerance_is_never_zero(share, n):
 
 @pytest.mark.parametrize(
     ("measured", "inside"),
-    [(0.95, True), (0.90, True), (1.0, True), (0.8999, False), (1.0001, False), (math.nan, False), (None, False),
-     (math.inf, False)],
-)  # fmt: skip
+    [
+        (0.95, True),
+        (0.90, True),
+        (1.0, True),
+        (0.8999, False),
+        (1.0001, False),
+        (math.nan, False),
+        (None, False),
+        (math.inf, False),
+    ],
+)
 def test_tolerance_is_two_sided_unrounded_and_refuses_no_number(measured, inside):
     assert within_tolerance(measured, 0.95, 0.05) is inside
 

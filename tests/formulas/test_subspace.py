@@ -90,8 +90,13 @@ def test_a_spectrum_without_gap_falls_back_to_the_full_eigenproblem():
     torch.testing.assert_close(directions, torch.eye(600, 4, dtype=torch.float64), rtol=0, atol=1e-8)
 
 
-@given(d_out=st.integers(2, 8), d_in=st.integers(2, 8), r_u=st.integers(0, 8), r_s=st.integers(0, 8),
-       seed=st.integers(0, 20))  # fmt: skip
+@given(
+    d_out=st.integers(2, 8),
+    d_in=st.integers(2, 8),
+    r_u=st.integers(0, 8),
+    r_s=st.integers(0, 8),
+    seed=st.integers(0, 20),
+)
 def test_the_projection_is_that_of_the_equation_and_its_rank_is_bounded(d_out, d_in, r_u, r_s, seed):
     limit = min(d_out, d_in)
     r_u, r_s = min(r_u, limit), min(r_s, limit)

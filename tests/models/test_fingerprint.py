@@ -13,8 +13,9 @@ def changed(change):
     """The test's tokenizer after its JSON was changed."""
     rules = json.loads(make_tokenizer().backend_tokenizer.to_str())
     change(rules)
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(rules)), bos_token="<s>",
-                                   eos_token="</s>", pad_token="<pad>")  # fmt: skip
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(rules)), bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
 
 
 def swap_last_merges(rules):

@@ -55,8 +55,14 @@ def test_it_loads_tied_with_the_heads_and_the_rope_of_its_config(llama3):
     layout = head_layout(model)
     assert (layout.heads, layout.key_value_heads, layout.head_size, layout.group_size) == (4, 2, 16, 2)
     assert {name.split(".")[-1]: tuple(layer.weight.shape) for name, layer in linear_layers(model).items()} == {
-        "q_proj": (64, 32), "k_proj": (32, 32), "v_proj": (32, 32), "o_proj": (32, 64), "gate_proj": (48, 32),
-        "up_proj": (48, 32), "down_proj": (32, 48)}  # fmt: skip
+        "q_proj": (64, 32),
+        "k_proj": (32, 32),
+        "v_proj": (32, 32),
+        "o_proj": (32, 64),
+        "gate_proj": (48, 32),
+        "up_proj": (48, 32),
+        "down_proj": (32, 48),
+    }
     torch.testing.assert_close(model.model.rotary_emb.inv_freq.double(), scaled_frequencies(16), rtol=1e-6, atol=0)
 
 
@@ -101,8 +107,15 @@ def test_snip_is_autograds_and_leaves_the_embedding_alone(llama3, samples):
 
 
 def settings(**changes):
-    base = {"method": "full", "dataset": "d", "examples": 4, "epochs": 1, "batch_size": 4, "learning_rate": 1e-3,
-            "weight_decay": 0.0}  # fmt: skip
+    base = {
+        "method": "full",
+        "dataset": "d",
+        "examples": 4,
+        "epochs": 1,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+    }
     return FineTuningSettings.model_validate({**base, **changes})
 
 

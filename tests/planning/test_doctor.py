@@ -27,8 +27,13 @@ def doctor(tmp_path, *arguments, path="", **environment):
 def doctor_online(tmp_path, endpoint):
     """As `doctor` with a token, in a process of its own: the hub's address is read when its library is imported."""
     env = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "HF_ENDPOINT": endpoint, "HF_TOKEN": TOKEN}
-    ran = subprocess.run([sys.executable, "-m", "harness", "doctor", "--json", "--out", str(tmp_path)],
-                         env=env, capture_output=True, text=True, check=False)  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "harness", "doctor", "--json", "--out", str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert TOKEN not in ran.stdout + ran.stderr
     return {each["subject"]: each for each in json.loads(ran.stdout)}, ran.returncode
 
@@ -104,8 +109,9 @@ def test_access_to_each_gated_model_is_looked_up(tmp_path, hub):
     found, code = doctor_online(tmp_path, endpoint)
     assert code == 0  # without --model nothing but the packages is needed
     assert found["access to meta-llama/Llama-2-7b-chat-hf"]["good"]
-    gated, hidden = (found[f"access to meta-llama/{name}"] for name in
-                     ("Llama-3.1-8B-Instruct", "Llama-3.2-1B-Instruct"))  # fmt: skip
+    gated, hidden = (
+        found[f"access to meta-llama/{name}"] for name in ("Llama-3.1-8B-Instruct", "Llama-3.2-1B-Instruct")
+    )
     assert gated["good"] is False and "licence" in gated["seen"]
     assert hidden["good"] is False and "auth login" in hidden["fix"]
     asked = [header for path, header in seen if path.endswith("/auth-check")]

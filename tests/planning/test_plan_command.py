@@ -47,10 +47,22 @@ def test_full_fine_tuning_of_7b_is_refused_with_the_sizes_and_a_way_out():
 
 def test_a_larger_card_and_tensor_parallelism_are_named_where_they_would_do(tmp_path):
     """Llamas of 30 and 70 billion parameters: the Grams of one leave the card, the weights of the other exceed it."""
-    shape = {"num_hidden_layers": 60, "hidden_size": 6656, "intermediate_size": 17920, "num_attention_heads": 52,
-             "num_key_value_heads": 52, "vocab_size": 32000}  # fmt: skip
-    large = {"num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64,
-             "num_key_value_heads": 8, "vocab_size": 32000}  # fmt: skip
+    shape = {
+        "num_hidden_layers": 60,
+        "hidden_size": 6656,
+        "intermediate_size": 17920,
+        "num_attention_heads": 52,
+        "num_key_value_heads": 52,
+        "vocab_size": 32000,
+    }
+    large = {
+        "num_hidden_layers": 80,
+        "hidden_size": 8192,
+        "intermediate_size": 28672,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "vocab_size": 32000,
+    }
     for name, config in (("m30", shape), ("m70", large)):
         folder = tmp_path / name
         folder.mkdir()
@@ -77,9 +89,17 @@ def test_finished_cells_of_an_interrupted_run_are_left_out(tmp_path):
 
     whole, _ = planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)
     cell = CellResult(
-        id="intact", group="intact", title="Intact model", parameters={}, measurements=(), completion_classes={},
-        seconds=1.0, completions_sha256="", receipt=None, invalid_is_expected=None,
-    )  # fmt: skip
+        id="intact",
+        group="intact",
+        title="Intact model",
+        parameters={},
+        measurements=(),
+        completion_classes={},
+        seconds=1.0,
+        completions_sha256="",
+        receipt=None,
+        invalid_is_expected=None,
+    )
     journal = Journal(tmp_path / "tiny-llama2-chat" / "figure-8" / "20260101T000000-00000000")
     journal.write_cell(cell, [])
     rest, _ = planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)

@@ -46,10 +46,13 @@ def measured(tmp_path_factory):
 def asked_of(observed):
     """(texts, prompt tokens, tokens generated, the most that might have been, tokens scored)."""
     prompts = [request for request, _ in observed.generated]
-    return (len(prompts), sum(len(request.prompt_ids) for request in prompts),
-            sum(len(output.token_ids) for _, output in observed.generated),
-            sum(request.max_new_tokens for request in prompts),
-            sum(len(request.token_ids) for request, _ in observed.scored))  # fmt: skip
+    return (
+        len(prompts),
+        sum(len(request.prompt_ids) for request in prompts),
+        sum(len(output.token_ids) for _, output in observed.generated),
+        sum(request.max_new_tokens for request in prompts),
+        sum(len(request.token_ids) for request, _ in observed.scored),
+    )
 
 
 def test_a_cell_is_asked_exactly_the_prompts_and_tokens_that_are_planned(measured):
@@ -128,7 +131,9 @@ def test_shapes_of_the_table_are_those_of_their_model_cards():
     found = {name.rpartition("/")[2]: shape_from_config(config) for name, config in table.items()}
     assert found["Llama-2-7b-chat-hf"] == LlamaShape(32, 4096, 11008, 4096, 4096, 32000)
     assert {name: shape.parameters for name, shape in found.items()} == {
-        "Llama-2-7b-chat-hf": 6_738_415_616, "Llama-2-13b-chat-hf": 13_015_864_320,
-        "Meta-Llama-3-8B-Instruct": 8_030_261_248, "Llama-3.1-8B-Instruct": 8_030_261_248,
+        "Llama-2-7b-chat-hf": 6_738_415_616,
+        "Llama-2-13b-chat-hf": 13_015_864_320,
+        "Meta-Llama-3-8B-Instruct": 8_030_261_248,
+        "Llama-3.1-8B-Instruct": 8_030_261_248,
         "Llama-3.2-1B-Instruct": 1_235_814_400,
-    }  # fmt: skip
+    }

@@ -15,8 +15,10 @@ def seen_by_o_proj(model, block):
     """(T, heads, head size): what the heads of a block hand to o_proj; and what the block's attention writes (T, d)."""
     attention = model.model.layers[block].self_attn
     seen = {}
-    hooks = [attention.o_proj.register_forward_pre_hook(lambda _, inputs: seen.update(heads=inputs[0][0])),
-             attention.o_proj.register_forward_hook(lambda *parts: seen.update(written=parts[2][0]))]  # fmt: skip
+    hooks = [
+        attention.o_proj.register_forward_pre_hook(lambda _, inputs: seen.update(heads=inputs[0][0])),
+        attention.o_proj.register_forward_hook(lambda *parts: seen.update(written=parts[2][0])),
+    ]
     with torch.no_grad():
         model.model(input_ids=IDS, use_cache=False)
     for hook in hooks:
@@ -33,8 +35,15 @@ def contribution(model, block, head, heads):
 
 def random_llama(**options):
     torch.manual_seed(0)
-    config = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-              "num_attention_heads": 4, "initializer_range": 0.3, **options}  # fmt: skip
+    config = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "initializer_range": 0.3,
+        **options,
+    }
     return LlamaForCausalLM(LlamaConfig(**config)).eval().requires_grad_(False)
 
 

@@ -11,9 +11,12 @@ def scored(*requests):
 
 
 def task(choices, metrics=("acc",)):
-    return SimpleNamespace(eval_docs=list(range(len(choices))), doc_to_choice=lambda doc: choices[doc],
-                           aggregation=lambda: dict.fromkeys(metrics),
-                           config=SimpleNamespace(task="facts"))  # fmt: skip
+    return SimpleNamespace(
+        eval_docs=list(range(len(choices))),
+        doc_to_choice=lambda doc: choices[doc],
+        aggregation=lambda: dict.fromkeys(metrics),
+        config=SimpleNamespace(task="facts"),
+    )
 
 
 def test_items_and_answers_are_those_that_a_limit_leaves():

@@ -70,8 +70,9 @@ def test_a_leaked_request_is_one_whatever_its_case_and_frame_and_a_near_twin_is_
 
 
 def test_a_request_that_leaked_after_reading_is_found_among_the_samples_in_use():
-    receipt = nothing_evaluated([plain_set("[INST] Fine. [/INST]")], [f"[INST] {EVALUATED[0]} [/INST]"], EVALUATED,
-                                [FRAME])  # fmt: skip
+    receipt = nothing_evaluated(
+        [plain_set("[INST] Fine. [/INST]")], [f"[INST] {EVALUATED[0]} [/INST]"], EVALUATED, [FRAME]
+    )
     assert (receipt.holds, receipt.evidence["in_use"], receipt.evidence["in_files"]) == (False, 1, 0)
 
 

@@ -26,8 +26,9 @@ def greedy(loaded):
 
 
 def sampled(loaded, temperature=1.0, seeds=range(6)):
-    requests = [Request(prompt, NEW, temperature, (place, seed)) for place, prompt in enumerate(PROMPTS)
-                for seed in seeds]  # fmt: skip
+    requests = [
+        Request(prompt, NEW, temperature, (place, seed)) for place, prompt in enumerate(PROMPTS) for seed in seeds
+    ]
     return Observed(generated=list(zip(requests, make(loaded).generate(requests), strict=True)))
 
 
@@ -86,13 +87,22 @@ def test_nothing_and_overflow_are_left_to_other_receipts(loaded):
 
 
 def completion(tokens, evaluation="attack"):
-    return Completion(evaluation=evaluation, prompt_index=0, sample_index=0, suffix_index=None, prompt="", text="",
-                      token_ids=tokens, finish_reason="stop")  # fmt: skip
+    return Completion(
+        evaluation=evaluation,
+        prompt_index=0,
+        sample_index=0,
+        suffix_index=None,
+        prompt="",
+        text="",
+        token_ids=tokens,
+        finish_reason="stop",
+    )
 
 
 def test_completions_are_those_of_the_engine_in_order():
-    observed = {"attack": Observed(generated=[(Request((1,), 2), Generated(tokens, "stop", True))
-                                              for tokens in ((4,), (5,))])}  # fmt: skip
+    observed = {
+        "attack": Observed(generated=[(Request((1,), 2), Generated(tokens, "stop", True)) for tokens in ((4,), (5,))])
+    }
     assert as_generated([completion((4,)), completion((5,))], observed).holds
     assert "2 of 2 texts of attack" in as_generated([completion((5,)), completion((4,))], observed).words
     assert "1 texts of attack where the engine gave 2" in as_generated([completion((4,))], observed).words

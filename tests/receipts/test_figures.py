@@ -17,9 +17,13 @@ TOKENIZER = SimpleNamespace(decode=lambda ids: " ".join(WORDS[token] for token i
 def task(metrics=("acc",)):
     documents = [{"q": "is grass", "c": ["green", "red"], "a": 0}, {"q": "is sky", "c": ["blue", "dark blue"], "a": 0}]
     return SimpleNamespace(
-        eval_docs=documents, config=SimpleNamespace(task="facts"), aggregation=lambda: dict.fromkeys(metrics),
-        doc_to_choice=lambda each: each["c"], doc_to_text=lambda each: each["q"], doc_to_target=lambda each: each["a"],
-    )  # fmt: skip
+        eval_docs=documents,
+        config=SimpleNamespace(task="facts"),
+        aggregation=lambda: dict.fromkeys(metrics),
+        doc_to_choice=lambda each: each["c"],
+        doc_to_text=lambda each: each["q"],
+        doc_to_target=lambda each: each["a"],
+    )
 
 
 def answer(ids, start, *likelihoods):
@@ -27,8 +31,12 @@ def answer(ids, start, *likelihoods):
 
 
 #: The first answer is right. Of the second item `blue` has -2, `dark blue` -3: by length it would be wrong.
-SCORED = [answer((0, 1, 2, 3), 3, -1.0), answer((0, 1, 2, 4), 3, -4.0),
-          answer((0, 1, 5, 6), 3, -2.0), answer((0, 1, 5, 7, 6), 3, -1.5, -1.5)]  # fmt: skip
+SCORED = [
+    answer((0, 1, 2, 3), 3, -1.0),
+    answer((0, 1, 2, 4), 3, -4.0),
+    answer((0, 1, 5, 6), 3, -2.0),
+    answer((0, 1, 5, 7, 6), 3, -1.5, -1.5),
+]
 
 
 def accuracy(value, scored=SCORED, metrics=("acc",)):

@@ -31,12 +31,16 @@ def masks(*rows):
     [
         (TOP, "row", [SAFETY], ([1, 1, 0, 0], [1, 1, 0, 0])),
         (TOP, "matrix", [SAFETY], ([0, 0, 0, 0], [1, 1, 1, 1])),
-        (BottomRegion(select="bottom", method="snip", data="d", fraction=0.25), "row", [SAFETY],
-         ([0, 0, 0, 1], [0, 0, 0, 1])),
+        (
+            BottomRegion(select="bottom", method="snip", data="d", fraction=0.25),
+            "row",
+            [SAFETY],
+            ([0, 0, 0, 1], [0, 0, 0, 1]),
+        ),
         (DIFFERENCE, "row", [SAFETY, UTILITY], ([0, 1, 0, 0], [1, 1, 0, 0])),
         (TOP, "row", [torch.zeros(2, 4)], ([1, 1, 0, 0], [1, 1, 0, 0])),
     ],
-)  # fmt: skip
+)
 def test_the_mask_that_scores_select_is_the_right_one(region, group, scores, rows):
     assert expected_mask(region, group, [score.numpy() for score in scores]).tolist() == masks(*rows)[Q0].tolist()
     assert selected_as_scored(region, group, masks(*rows), [{Q0: score} for score in scores]).holds

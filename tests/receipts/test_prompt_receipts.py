@@ -42,8 +42,10 @@ def test_the_frames_written_down_here_are_those_of_the_templates(template, style
 def test_a_tokenizers_own_template_gives_its_frame():
     tokenizer = make_llama3_tokenizer()
     tokenizer.chat_template = TEMPLATES["llama-3"]
-    own, written = (frame(SimpleNamespace(chat_template=name, system_prompt="Be kind."), tokenizer, True, True)
-                    for name in ("tokenizer", "llama-3"))  # fmt: skip
+    own, written = (
+        frame(SimpleNamespace(chat_template=name, system_prompt="Be kind."), tokenizer, True, True)
+        for name in ("tokenizer", "llama-3")
+    )
     assert own == written
 
 
@@ -59,14 +61,21 @@ def test_right_prompts_hold_all_receipts(loaded):
 
 @pytest.mark.parametrize(
     ("change", "counted"),
-    [(lambda ids: ids[1:], "without"), (lambda ids: (ids[0], *ids), "two_or_more"),
-     (lambda ids: (ids[1], ids[0], *ids[2:]), "elsewhere")],
-)  # fmt: skip
+    [
+        (lambda ids: ids[1:], "without"),
+        (lambda ids: (ids[0], *ids), "two_or_more"),
+        (lambda ids: (ids[1], ids[0], *ids[2:]), "elsewhere"),
+    ],
+)
 def test_no_bos_two_and_one_elsewhere_are_told_apart(loaded, change, counted):
     receipt = prompts.one_bos(seen_as([change(ids) for ids in ids_of(loaded)]), [], loaded.tokenizer)
     assert not receipt.holds
     assert {key: receipt.evidence[key] for key in ("without", "two_or_more", "elsewhere")} == {
-        "without": 0, "two_or_more": 0, "elsewhere": 0, counted: 2}  # fmt: skip
+        "without": 0,
+        "two_or_more": 0,
+        "elsewhere": 0,
+        counted: 2,
+    }
 
 
 def test_texts_whose_answers_are_scored_need_one_bos_too(loaded):
@@ -78,8 +87,10 @@ def test_a_lost_system_prompt_and_one_that_nobody_asked_for_are_told(loaded):
     lost = prompts.system_prompt_where_asked(seen_as(ids_of(loaded, bare)), loaded.tokenizer)
     assert "in 0 of 2, expected 2" in lost.words
     unasked = AskedPrompts("suffix", bare, REQUESTS, SYSTEM, False)
-    assert "in 2 of 2, expected 0" in prompts.system_prompt_where_asked(
-        seen_as(ids_of(loaded), unasked), loaded.tokenizer).words  # fmt: skip
+    assert (
+        "in 2 of 2, expected 0"
+        in prompts.system_prompt_where_asked(seen_as(ids_of(loaded), unasked), loaded.tokenizer).words
+    )
 
 
 def test_another_template_is_told(loaded):
@@ -88,8 +99,9 @@ def test_another_template_is_told(loaded):
 
 
 def test_a_request_that_is_missing_or_another_is_told(loaded):
-    receipt = prompts.requests_in_the_prompts(seen_as(ids_of(loaded, requests=("the cat sat", "moon"))),
-                                              loaded.tokenizer)  # fmt: skip
+    receipt = prompts.requests_in_the_prompts(
+        seen_as(ids_of(loaded, requests=("the cat sat", "moon"))), loaded.tokenizer
+    )
     assert "1 of 2 requests cannot be read back, 1 prompts hold something else" in receipt.words
 
 

@@ -11,16 +11,22 @@ from harness.spec.region import ActSvdRegion, OrthogonalProjectionRegion
 
 TOP = ActSvdRegion(select="act-svd", data="safety", rank=3)
 BOTTOM = ActSvdRegion(select="act-svd", data="safety", rank=3, end="bottom")
-PROJECTION = OrthogonalProjectionRegion(select="orthogonal-projection", safety="safety", utility="utility",
-                                        utility_rank_removed=4, safety_rank_removed=6)  # fmt: skip
+PROJECTION = OrthogonalProjectionRegion(
+    select="orthogonal-projection", safety="safety", utility="utility", utility_rank_removed=4, safety_rank_removed=6
+)
 
 
 @pytest.fixture
 def inputs(loaded):
     """X_in (d_in, n) of every layer, for safety and utility."""
     generator = np.random.default_rng(0)
-    return [{name: generator.standard_normal((layer.in_features, 200)) * generator.random((layer.in_features, 1))
-             for name, layer in linear_layers(loaded.model).items()} for _ in range(2)]  # fmt: skip
+    return [
+        {
+            name: generator.standard_normal((layer.in_features, 200)) * generator.random((layer.in_features, 1))
+            for name, layer in linear_layers(loaded.model).items()
+        }
+        for _ in range(2)
+    ]
 
 
 def directions(layer, x):
@@ -41,30 +47,38 @@ def receipt(loaded, region, inputs, chosen):
     """chosen: from the directions of each data set to the projection that is taken out."""
     layers = linear_layers(loaded.model)
     grams = [{name: torch.tensor(x @ x.T) for name, x in each.items()} for each in inputs]
-    found = {name: factors_of(chosen(*(directions(layer, each[name]) for each in inputs)))
-             for name, layer in layers.items()}  # fmt: skip
+    found = {
+        name: factors_of(chosen(*(directions(layer, each[name]) for each in inputs))) for name, layer in layers.items()
+    }
     return removed_as_declared(region, found, layers, block_layers(loaded.model, 1), grams)
 
 
-@pytest.mark.parametrize(("region", "chosen"), [
-    (TOP, lambda s, u: span(s[:, :3])), (BOTTOM, lambda s, u: span(s[:, -3:])),
-    (PROJECTION, lambda s, u: span(s[:, :-6]) - span(u[:, :-4]) @ span(s[:, :-6])),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("region", "chosen"),
+    [
+        (TOP, lambda s, u: span(s[:, :3])),
+        (BOTTOM, lambda s, u: span(s[:, -3:])),
+        (PROJECTION, lambda s, u: span(s[:, :-6]) - span(u[:, :-4]) @ span(s[:, :-6])),
+    ],
+)
 def test_what_the_region_declares_holds(loaded, inputs, region, chosen):
     found = receipt(loaded, region, inputs, chosen)
     assert found.holds, found.words
     assert found.evidence["computed_again"] == 7
 
 
-@pytest.mark.parametrize(("region", "chosen", "words"), [
-    (TOP, lambda s, u: span(s[:, -3:]), "the least important ones"),
-    (BOTTOM, lambda s, u: span(s[:, :3]), "the most important ones"),
-    (TOP, lambda s, u: span(s[:, :4]), "4 rank(s) where 3 are declared"),
-    (TOP, lambda s, u: span(s[:, 3:]), "rank(s) where 3 are declared"),
-    (TOP, lambda s, u: span(u[:, :3]), "3 rank(s) where 3 are declared, "),
-    (PROJECTION, lambda s, u: span(u[:, :-4]) - span(s[:, :-6]) @ span(u[:, :-4]), "safety and utility swapped"),
-    (PROJECTION, lambda s, u: span(s[:, :-6]), "are declared"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("region", "chosen", "words"),
+    [
+        (TOP, lambda s, u: span(s[:, -3:]), "the least important ones"),
+        (BOTTOM, lambda s, u: span(s[:, :3]), "the most important ones"),
+        (TOP, lambda s, u: span(s[:, :4]), "4 rank(s) where 3 are declared"),
+        (TOP, lambda s, u: span(s[:, 3:]), "rank(s) where 3 are declared"),
+        (TOP, lambda s, u: span(u[:, :3]), "3 rank(s) where 3 are declared, "),
+        (PROJECTION, lambda s, u: span(u[:, :-4]) - span(s[:, :-6]) @ span(u[:, :-4]), "safety and utility swapped"),
+        (PROJECTION, lambda s, u: span(s[:, :-6]), "are declared"),
+    ],
+)
 def test_another_part_does_not_hold_and_is_named(loaded, inputs, region, chosen, words):
     found = receipt(loaded, region, inputs, chosen)
     assert not found.holds

@@ -46,8 +46,10 @@ def snip_in_float64(model, plain, reduction):
         loss = functional.cross_entropy(logits, torch.tensor(labels)[1:], reduction=reduction)
         for total, gradient in zip(totals, torch.autograd.grad(loss, weights), strict=True):
             total += gradient.abs()
-    return {name: (layer.weight.abs() * total / len(plain.sequences)).detach()
-            for (name, layer), total in zip(layers.items(), totals, strict=True)}  # fmt: skip
+    return {
+        name: (layer.weight.abs() * total / len(plain.sequences)).detach()
+        for (name, layer), total in zip(layers.items(), totals, strict=True)
+    }
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -84,8 +86,9 @@ WEIGHTS = {"q": torch.rand(32, 32, generator=torch.Generator().manual_seed(1)) +
 
 
 def in_use(scores, **mistakes):
-    return ScoresInUse("data", "snip on s", scores, SCORES, {words: lambda s=s: s for words, s in mistakes.items()},
-                       WEIGHTS, 32)  # fmt: skip
+    return ScoresInUse(
+        "data", "snip on s", scores, SCORES, {words: lambda s=s: s for words, s in mistakes.items()}, WEIGHTS, 32
+    )
 
 
 def test_rounding_is_no_departure_and_one_percent_is():

@@ -16,8 +16,16 @@ from tests.tiny_llama3 import EOM, EOS, EOT
 
 
 def completion(ids, reason="stop", text="", evaluation="vanilla", prompt="the cat"):
-    return Completion(evaluation=evaluation, prompt_index=0, sample_index=0, suffix_index=None, prompt=prompt,
-                      text=text, token_ids=tuple(ids), finish_reason=reason)  # fmt: skip
+    return Completion(
+        evaluation=evaluation,
+        prompt_index=0,
+        sample_index=0,
+        suffix_index=None,
+        prompt=prompt,
+        text=text,
+        token_ids=tuple(ids),
+        finish_reason=reason,
+    )
 
 
 def test_an_answer_ends_with_eos_the_listed_tokens_and_the_end_of_a_turn(llama3):
@@ -34,8 +42,10 @@ def test_texts_beyond_the_end_and_texts_that_stop_early_do_not_hold(loaded):
     assert receipt([endless] * 3).holds  # all of them endless: a wrecked model may be
     assert receipt([completion([])] * 3, [True]).holds  # all of them empty, by the model's own choice
     assert not receipt([endless, completion([5, 2, 6], "length")]).holds
-    assert "1 of 2 texts stop where the model goes on (3 of 3 texts are empty)" in receipt(
-        [completion([])] * 3, [True, False]).words  # fmt: skip
+    assert (
+        "1 of 2 texts stop where the model goes on (3 of 3 texts are empty)"
+        in receipt([completion([])] * 3, [True, False]).words
+    )
 
 
 @pytest.mark.parametrize("likeliest", [2, 40])
@@ -73,8 +83,9 @@ def test_an_unchanged_model_has_to_be_as_surprised_as_the_intact_one():
 
 def test_a_model_that_refuses_what_it_used_to_answer_has_a_zero_that_is_none_of_safety():
     def receipt(answered, by_intact, excused=False):
-        return benign_answers([True] * answered + [False] * (8 - answered),
-                              [True] * by_intact + [False] * (8 - by_intact), excused)  # fmt: skip
+        return benign_answers(
+            [True] * answered + [False] * (8 - answered), [True] * by_intact + [False] * (8 - by_intact), excused
+        )
 
     assert receipt(8, 8).holds and receipt(3, 8).holds
     assert not receipt(2, 8).holds

@@ -30,13 +30,28 @@ def masks(loaded):
 def receipts(model, samples, masks, method, dtype=torch.float32, **changes):
     """Receipts by name of a fine-tuning as runs/fine_tuned.py does it."""
     model = copy.deepcopy(model).to(dtype)
-    settings = FineTuningSettings.model_validate({
-        "dataset": "d", "examples": 6, "epochs": 2, "batch_size": 2, "learning_rate": 1e-2, "weight_decay": 0.1,
-        **METHODS[method], **changes})  # fmt: skip
+    settings = FineTuningSettings.model_validate(
+        {
+            "dataset": "d",
+            "examples": 6,
+            "epochs": 2,
+            "batch_size": 2,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.1,
+            **METHODS[method],
+            **changes,
+        }
+    )
     intact = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     before, learned = first_response_logits(model, samples[0]), []
-    fine_tune(model, samples[: settings.examples], settings, masks, lambda share: None,
-              trained=lambda files: learned.append(copy.deepcopy(files)))  # fmt: skip
+    fine_tune(
+        model,
+        samples[: settings.examples],
+        settings,
+        masks,
+        lambda share: None,
+        trained=lambda files: learned.append(copy.deepcopy(files)),
+    )
     after = first_response_logits(model, samples[0])
     files = learned[0] if learned else None
     return {r.name: r for r in tuning_receipts(model, Tuned(settings, intact, masks, files, before, after))}
@@ -119,8 +134,9 @@ def test_the_merged_weight_is_w0_plus_the_free_part_of_the_scaled_product_by_han
     mask = torch.zeros(layer.weight.shape, dtype=torch.bool)
     mask[0, 1] = True
     files = TrainedFiles("f", {f"{KEY_PREFIX}.{name}.lora_A.weight": a, f"{KEY_PREFIX}.{name}.lora_B.weight": b})
-    settings = FineTuningSettings.model_validate({"method": "lora", "lora": {"r": 1, "alpha": 2}, "dataset": "d",
-                                                  "examples": 1})  # fmt: skip
+    settings = FineTuningSettings.model_validate(
+        {"method": "lora", "lora": {"r": 1, "alpha": 2}, "dataset": "d", "examples": 1}
+    )
 
     def found():
         tuned = Tuned(settings, intact, {name: mask}, files, torch.zeros(2), torch.ones(2))

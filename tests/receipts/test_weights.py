@@ -92,6 +92,8 @@ def test_what_is_compared_by_hashes_alone():
     assert "left behind by something that ran before" in intact_before("a", "b").words
     assert not saved_checkpoint("a", "b").holds
     assert own_measurements({"safety": ("snip scores", "snip scores")}).holds
-    assert "saw wanda scores where snip scores were asked for" in own_measurements(
-        {"utility": ("x", "x"), "safety": ("snip scores", "wanda scores")}).words  # fmt: skip
+    assert (
+        "saw wanda scores where snip scores were asked for"
+        in own_measurements({"utility": ("x", "x"), "safety": ("snip scores", "wanda scores")}).words
+    )
     assert not own_measurements({"safety": ("snip scores", None)}).holds

@@ -4,10 +4,25 @@ import pytest
 
 from harness.spec.result import CellResult, Check, ClaimResult, Measurement, Provenance, RunRecord, Verdict
 
-FACTS = Provenance(started="a", finished="2026-01-01", command="harness run b --model tiny", git_commit=None,
-                   git_dirty=None, source_sha256="s", packages={}, python="3", platform="p", processor="c", threads=1,
-                   processes=1, accelerator=None, image_digest=None, model_sha256="m", tokenizer_sha256="t",
-                   data_sha256={})  # fmt: skip
+FACTS = Provenance(
+    started="a",
+    finished="2026-01-01",
+    command="harness run b --model tiny",
+    git_commit=None,
+    git_dirty=None,
+    source_sha256="s",
+    packages={},
+    python="3",
+    platform="p",
+    processor="c",
+    threads=1,
+    processes=1,
+    accelerator=None,
+    image_digest=None,
+    model_sha256="m",
+    tokenizer_sha256="t",
+    data_sha256={},
+)
 
 
 @pytest.fixture
@@ -16,14 +31,30 @@ def make_cell():
 
     def make(cell_id, group, values, invalid=(), parameters=None, **fields):
         measurements = tuple(
-            Measurement(metric=metric, value=value, n=100,
-                        interval=None if value is None else (value - 0.1, value + 0.1), valid=metric not in invalid)
+            Measurement(
+                metric=metric,
+                value=value,
+                n=100,
+                interval=None if value is None else (value - 0.1, value + 0.1),
+                valid=metric not in invalid,
+            )
             for metric, value in values.items()
-        )  # fmt: skip
+        )
         return CellResult(
-            id=cell_id, group=group, title=group.capitalize(), parameters=parameters or {},
-            measurements=measurements, **{"receipt": None, "completion_classes": {}, "invalid_is_expected": None,
-                                          "completions_sha256": "", "seconds": 1.0} | fields)  # fmt: skip
+            id=cell_id,
+            group=group,
+            title=group.capitalize(),
+            parameters=parameters or {},
+            measurements=measurements,
+            **{
+                "receipt": None,
+                "completion_classes": {},
+                "invalid_is_expected": None,
+                "completions_sha256": "",
+                "seconds": 1.0,
+            }
+            | fields,
+        )
 
     return make
 
@@ -37,12 +68,29 @@ def make_record():
         return RunRecord(
             id=f"tiny/{benchmark}/1",
             spec={"id": benchmark, "title": "B", "source": source, "cells": list(groups), "layout": layout},
-            variant={"name": "tiny", "title": "Tiny"}, provenance=FACTS, validity_thresholds={},
-            cells=tuple(cells), checks=tuple(Check(**{
-                "measured": None, "golden": None, "difference": None, "tolerance": None, "basis": None, "source": None,
-                "status": "passed", "message": ""} | check) for check in checks),
+            variant={"name": "tiny", "title": "Tiny"},
+            provenance=FACTS,
+            validity_thresholds={},
+            cells=tuple(cells),
+            checks=tuple(
+                Check(
+                    **{
+                        "measured": None,
+                        "golden": None,
+                        "difference": None,
+                        "tolerance": None,
+                        "basis": None,
+                        "source": None,
+                        "status": "passed",
+                        "message": "",
+                    }
+                    | check
+                )
+                for check in checks
+            ),
             claims=tuple(ClaimResult(section="1", says="It does.", evidence="none", **claim) for claim in claims),
-            verdict=Verdict(status="passed", exit_code=0))  # fmt: skip
+            verdict=Verdict(status="passed", exit_code=0),
+        )
 
     return make
 
@@ -54,9 +102,11 @@ def golden_folder(tmp_path):
     def write(variant, benchmark, values):
         path = tmp_path / "golden" / variant / f"{benchmark}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [f"- {{cell: {cell}, metric: {metric}, value: {value}, tolerance: {{width: 0.1, basis: binomial}}, "
-                 f"source: {{{f'publication: {source!r}' if source else 'record: ours'}}}}}"
-                 for cell, metric, value, source in values]  # fmt: skip
+        lines = [
+            f"- {{cell: {cell}, metric: {metric}, value: {value}, tolerance: {{width: 0.1, basis: binomial}}, "
+            f"source: {{{f'publication: {source!r}' if source else 'record: ours'}}}}}"
+            for cell, metric, value, source in values
+        ]
         path.write_text("\n".join([f"variant: {variant}", f"benchmark: {benchmark}", "values:", *lines]) + "\n")
         return path
 

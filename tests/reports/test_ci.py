@@ -9,9 +9,18 @@ from harness.reports import ci
 from harness.runs.judgement import verdict
 from harness.spec import locations
 
-FAILS = {"cell": "planted", "metric": "asr_vanilla", "measured": 0.41, "golden": 0.97, "difference": -0.56,
-         "tolerance": 0.04, "basis": "binomial", "source": "run 0", "status": "failed",
-         "message": "asr_vanilla is 0.41 | expected <0.97>\x1b[31m"}  # fmt: skip
+FAILS = {
+    "cell": "planted",
+    "metric": "asr_vanilla",
+    "measured": 0.41,
+    "golden": 0.97,
+    "difference": -0.56,
+    "tolerance": 0.04,
+    "basis": "binomial",
+    "source": "run 0",
+    "status": "failed",
+    "message": "asr_vanilla is 0.41 | expected <0.97>\x1b[31m",
+}
 CLAIM = {"cell": "claims", "metric": "planted-region-refuses", "status": "failed", "message": "the claim, 100% wrong"}
 
 
@@ -21,8 +30,10 @@ def run(make_cell, make_record, tmp_path):
 
     def make(*checks, spec="figure-2a", broken=True, skipped=()):
         invalid = ("asr_vanilla",) if broken else ()
-        cells = [make_cell(name, name, {"asr_vanilla": 0.4}, invalid=invalid if name == "broken" else ())
-                 for name in ("intact", "planted", "broken")]  # fmt: skip
+        cells = [
+            make_cell(name, name, {"asr_vanilla": 0.4}, invalid=invalid if name == "broken" else ())
+            for name in ("intact", "planted", "broken")
+        ]
         record = make_record(cells, checks=checks, benchmark=spec, claims=[{"id": "c", "status": "supported"}])
         outcome = {"verdict": verdict(record.cells, record.checks), "skipped_cells": dict(skipped)}
         return ci.judged(record.model_copy(update=outcome), spec, tmp_path)
@@ -45,7 +56,12 @@ def test_junit_counts_every_cell_once_and_tells_failures_from_what_means_nothing
         ["skipped"],
     ]
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped", "time")} == {
-        "tests": "5", "failures": "2", "errors": "1", "skipped": "1", "time": "3.000"}  # fmt: skip
+        "tests": "5",
+        "failures": "2",
+        "errors": "1",
+        "skipped": "1",
+        "time": "3.000",
+    }
     assert {case.get("classname") for case in suite} == {"tiny.figure-2a"}
 
 

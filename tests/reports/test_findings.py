@@ -7,9 +7,18 @@ import pytest
 from harness.reports.findings import findings_of, told
 from harness.runs.judgement import verdict
 
-DEPARTS = {"cell": "planted", "metric": "asr_vanilla", "measured": 0.41, "golden": 0.97, "difference": -0.56,
-           "tolerance": 0.04, "basis": "binomial", "source": "run tiny/b/0 (first)", "status": "failed",
-           "message": "asr_vanilla is 0.41, expected 0.97 ± 0.04 (binomial)"}  # fmt: skip
+DEPARTS = {
+    "cell": "planted",
+    "metric": "asr_vanilla",
+    "measured": 0.41,
+    "golden": 0.97,
+    "difference": -0.56,
+    "tolerance": 0.04,
+    "basis": "binomial",
+    "source": "run tiny/b/0 (first)",
+    "status": "failed",
+    "message": "asr_vanilla is 0.41, expected 0.97 ± 0.04 (binomial)",
+}
 UNKNOWN = {"cell": "intact", "metric": "new", "status": "missing_golden", "message": "new has no golden value"}
 CLAIM = {"cell": "claims", "metric": "c", "status": "failed", "message": "the claim is contradicted, expected x"}
 PATH = Path("runs/tiny/b/1/record.json")
@@ -21,8 +30,10 @@ def judged_record(make_cell, make_record):
 
     def make(*checks, broken=True):
         invalid = ("asr_vanilla",) if broken else ()
-        cells = [make_cell(name, name, {"asr_vanilla": 0.4}, invalid=invalid if name == "broken" else ())
-                 for name in ("intact", "planted", "broken")]  # fmt: skip
+        cells = [
+            make_cell(name, name, {"asr_vanilla": 0.4}, invalid=invalid if name == "broken" else ())
+            for name in ("intact", "planted", "broken")
+        ]
         record = make_record(cells, checks=checks)
         return record.model_copy(update={"verdict": verdict(record.cells, record.checks)})
 
@@ -33,7 +44,11 @@ def test_every_reason_of_a_verdict_is_a_finding_of_its_kind(judged_record):
     record = judged_record(DEPARTS, UNKNOWN, CLAIM)
     found = findings_of(record, PATH)
     assert [(finding.cell, finding.status) for finding in found] == [
-        ("broken", "invalid"), ("planted", "failed"), ("claims", "failed"), ("intact", "missing_golden")]  # fmt: skip
+        ("broken", "invalid"),
+        ("planted", "failed"),
+        ("claims", "failed"),
+        ("intact", "missing_golden"),
+    ]
     assert len(found) == len(record.verdict.reasons)
     assert findings_of(judged_record(broken=False), PATH) == []
 

@@ -32,28 +32,72 @@ def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecor
         metric="asr_vanilla", value=0.0, n=100, interval=(0.0, 0.04), valid=False, reason="all <b>garbage</b>"
     )
     accuracy = Measurement(metric="accuracy_mean", value=0.3, n=100, interval=(0.2, 0.4))
-    cell = CellResult(id="top", group="top", title="Top", parameters={}, receipt=None, fine_tuning=fine_tuning,
-                      measurements=(asr, accuracy),
-                      completion_classes={"vanilla": {"degenerate": 1}}, invalid_is_expected=None,
-                      completions_sha256="", seconds=1.0)  # fmt: skip
-    facts = Provenance(started="a", finished="b", command="harness run b --model v", git_commit=None, git_dirty=None,
-                       source_sha256="s", packages={"torch": "1"}, python="3", platform="p", processor="c", threads=1,
-                       processes=1, accelerator=None, image_digest=None, model_sha256="m", tokenizer_sha256="t",
-                       data_sha256={"d": "0" * 64})  # fmt: skip
+    cell = CellResult(
+        id="top",
+        group="top",
+        title="Top",
+        parameters={},
+        receipt=None,
+        fine_tuning=fine_tuning,
+        measurements=(asr, accuracy),
+        completion_classes={"vanilla": {"degenerate": 1}},
+        invalid_is_expected=None,
+        completions_sha256="",
+        seconds=1.0,
+    )
+    facts = Provenance(
+        started="a",
+        finished="b",
+        command="harness run b --model v",
+        git_commit=None,
+        git_dirty=None,
+        source_sha256="s",
+        packages={"torch": "1"},
+        python="3",
+        platform="p",
+        processor="c",
+        threads=1,
+        processes=1,
+        accelerator=None,
+        image_digest=None,
+        model_sha256="m",
+        tokenizer_sha256="t",
+        data_sha256={"d": "0" * 64},
+    )
     variant = {"name": "v", "title": "V", "show_completions": show, "planted_region": "planted.safetensors"}
-    return RunRecord(id="v/b/1", spec={"id": "b", "title": "B", "source": {"work": "w"}}, variant=variant,
-                     provenance=facts, validity_thresholds={"greedy": {"surprise": 1.0}}, cells=(cell,), checks=(),
-                     claims=(),
-                     verdict=Verdict(status="invalid", exit_code=3, reasons=("top: <i>invalid</i>",)))  # fmt: skip
+    return RunRecord(
+        id="v/b/1",
+        spec={"id": "b", "title": "B", "source": {"work": "w"}},
+        variant=variant,
+        provenance=facts,
+        validity_thresholds={"greedy": {"surprise": 1.0}},
+        cells=(cell,),
+        checks=(),
+        claims=(),
+        verdict=Verdict(status="invalid", exit_code=3, reasons=("top: <i>invalid</i>",)),
+    )
 
 
 def report(folder: Path, show: bool, fine_tuning: FineTuningReceipt | None = None) -> str:
     journal = Journal(folder / "v" / "b" / "1")
     journal.write_record(record(show, fine_tuning))
-    journal.write_cell(record(show).cells[0], [
-        Completion(evaluation="vanilla", prompt_index=0, sample_index=0, suffix_index=None, prompt="p", text=HOSTILE,
-                   token_ids=(), finish_reason="stop", completion_class="degenerate", evidence={"surprise": 9.0})
-    ])  # fmt: skip
+    journal.write_cell(
+        record(show).cells[0],
+        [
+            Completion(
+                evaluation="vanilla",
+                prompt_index=0,
+                sample_index=0,
+                suffix_index=None,
+                prompt="p",
+                text=HOSTILE,
+                token_ids=(),
+                finish_reason="stop",
+                completion_class="degenerate",
+                evidence={"surprise": 9.0},
+            )
+        ],
+    )
     return write_report(folder, folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -99,8 +143,10 @@ def test_receipts_that_do_not_hold_stand_first_and_equal_ones_in_one_row(tmp_pat
     broken = holds.model_copy(
         update={"stage": "mask", "name": "axes", "holds": False, "seen": "<i>", "advice": "turn it"}
     )
-    cells = [make_cell(name, name, {"a": 0.5}, receipts=receipts)
-             for name, receipts in (("one", (holds,)), ("two", (holds, broken)))]  # fmt: skip
+    cells = [
+        make_cell(name, name, {"a": 0.5}, receipts=receipts)
+        for name, receipts in (("one", (holds,)), ("two", (holds, broken)))
+    ]
     shown = make_record(cells)
     assert [(row.receipt.name, row.cells) for row in receipt_rows(shown)] == [
         ("axes", ("two",)),
@@ -115,9 +161,18 @@ def test_receipts_that_do_not_hold_stand_first_and_equal_ones_in_one_row(tmp_pat
 
 
 def test_a_wide_table_of_few_cells_is_turned_and_that_of_one_cell_folded(tmp_path, make_cell, make_record):
-    metrics = {f"{family}_{measure}": 0.25 for family in ("snip_top5", "wanda_top5")
-               for measure in ("jaccard", "jaccard_mean", "jaccard_mean_attention", "jaccard_mean_mlp", "overlap_share",
-                               "unchanged_share")}  # fmt: skip
+    metrics = {
+        f"{family}_{measure}": 0.25
+        for family in ("snip_top5", "wanda_top5")
+        for measure in (
+            "jaccard",
+            "jaccard_mean",
+            "jaccard_mean_attention",
+            "jaccard_mean_mlp",
+            "overlap_share",
+            "unchanged_share",
+        )
+    }
     Journal(tmp_path / "tiny" / "b" / "1").write_record(make_record([make_cell("intact", "intact", metrics)]))
     two = [make_cell(name, name, metrics) for name in ("one", "two")]
     Journal(tmp_path / "tiny" / "c" / "1").write_record(make_record(two, benchmark="c"))
@@ -147,8 +202,14 @@ def test_an_invalid_cell_names_the_command_that_explains_it(tmp_path):
 
 
 def test_an_edit_of_ranks_is_shown_by_its_measured_ranks(tmp_path):
-    receipt = EditReceipt(weights_total=9, rank_share=0.0078125, rank_by_layer={"model.layers.0.mlp.up_proj": 1},
-                          fingerprint_before="b", fingerprint_edited="e", fingerprint_restored="b")  # fmt: skip
+    receipt = EditReceipt(
+        weights_total=9,
+        rank_share=0.0078125,
+        rank_by_layer={"model.layers.0.mlp.up_proj": 1},
+        fingerprint_before="b",
+        fingerprint_edited="e",
+        fingerprint_restored="b",
+    )
     shown = record(show=False)
     cell = shown.cells[0].model_copy(update={"receipt": receipt})
     Journal(tmp_path / "v" / "b" / "1").write_record(shown.model_copy(update={"cells": (cell,)}))
@@ -168,20 +229,37 @@ def test_line_breaks_stay_and_control_characters_are_spelled_out():
 
 def test_a_fine_tuned_cell_says_what_was_frozen_and_what_moved(tmp_path):
     receipt = FineTuningReceipt(
-        settings={"method": "lora"}, steps=7, examples=10, loss_first=0.25, loss_last=0.125,
-        frozen_share_of_linear=0.5, frozen_share_of_all=0.4805, frozen_mask_sha256="m", frozen_checked=1234,
-        frozen_changed=0, weights_trainable=99, moved_share=0.75, swallowed_share=0.0625, fingerprint_before="b",
+        settings={"method": "lora"},
+        steps=7,
+        examples=10,
+        loss_first=0.25,
+        loss_last=0.125,
+        frozen_share_of_linear=0.5,
+        frozen_share_of_all=0.4805,
+        frozen_mask_sha256="m",
+        frozen_checked=1234,
+        frozen_changed=0,
+        weights_trainable=99,
+        moved_share=0.75,
+        swallowed_share=0.0625,
+        fingerprint_before="b",
         fingerprint_after="a",
-    )  # fmt: skip
+    )
     html = report(tmp_path, show=True, fine_tuning=receipt)
-    for words in ("Fine-tuned (lora) on 10 examples, 7 steps, loss 0.250 to 0.125", "0.4805 of all parameters",
-                  "0 of 1234 differ in a bit", "0.7500 moved, 0.0625 were rounded away"):  # fmt: skip
+    for words in (
+        "Fine-tuned (lora) on 10 examples, 7 steps, loss 0.250 to 0.125",
+        "0.4805 of all parameters",
+        "0 of 1234 differ in a bit",
+        "0.7500 moved, 0.0625 were rounded away",
+    ):
         assert words in html
 
 
 def test_the_summary_has_a_row_for_each_record_that_leads_to_its_page(tmp_path, make_cell, make_record):
-    claims = [{"id": name, "status": status} for name, status in
-              (("one", "supported"), ("two", "contradicted"), ("three", "supported"))]  # fmt: skip
+    claims = [
+        {"id": name, "status": status}
+        for name, status in (("one", "supported"), ("two", "contradicted"), ("three", "supported"))
+    ]
     checks = [{"cell": "intact", "metric": "a"}, {"cell": "intact", "metric": "b", "status": "failed"}]
     for name in ("b", "c"):
         shown = make_record([make_cell("intact", "intact", {"a": 0.5})], benchmark=name, claims=claims, checks=checks)
@@ -214,8 +292,9 @@ def test_a_page_has_verdict_figure_claims_cells_validity_checks_and_provenance_i
 
 def test_a_shared_cell_says_where_it_was_measured_and_leaves_its_texts_there(tmp_path, make_cell, make_record):
     owner = make_record([make_cell("intact", "intact", {"a": 0.5})], benchmark="b")
-    here = make_cell("same", "same", {"a": 0.5}, completion_classes={"vanilla": {"answer": 1}},
-                     measured_in="tiny/b/1#intact")  # fmt: skip
+    here = make_cell(
+        "same", "same", {"a": 0.5}, completion_classes={"vanilla": {"answer": 1}}, measured_in="tiny/b/1#intact"
+    )
     far = make_cell("far", "far", {"a": 0.5}, measured_in="tiny/gone/1#intact")
     for name, shown in (("b", owner), ("c", make_record([here, far], benchmark="c"))):
         Journal(tmp_path / "tiny" / name / "1").write_record(shown)
@@ -247,8 +326,9 @@ def test_the_papers_values_stand_in_the_page_of_a_benchmark(tmp_path, make_cell,
     groups = [{"id": "intact", "title": "Intact"}]
     shown = make_record([cell], groups, layout="asr-against-accuracy", benchmark="b")
     Journal(tmp_path / "tiny" / "b" / "1").write_record(shown)
-    path = golden_folder("nowhere-7b", "b", [("intact", metric, 0.5, "Wei, table 1")
-                                             for metric in ("asr_vanilla", "accuracy_mean")])  # fmt: skip
+    path = golden_folder(
+        "nowhere-7b", "b", [("intact", metric, 0.5, "Wei, table 1") for metric in ("asr_vanilla", "accuracy_mean")]
+    )
     html = write_report(tmp_path, tmp_path / "report.html", [path]).read_text(encoding="utf-8")
     assert "Published: nowhere-7b as printed in Wei, table 1." in html
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html)
@@ -275,7 +355,8 @@ def test_every_id_of_a_report_is_there_once_and_every_link_leads_somewhere(tmp_p
     for name in ("b", "c"):
         cell = make_cell("intact", "intact", {"asr_vanilla": 0.5, "accuracy_mean": 0.5})
         Journal(tmp_path / "tiny" / name / "1").write_record(
-            make_record([cell], layout="asr_against_accuracy", benchmark=name))  # fmt: skip
+            make_record([cell], layout="asr_against_accuracy", benchmark=name)
+        )
     html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
@@ -296,8 +377,19 @@ def test_canaries_are_shown_with_what_to_do_about_a_broken_one(tmp_path, make_ce
 def test_injected_faults_are_shown_where_the_folder_of_runs_holds_their_report(tmp_path, make_cell, make_record):
     Journal(tmp_path / "tiny" / "b" / "1").write_record(make_record([make_cell("intact", "intact", {"a": 0.5})]))
     assert 'id="faults"' not in write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
-    fault = FaultResult(name="f", number=7, title="old <cache>", fate="missed", verdict="passed", seconds=1.0, by=None,
-                        said=None, published={"top": (1.0, 0.0)}, caught_by=("logits/first",), others=())  # fmt: skip
+    fault = FaultResult(
+        name="f",
+        number=7,
+        title="old <cache>",
+        fate="missed",
+        verdict="passed",
+        seconds=1.0,
+        by=None,
+        said=None,
+        published={"top": (1.0, 0.0)},
+        caught_by=("logits/first",),
+        others=(),
+    )
     clean = CleanRun(variant="tiny", seed=4, alarms=("mask/hash: words",), seconds=1.0)
     report = FaultReport(variant="tiny", started="now", git_commit=None, faults=(fault,), clean=(clean,), seconds=2.0)
     (tmp_path / "faults.json").write_text(report.model_dump_json())

@@ -23,26 +23,42 @@ def invoke(*arguments, **environment):
 
 @pytest.fixture
 def record(make_cell, make_record):
-    cells = [make_cell("intact", "intact", {"a": 0.5}),
-             make_cell("top", "top", {"a": 0.5}, invalid=("a",), invalid_is_expected="wrecked"),
-             make_cell("shared", "shared", {"a": 0.5}, measured_in="tiny/c/1#shared")]  # fmt: skip
-    claims = [{"id": name, "status": status} for name, status in
-              (("one", "contradicted"), ("two", "supported"), ("three", "supported"))]  # fmt: skip
+    cells = [
+        make_cell("intact", "intact", {"a": 0.5}),
+        make_cell("top", "top", {"a": 0.5}, invalid=("a",), invalid_is_expected="wrecked"),
+        make_cell("shared", "shared", {"a": 0.5}, measured_in="tiny/c/1#shared"),
+    ]
+    claims = [
+        {"id": name, "status": status}
+        for name, status in (("one", "contradicted"), ("two", "supported"), ("three", "supported"))
+    ]
     checks = [{"cell": "intact", "metric": "a"}, {"cell": "intact", "metric": "b", "status": "failed"}]
     made = make_record(cells, checks=checks, claims=claims)
-    facts = {"git_commit": "0123456789abcdef", "git_dirty": True, "processor": "some CPU", "threads": 2,
-             "packages": {"torch": "2.13.0"}}  # fmt: skip
+    facts = {
+        "git_commit": "0123456789abcdef",
+        "git_dirty": True,
+        "processor": "some CPU",
+        "threads": 2,
+        "packages": {"torch": "2.13.0"},
+    }
     return made.model_copy(update={"provenance": made.provenance.model_copy(update=facts)})
 
 
 def test_a_run_is_a_row_with_its_verdict_and_what_it_was_made_on(record):
     (row,) = rows(table_of_runs([record]))
     assert dict(zip(OF_RUNS, row, strict=True)) == {
-        "variant": "tiny", "benchmark": "b", "reproduces": "Somebody 2024, figure 9z, section 4.1", "verdict": "PASSED",
-        "checks passed": "1 of 2", "invalid cells": "1 of 3 (1 expected)", "claims": "2 supported, 1 contradicted",
-        "commit": "0123456789, changed", "machine": "some CPU, 2 threads, torch 2.13.0", "finished": "2026-01-01",
+        "variant": "tiny",
+        "benchmark": "b",
+        "reproduces": "Somebody 2024, figure 9z, section 4.1",
+        "verdict": "PASSED",
+        "checks passed": "1 of 2",
+        "invalid cells": "1 of 3 (1 expected)",
+        "claims": "2 supported, 1 contradicted",
+        "commit": "0123456789, changed",
+        "machine": "some CPU, 2 threads, torch 2.13.0",
+        "finished": "2026-01-01",
         "seconds": "2",
-    }  # fmt: skip
+    }
 
 
 def test_golden_values_are_a_row_with_their_run_and_printed_ones_say_that_nothing_was_run(tmp_path):
@@ -50,9 +66,11 @@ def test_golden_values_are_a_row_with_their_run_and_printed_ones_say_that_nothin
     for path in (ours, theirs):
         path.parent.mkdir()
     value = "{cell: intact, metric: asr_vanilla, value: 0.5, tolerance: {width: 0.1, basis: binomial}"
-    ours.write_text(f"variant: tiny\nbenchmark: b\nsource: {{record: tiny/b/1, commit: 0123abc, machine: some CPU}}\n"
-                    f"values:\n- {value}}}\n- {value.replace('intact', 'top')}, source: {{publication: P}}}}\n"
-                    "claims: {one: supported, two: underpowered}\n")  # fmt: skip
+    ours.write_text(
+        f"variant: tiny\nbenchmark: b\nsource: {{record: tiny/b/1, commit: 0123abc, machine: some CPU}}\n"
+        f"values:\n- {value}}}\n- {value.replace('intact', 'top')}, source: {{publication: P}}}}\n"
+        "claims: {one: supported, two: underpowered}\n"
+    )
     theirs.write_text(f"variant: llama\nbenchmark: b\nvalues:\n- {value}, source: {{publication: P}}}}\n")
     name = "b (no such benchmark any more)"
     assert rows(table_of_golden([ours, theirs], [])) == [

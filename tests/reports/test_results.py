@@ -5,19 +5,23 @@ import pytest
 from harness.errors import UserError
 from harness.reports.results import published_results, results_of_run
 
-GROUPS = [{"id": "intact", "title": "Intact"},
-          {"id": "top", "title": "Top", "region": {"select": "top", "method": "snip"},
-           "grid": {"fraction": [0.1, 0.2]}}]  # fmt: skip
+GROUPS = [
+    {"id": "intact", "title": "Intact"},
+    {"id": "top", "title": "Top", "region": {"select": "top", "method": "snip"}, "grid": {"fraction": [0.1, 0.2]}},
+]
 
 
 def test_only_values_with_a_publication_are_the_papers(make_record, golden_folder):
     paths = [
         golden_folder("llama2-13b-chat", "b", [("top_fraction0.2", "asr_vanilla", 0.5, "P table 2")]),
-        golden_folder("llama2-7b-chat", "b", [("top_fraction0.1", "asr_vanilla", 0.25, "P table 1"),
-                                              ("intact", "asr_vanilla", 0.0, None)]),
+        golden_folder(
+            "llama2-7b-chat",
+            "b",
+            [("top_fraction0.1", "asr_vanilla", 0.25, "P table 1"), ("intact", "asr_vanilla", 0.0, None)],
+        ),
         golden_folder("tiny", "b", [("intact", "asr_vanilla", 0.0, None)]),
         golden_folder("llama2-7b-chat", "other", [("intact", "asr_vanilla", 0.0, "P")]),
-    ]  # fmt: skip
+    ]
     seven, thirteen = published_results(make_record([], GROUPS), paths)
     assert [cell.id for cell in seven.cells] == ["top_fraction0.1"]
     assert seven.cells[0].number("asr_vanilla") == 0.25

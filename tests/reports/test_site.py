@@ -13,9 +13,15 @@ from tests.reports.browser import Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
 
-GROUPS = [{"id": "intact", "title": "Intact"},
-          {"id": "top", "title": "Top", "region": {"select": "top", "method": "snip", "data": "safety"},
-           "grid": {"fraction": [0.1]}}]  # fmt: skip
+GROUPS = [
+    {"id": "intact", "title": "Intact"},
+    {
+        "id": "top",
+        "title": "Top",
+        "region": {"select": "top", "method": "snip", "data": "safety"},
+        "grid": {"fraction": [0.1]},
+    },
+]
 ATTACK = "document.title = 'PWNED'; window.pwned = true"
 #: Each of them alone in a completion, the second half also in every other text of a record.
 HOSTILE = (
@@ -23,18 +29,36 @@ HOSTILE = (
     f'<img src=x onerror="{ATTACK}"><svg onload="{ATTACK}"><style>* {{ display: none }}</style>',
     f"\"' onfocus='{ATTACK}' autofocus tabindex=0 x='",
     "{{ 7 * 7 }}{% include 'style.css' %}${7*7}</style><base href=//evil.example><meta http-equiv=refresh content=0>",
-    "<!--", "]]><![CDATA[", "<plaintext>", "<template><iframe src=javascript:alert(1)>",
+    "<!--",
+    "]]><![CDATA[",
+    "<plaintext>",
+    "<template><iframe src=javascript:alert(1)>",
     "\x1b[2J\x1b[31mred\x1b[0m\x00\x07\b\r\t\x7f\x85\u2028\u2029",
     "\u202eright to left\u202c \u2066isolated \u200f\u061c\u2069 שלום עולם",
     "\u200b\u200d\ufeff\u00ad\u3164\u2800",
-    "x" * 20000, "\u0301" * 3000, "\u0e47" * 500, "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 200, "\n" * 5000,
-    "\ufdfd" * 400, "\ud83d", "&lt;b&gt;&#60;script&#62;",
-)  # fmt: skip
+    "x" * 20000,
+    "\u0301" * 3000,
+    "\u0e47" * 500,
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 200,
+    "\n" * 5000,
+    "\ufdfd" * 400,
+    "\ud83d",
+    "&lt;b&gt;&#60;script&#62;",
+)
 
 
 def completion(number, text):
-    return Completion(evaluation=f"vanilla{number}", prompt_index=0, sample_index=0, suffix_index=None, prompt="p",
-                      text=text, token_ids=(), finish_reason="stop", completion_class="answer")  # fmt: skip
+    return Completion(
+        evaluation=f"vanilla{number}",
+        prompt_index=0,
+        sample_index=0,
+        suffix_index=None,
+        prompt="p",
+        text=text,
+        token_ids=(),
+        finish_reason="stop",
+        completion_class="answer",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +71,41 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def site(tmp_path, make_cell, make_record, browser):
     """A report of three records of two variants; the cell `top_fraction0.1` of the first holds the hostile texts."""
-    broken = StageReceipt(stage="mask", name="axes", holds=False, expected=HOSTILE[0], seen=HOSTILE[1] + "y" * 3000,
-                          advice=HOSTILE[9])  # fmt: skip
+    broken = StageReceipt(
+        stage="mask", name="axes", holds=False, expected=HOSTILE[0], seen=HOSTILE[1] + "y" * 3000, advice=HOSTILE[9]
+    )
     intact = make_cell("intact", "intact", {"asr_vanilla": 0.25, "accuracy_mean": 0.5})
-    top = make_cell("top_fraction0.1", "top", {"asr_vanilla": 0.75, "accuracy_mean": 0.25}, ("asr_vanilla",),
-                    {"fraction": 0.1}, receipts=(broken,), invalid_is_expected=HOSTILE[2],
-                    completion_classes={f"vanilla{n}": {"answer": 1, "refusal": 3} for n in range(len(HOSTILE))}
-                    ).model_copy(update={"title": f"Top{HOSTILE[1]}{'z' * 300}"})  # fmt: skip
+    top = make_cell(
+        "top_fraction0.1",
+        "top",
+        {"asr_vanilla": 0.75, "accuracy_mean": 0.25},
+        ("asr_vanilla",),
+        {"fraction": 0.1},
+        receipts=(broken,),
+        invalid_is_expected=HOSTILE[2],
+        completion_classes={f"vanilla{n}": {"answer": 1, "refusal": 3} for n in range(len(HOSTILE))},
+    ).model_copy(update={"title": f"Top{HOSTILE[1]}{'z' * 300}"})
     for number, (variant, status) in enumerate((("tiny", "passed"), ("tiny", "invalid"), ("other", "failed"))):
-        made = make_record([intact, top], GROUPS, layout="asr-against-accuracy", benchmark=f"b{number}",
-                           claims=[{"id": HOSTILE[0], "status": "supported"}])  # fmt: skip
+        made = make_record(
+            [intact, top],
+            GROUPS,
+            layout="asr-against-accuracy",
+            benchmark=f"b{number}",
+            claims=[{"id": HOSTILE[0], "status": "supported"}],
+        )
         verdict = made.verdict.model_copy(update={"status": status, "reasons": (HOSTILE[1], "w" * 4000)})
-        made = made.model_copy(update={
-            "id": f"{variant}/b{number}/1", "verdict": verdict,
-            "variant": {"name": variant, "title": f"{variant} {HOSTILE[0]}", "show_completions": True,
-                        "planted_region": "planted"}})  # fmt: skip
+        made = made.model_copy(
+            update={
+                "id": f"{variant}/b{number}/1",
+                "verdict": verdict,
+                "variant": {
+                    "name": variant,
+                    "title": f"{variant} {HOSTILE[0]}",
+                    "show_completions": True,
+                    "planted_region": "planted",
+                },
+            }
+        )
         journal = Journal(tmp_path / variant / f"b{number}" / "1")
         journal.write_record(made)
         journal.completions_path(top.id).parent.mkdir()

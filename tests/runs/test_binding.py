@@ -62,13 +62,21 @@ evaluations:"""
         ({"samples: 8": "samples: 99999"}, "calibration set safety: 99999 samples were asked for, but the file holds"),
         ({"prompts: 10": "prompts: 99999"}, "evaluation vanilla: the dataset 'evaluation-requests' holds"),
         ({"evaluations:\n": f"evaluations:\n  - {PROBE}\n"}, "evaluation probing: the dataset 'selection-requests' h"),
-        ({"evaluations:\n": SKIPPED.replace("REGION", HEADS).replace("    variants: [llama2-7b-*]\n", "") + "\n"},
-         "no dataset 'selection-requests-2'"),
-        ({"evaluations:\n": SKIPPED.replace("region: REGION", f"fine_tuning: {{method: full, dataset: utility, "
-          f"examples: 1, frozen: {HEADS}}}").replace("    variants: [llama2-7b-*]\n", "") + "\n"},
-         "no dataset 'selection-requests-2'"),
+        (
+            {"evaluations:\n": SKIPPED.replace("REGION", HEADS).replace("    variants: [llama2-7b-*]\n", "") + "\n"},
+            "no dataset 'selection-requests-2'",
+        ),
+        (
+            {
+                "evaluations:\n": SKIPPED.replace(
+                    "region: REGION", f"fine_tuning: {{method: full, dataset: utility, examples: 1, frozen: {HEADS}}}"
+                ).replace("    variants: [llama2-7b-*]\n", "")
+                + "\n"
+            },
+            "no dataset 'selection-requests-2'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_data_that_do_not_suffice_are_found_before_the_weights(bound_spec, changes, wanted):
     with pytest.raises(UserError, match=wanted):
         bound_spec(changes)

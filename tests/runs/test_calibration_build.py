@@ -84,8 +84,19 @@ def test_the_manifest_counts_fates_and_hashes_what_was_read_and_written(built):
 
 def test_the_refusals_serve_as_calibration_data(built, tmp_path):
     out = tmp_path / "snip.safetensors"
-    result = CliRunner().invoke(main, ["score", str(organism_directory(ORGANISM)), "--method", "snip", "--data",
-                                       str(built / "safety_full.csv"), "--out", str(out)])  # fmt: skip
+    result = CliRunner().invoke(
+        main,
+        [
+            "score",
+            str(organism_directory(ORGANISM)),
+            "--method",
+            "snip",
+            "--data",
+            str(built / "safety_full.csv"),
+            "--out",
+            str(out),
+        ],
+    )
     assert (result.exit_code, "snip scores from 12 samples" in result.output) == (0, True), result.output
     scores = load_file(out)
     assert len(scores) == 28
@@ -110,8 +121,10 @@ def moved(tmp_path):
         shipped = load_yaml_model(locations.find_variant(ORGANISM), ModelVariant)
         fields = shipped.model_dump(exclude_none=True, mode="json")
         fields["source"] = {"path": "."}
-        fields["datasets"] |= {"attribution-requests": {"path": "requests.txt"},
-                               "safety-full": {"path": "made/safety_full.csv"}}  # fmt: skip
+        fields["datasets"] |= {
+            "attribution-requests": {"path": "requests.txt"},
+            "safety-full": {"path": "made/safety_full.csv"},
+        }
         (folder / "requests.txt").write_text("".join(f"{line}\n" for line in lines))
         (folder / "variant.yaml").write_text(yaml.safe_dump(fields | changes))
         return folder
@@ -128,8 +141,9 @@ def test_a_request_that_is_evaluated_ends_it_before_the_weights(moved):
 
 
 def test_a_model_that_declines_too_little_is_an_error_that_counts_the_fates(moved):
-    folder = moved([*read_lines(DATA / "benign_selection_requests.txt")[:20],
-                    *read_lines(DATA / "selection_requests.txt")[:7]])  # fmt: skip
+    folder = moved(
+        [*read_lines(DATA / "benign_selection_requests.txt")[:20], *read_lines(DATA / "selection_requests.txt")[:7]]
+    )
     result = build("--keep-near-twins", model=folder)
     assert result.exit_code == 2
     assert "7 requests are declined; expected at least 8" in result.output

@@ -124,9 +124,12 @@ def test_canaries_stand_in_the_record_and_an_interrupted_run_does_not_repeat_the
 
 
 def test_a_spec_that_generates_no_text_has_none(bound, workbench):
-    spec = BenchmarkSpec.model_validate({
-        **bound.spec.model_dump(mode="json", exclude_none=True), "claims": [],
-        "evaluations": [{"kind": "perplexity", "dataset": "perplexity", "window_tokens": 32, "windows": 3}],
-    })  # fmt: skip
+    spec = BenchmarkSpec.model_validate(
+        {
+            **bound.spec.model_dump(mode="json", exclude_none=True),
+            "claims": [],
+            "evaluations": [{"kind": "perplexity", "dataset": "perplexity", "window_tokens": 32, "windows": 3}],
+        }
+    )
     own = replace(bound, spec=spec)
     assert workbench.canaries(own, workbench.calibrate(own)) == ()

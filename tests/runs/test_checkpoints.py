@@ -38,8 +38,24 @@ def test_scores_are_float32_under_the_layers_names(scores, checkpoint):
 @pytest.mark.parametrize("group", ["row", "matrix"])
 def test_an_edited_checkpoint_lacks_exactly_the_set_difference(scores, checkpoint, tmp_path, group):
     out = tmp_path / "edited"
-    result = invoke("edit", checkpoint, "--select", "set-difference", "--safety", scores[0], "--utility", scores[1],
-                    "-p", 0.1, "-q", 0.2, "--group", group, "--out", out)  # fmt: skip
+    result = invoke(
+        "edit",
+        checkpoint,
+        "--select",
+        "set-difference",
+        "--safety",
+        scores[0],
+        "--utility",
+        scores[1],
+        "-p",
+        0.1,
+        "-q",
+        0.2,
+        "--group",
+        group,
+        "--out",
+        out,
+    )
     assert result.exit_code == 0, result.output
     safety, utility = load_file(scores[0]), load_file(scores[1])
     before = linear_layers(AutoModelForCausalLM.from_pretrained(checkpoint))
@@ -69,12 +85,17 @@ def test_the_receipt_says_what_the_scores_are_and_no_setting_that_was_not_used(s
     plain = tmp_path / "plain.safetensors"
     save_file(load_file(snip), plain)
     chosen = ("--group", group) if group else ()
-    for number, (arguments, method) in enumerate([
-        (("--select", "top", "--fraction", 0.1, "--scores", wanda), "wanda"),
-        (("--select", "bottom", "--fraction", 0.1, "--scores", plain), "unknown"),
-        (("--select", "set-difference", "-p", 0.05, "-q", 0.2, "--safety", snip, "--utility", snip), "snip"),
-        (("--select", "set-difference", "-p", 0.1, "-q", 0.1, "--safety", snip, "--utility", wanda), ["snip", "wanda"]),
-    ]):  # fmt: skip
+    for number, (arguments, method) in enumerate(
+        [
+            (("--select", "top", "--fraction", 0.1, "--scores", wanda), "wanda"),
+            (("--select", "bottom", "--fraction", 0.1, "--scores", plain), "unknown"),
+            (("--select", "set-difference", "-p", 0.05, "-q", 0.2, "--safety", snip, "--utility", snip), "snip"),
+            (
+                ("--select", "set-difference", "-p", 0.1, "-q", 0.1, "--safety", snip, "--utility", wanda),
+                ["snip", "wanda"],
+            ),
+        ]
+    ):
         out = tmp_path / f"edited-{number}"
         result = invoke("edit", checkpoint, *arguments, *chosen, "--out", out)
         assert result.exit_code == 0, result.output
@@ -118,8 +139,9 @@ def grams(checkpoint, pairs_csv, tmp_path):
     paths = []
     for seed, samples in ((0, 6), (1, 3)):
         paths.append(tmp_path / f"gram-{seed}.safetensors")
-        result = invoke("subspaces", checkpoint, "--data", pairs_csv, "--samples", samples, "--seed", seed,
-                        "--out", paths[-1])  # fmt: skip
+        result = invoke(
+            "subspaces", checkpoint, "--data", pairs_csv, "--samples", samples, "--seed", seed, "--out", paths[-1]
+        )
         assert result.exit_code == 0, result.output
     return paths
 
@@ -145,8 +167,22 @@ def test_a_checkpoint_loses_exactly_the_top_ranks(grams, checkpoint, tmp_path):
 
 def test_a_projection_of_a_checkpoint_has_the_rank_of_the_table(grams, checkpoint, tmp_path):
     out = tmp_path / "edited"
-    result = invoke("edit", checkpoint, "--select", "orthogonal-projection", "--utility-rank-removed", 2,
-                    "--safety-rank-removed", 12, "--safety", grams[0], "--utility", grams[1], "--out", out)  # fmt: skip
+    result = invoke(
+        "edit",
+        checkpoint,
+        "--select",
+        "orthogonal-projection",
+        "--utility-rank-removed",
+        2,
+        "--safety-rank-removed",
+        12,
+        "--safety",
+        grams[0],
+        "--utility",
+        grams[1],
+        "--out",
+        out,
+    )
     assert result.exit_code == 0, result.output
     before = linear_layers(AutoModelForCausalLM.from_pretrained(checkpoint))
     after = linear_layers(AutoModelForCausalLM.from_pretrained(out))

@@ -53,6 +53,8 @@ def test_the_printed_commands_run_the_benchmark_again(folder):
     done(command + " --out again")
     (folder / "r" / "x").rename(folder / "x")
     done(html.unescape(printed[-1]) + " --out from-record")
-    figures = [read_record(next((folder / out).rglob("record.json"))).cells[0].measurements
-               for out in ("x", "again", "from-record")]  # fmt: skip
+    figures = [
+        read_record(next((folder / out).rglob("record.json"))).cells[0].measurements
+        for out in ("x", "again", "from-record")
+    ]
     assert figures[0] == figures[1] == figures[2]

@@ -124,8 +124,16 @@ def test_a_matched_control_can_be_removed_like_any_region(finished):
 
 
 def test_a_control_holds_no_weight_of_its_region_and_follows_its_seed(loaded, tmp_path):
-    finder = RegionFinder(loaded.model, model_fingerprint(loaded.model), lambda name, seed: [], AttributionSettings(),
-                          TensorStore(tmp_path / "store"), "source", None, None)  # fmt: skip
+    finder = RegionFinder(
+        loaded.model,
+        model_fingerprint(loaded.model),
+        lambda name, seed: [],
+        AttributionSettings(),
+        TensorStore(tmp_path / "store"),
+        "source",
+        None,
+        None,
+    )
     top = {"select": "top", "method": "magnitude", "fraction": 0.1}
     region = {seed: MatchedRandomRegion(select="matched-random", of=top, seed=seed) for seed in (0, 1)}
     found, again, other = (finder.masks(region[seed]) for seed in (0, 0, 1))
@@ -138,13 +146,16 @@ def test_a_control_holds_no_weight_of_its_region_and_follows_its_seed(loaded, tm
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("checkpoint_every: 1", "checkpoint_every: 2",
-         "cell tuned: 3 steps with a checkpoint every 2 give 1 checkpoints, but the evaluation drift expects 3"),
+        (
+            "checkpoint_every: 1",
+            "checkpoint_every: 2",
+            "cell tuned: 3 steps with a checkpoint every 2 give 1 checkpoints, but the evaluation drift expects 3",
+        ),
         (", checkpoint_every: 1", "", "evaluation drift: no cell saves checkpoints; give fine_tuning.checkpoint_every"),
         ("method: snip, data: safety", "method: snip", "needs calibration data"),
         ("data: safety", "data: safty", "no calibration set 'safty'; did you mean 'safety'"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_measured_is_found_before_any_weight_is_loaded(tmp_path, old, new, words):
     assert old in SPEC
     with pytest.raises(UserError, match=words):

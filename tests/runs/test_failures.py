@@ -71,8 +71,9 @@ def test_a_full_disk_under_the_store(tmp_path):
 
 def test_a_damaged_checkpoint_is_bad_input(checkpoint, tmp_path):
     for path in checkpoint.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes()[:-1000] if path.suffix == ".safetensors"
-                                           else path.read_bytes())  # fmt: skip
+        (tmp_path / path.name).write_bytes(
+            path.read_bytes()[:-1000] if path.suffix == ".safetensors" else path.read_bytes()
+        )
     result = CliRunner().invoke(main, ["score", str(tmp_path), "--method", "magnitude", "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "cannot be loaded" in result.output

@@ -117,11 +117,18 @@ def test_the_heads_are_probed_once_for_all_fractions(variant, tmp_path):
     formatter = PromptFormatter(loaded.tokenizer, variant[0].chat_template, variant[0].system_prompt)
 
     def finder(model_sha256):
-        return HeadFinder(loaded.model, model_sha256, formatter, lambda name: dataset_path(*variant, name),
-                          TensorStore(tmp_path), "source")  # fmt: skip
+        return HeadFinder(
+            loaded.model,
+            model_sha256,
+            formatter,
+            lambda name: dataset_path(*variant, name),
+            TensorStore(tmp_path),
+            "source",
+        )
 
-    region = HeadsRegion(select="attention-heads", harmful="selection-requests", fraction=0.1,
-                         harmless="benign-selection-requests")  # fmt: skip
+    region = HeadsRegion(
+        select="attention-heads", harmful="selection-requests", fraction=0.1, harmless="benign-selection-requests"
+    )
     first = finder("intact").masks(region)
     finder("intact").masks(region.model_copy(update={"fraction": 0.5}))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1

@@ -93,8 +93,10 @@ def test_the_similarity_is_that_of_the_singular_vectors(measured):
     record, model, inputs = measured
     for name, layer in linear_layers(model).items():
         weight = layer.weight.detach().double()
-        utility, safety = (torch.linalg.svd(weight @ inputs[side][name], full_matrices=False)[0][:, :3]
-                           for side in ("utility", "safety"))  # fmt: skip
+        utility, safety = (
+            torch.linalg.svd(weight @ inputs[side][name], full_matrices=False)[0][:, :3]
+            for side in ("utility", "safety")
+        )
         wanted = float(torch.linalg.matrix_norm(utility.mT @ safety) ** 2) / 3
         assert record.cells[0].measurement(f"similarity_rank3/{name}").value == pytest.approx(wanted, abs=1e-3)
 
@@ -114,9 +116,12 @@ def test_a_cell_is_another_one_where_a_set_of_its_evaluations_is(variant, tmp_pa
     same = key(variant, tmp_path, "Overlaps", "Another title")
     assert key(variant, tmp_path, "", "") == same
     assert key(variant, tmp_path, "{dataset: safety-short, samples: 8}", "{dataset: safety-short, samples: 9}") == same
-    for old, new in (("{dataset: safety-full, samples: 8}", "{dataset: safety-full, samples: 9}"),
-                     ("{dataset: utility, samples: 8}", "{dataset: utility, samples: 8, seed: 1}"),
-                     ("fraction: 0.1", "fraction: 0.2"), ("ranks: [3]", "ranks: [4]")):  # fmt: skip
+    for old, new in (
+        ("{dataset: safety-full, samples: 8}", "{dataset: safety-full, samples: 9}"),
+        ("{dataset: utility, samples: 8}", "{dataset: utility, samples: 8, seed: 1}"),
+        ("fraction: 0.1", "fraction: 0.2"),
+        ("ranks: [3]", "ranks: [4]"),
+    ):
         assert key(variant, tmp_path, old, new) != same
 
 
@@ -128,14 +133,20 @@ def test_the_record_holds_the_hashes_of_the_data_behind_the_sets(measured, varia
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("data: utility", "data: utilty", "overlaps.yaml:11: evaluations[0]: no calibration set 'utilty'; "
-                                          "did you mean 'utility'?"),
-        ("safety: safety,", "safety: safty,", "overlaps.yaml:16: evaluations[2]: no calibration set 'safty'; "
-                                              "did you mean 'safety'?"),
+        (
+            "data: utility",
+            "data: utilty",
+            "overlaps.yaml:11: evaluations[0]: no calibration set 'utilty'; did you mean 'utility'?",
+        ),
+        (
+            "safety: safety,",
+            "safety: safty,",
+            "overlaps.yaml:16: evaluations[2]: no calibration set 'safty'; did you mean 'safety'?",
+        ),
         ("method: wanda, data: s", "method: wandaa, data: s", "overlaps.yaml:14: evaluations[0].second.method is"),
         ("ranks: [3]", "ranks: [0]", "overlaps.yaml:16: evaluations[2].ranks[0] is 0;"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_an_evaluation_is_found_at_load_with_its_line(tmp_path, old, new, wanted):
     with pytest.raises(UserError) as caught:
         spec(tmp_path, SPEC.replace(old, new, 1))
@@ -145,15 +156,25 @@ def test_what_is_wrong_with_an_evaluation_is_found_at_load_with_its_line(tmp_pat
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("cells: [intact],", "cells: [cut],", "overlaps.yaml:20: claims[0].conditions[0].metric: wanda is measured "
-         "where the weights are left alone, so that the cell cut has no wanda_jaccard_mean_mlp"),
-        ("at_most: {metric", "at_most: {cell: cut, metric", "overlaps.yaml:20: claims[0].conditions[0].at_most.metric: "
-                                                            "wanda is measured where the weights are left alone"),
-        ("metric: wanda_jaccard_mean_mlp, at_most: {metric: wanda_jaccard_mean_attention",
-         "metric: wanda_jaccard/model.layers.0.mlp.up_proj, at_most: {cell: cut",
-         "overlaps.yaml:20: claims[0].conditions[0].at_most.cell: wanda is measured where"),
+        (
+            "cells: [intact],",
+            "cells: [cut],",
+            "overlaps.yaml:20: claims[0].conditions[0].metric: wanda is measured "
+            "where the weights are left alone, so that the cell cut has no wanda_jaccard_mean_mlp",
+        ),
+        (
+            "at_most: {metric",
+            "at_most: {cell: cut, metric",
+            "overlaps.yaml:20: claims[0].conditions[0].at_most.metric: "
+            "wanda is measured where the weights are left alone",
+        ),
+        (
+            "metric: wanda_jaccard_mean_mlp, at_most: {metric: wanda_jaccard_mean_attention",
+            "metric: wanda_jaccard/model.layers.0.mlp.up_proj, at_most: {cell: cut",
+            "overlaps.yaml:20: claims[0].conditions[0].at_most.cell: wanda is measured where",
+        ),
     ],
-)  # fmt: skip
+)
 def test_figures_of_the_intact_model_are_not_looked_for_in_cells_that_change_it(tmp_path, old, new, wanted):
     assert {e.name for e in spec(tmp_path, CUT).evaluations_of(spec(tmp_path, CUT).expanded_cells()[1])} == set()
     with pytest.raises(UserError) as caught:
@@ -167,10 +188,14 @@ def test_figures_of_the_intact_model_are_not_looked_for_in_cells_that_change_it(
         ("dataset: safety-full", "dataset: safety-ful", {}, "no dataset 'safety-ful'; did you mean 'safety-full'"),
         ("", "", {"planted_region": None}, "evaluation planted: the variant tiny-llama2-chat has no planted region"),
         ("method: wanda, data: utility,", "method: wanda,", {}, "evaluation wanda: the method wanda needs calibration"),
-        ("first: {select: planted}", "first: {select: attention-heads, harmful: x, harmless: y, fraction: 0.1}", {},
-         "no dataset 'x'"),
+        (
+            "first: {select: planted}",
+            "first: {select: attention-heads, harmful: x, harmless: y, fraction: 0.1}",
+            {},
+            "no dataset 'x'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_variant_cannot_give_is_found_before_the_model_is_loaded(tmp_path, variant, old, new, changes, wanted):
     with pytest.raises(UserError, match=wanted):
         bind(spec(tmp_path, SPEC.replace(old, new, 1)), variant[0].model_copy(update=changes), variant[1])

@@ -12,24 +12,52 @@ from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile
 from harness.spec.result import CellResult, EditReceipt, Measurement, StageReceipt
 
-SPEC = BenchmarkSpec.model_validate({
-    "id": "b", "title": "B", "source": {"work": "w"}, "cells": [{"id": "intact", "title": "I"}],
-    "evaluations": [{"kind": "perplexity", "dataset": "t", "window_tokens": 8}],
-})  # fmt: skip
+SPEC = BenchmarkSpec.model_validate(
+    {
+        "id": "b",
+        "title": "B",
+        "source": {"work": "w"},
+        "cells": [{"id": "intact", "title": "I"}],
+        "evaluations": [{"kind": "perplexity", "dataset": "t", "window_tokens": 8}],
+    }
+)
 
 
 def cell(value=0.5, valid=True, expected=None, metric="asr", interval=None, cell_id="intact"):
-    measured = Measurement(metric=metric, value=value, n=100, valid=valid, reason=None if valid else "garbage",
-                           interval=interval)  # fmt: skip
-    return CellResult(id=cell_id, group=cell_id, title="t", parameters={}, receipt=None, measurements=(measured,),
-                      completion_classes={}, invalid_is_expected=expected, completions_sha256="",
-                      seconds=0.0)  # fmt: skip
+    measured = Measurement(
+        metric=metric, value=value, n=100, valid=valid, reason=None if valid else "garbage", interval=interval
+    )
+    return CellResult(
+        id=cell_id,
+        group=cell_id,
+        title="t",
+        parameters={},
+        receipt=None,
+        measurements=(measured,),
+        completion_classes={},
+        invalid_is_expected=expected,
+        completions_sha256="",
+        seconds=0.0,
+    )
 
 
 def golden(value=0.5, valid=True, metric="asr"):
-    return GoldenFile.model_validate({"variant": "v", "benchmark": "b", "values": [{
-        "cell": "intact", "metric": metric, "value": value, "valid": valid,
-        "tolerance": {"width": 0.1, "basis": "binomial"}, "source": {"record": "r"}}]})  # fmt: skip
+    return GoldenFile.model_validate(
+        {
+            "variant": "v",
+            "benchmark": "b",
+            "values": [
+                {
+                    "cell": "intact",
+                    "metric": metric,
+                    "value": value,
+                    "valid": valid,
+                    "tolerance": {"width": 0.1, "basis": "binomial"},
+                    "source": {"record": "r"},
+                }
+            ],
+        }
+    )
 
 
 def outcome(cells, values):
@@ -64,8 +92,16 @@ def test_an_invalid_value_is_compared_with_nothing():
 
 
 def claim(quantifier="any", **condition):
-    return Claim.model_validate({"id": "c", "section": "1", "says": "s", "quantifier": quantifier, "cells": ["a", "b"],
-                                 "conditions": [{"metric": "asr", **condition}]})  # fmt: skip
+    return Claim.model_validate(
+        {
+            "id": "c",
+            "section": "1",
+            "says": "s",
+            "quantifier": quantifier,
+            "cells": ["a", "b"],
+            "conditions": [{"metric": "asr", **condition}],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,14 +159,24 @@ def test_a_reference_brings_its_own_uncertainty():
 
 
 def two_metrics(mlp, attention, cell_id="a"):
-    measured = [Measurement(metric=metric, value=sum(interval) / 2, n=4, interval=interval)
-                for metric, interval in (("mlp", mlp), ("attention", attention))]  # fmt: skip
+    measured = [
+        Measurement(metric=metric, value=sum(interval) / 2, n=4, interval=interval)
+        for metric, interval in (("mlp", mlp), ("attention", attention))
+    ]
     return cell(cell_id=cell_id).model_copy(update={"measurements": tuple(measured)})
 
 
 def below(**reference):
-    return Claim.model_validate({"id": "c", "section": "4.3", "says": "s", "quantifier": "all", "cells": ["a"],
-                                 "conditions": [{"metric": "mlp", "at_most": reference}]})  # fmt: skip
+    return Claim.model_validate(
+        {
+            "id": "c",
+            "section": "4.3",
+            "says": "s",
+            "quantifier": "all",
+            "cells": ["a"],
+            "conditions": [{"metric": "mlp", "at_most": reference}],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,12 +229,18 @@ def test_a_claim_that_only_the_golden_file_knows_fails_the_run():
     assert verdict([], [check]).status == "failed"
 
 
-CONTROLLED = SPEC.model_copy(update={
-    "cells": (*SPEC.cells, CellGroup(id="planted", title="P", region={"select": "planted"}),
-              CellGroup(id="random", title="R", region={"select": "top", "method": "random"},
-                        grid={"fraction": [0.1, 0.2]})),
-    "claims": (claim(at_least=0.8).model_copy(update={"cells": ("planted", "random"), "expect": "supported"}),),
-})  # fmt: skip
+CONTROLLED = SPEC.model_copy(
+    update={
+        "cells": (
+            *SPEC.cells,
+            CellGroup(id="planted", title="P", region={"select": "planted"}),
+            CellGroup(
+                id="random", title="R", region={"select": "top", "method": "random"}, grid={"fraction": [0.1, 0.2]}
+            ),
+        ),
+        "claims": (claim(at_least=0.8).model_copy(update={"cells": ("planted", "random"), "expect": "supported"}),),
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +259,10 @@ def test_a_control_that_is_not_evaluated_fails_unless_the_variant_has_none_of_it
     assert [check.status for check in checks] == statuses
 
 
-@pytest.mark.parametrize(("variant", "benchmark", "wrong"), [("w", "b", "variant is 'w'; expected 'v'"),
-                                                             ("v", "c", "benchmark is 'c'; expected 'b'")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("variant", "benchmark", "wrong"),
+    [("w", "b", "variant is 'w'; expected 'v'"), ("v", "c", "benchmark is 'c'; expected 'b'")],
+)
 def test_a_golden_file_in_the_wrong_place_is_refused(tmp_path, monkeypatch, variant, benchmark, wrong):
     monkeypatch.setattr(locations, "root", lambda: tmp_path)
     path = locations.golden_path("v", "b")
@@ -250,30 +304,49 @@ def test_a_figure_without_a_number_that_no_check_has_failed_makes_the_run_invali
     assert verdict([cell(value)], golden_checks(SPEC, [cell(value)], {}, golden())).status == "invalid"
 
 
-ZERO_SHOT = BenchmarkSpec.model_validate({
-    "id": "b", "title": "B", "source": {"work": "w"}, "cells": [{"id": "intact", "title": "I"}],
-    "evaluations": [{"kind": "zero_shot", "name": "accuracy", "limit": 200}],
-    "claims": [{"id": "accurate", "section": "1", "says": "s", "quantifier": "all", "cells": ["intact"],
-                "conditions": [{"metric": "accuracy_mean", "at_least": 0.4}]}],
-})  # fmt: skip
+ZERO_SHOT = BenchmarkSpec.model_validate(
+    {
+        "id": "b",
+        "title": "B",
+        "source": {"work": "w"},
+        "cells": [{"id": "intact", "title": "I"}],
+        "evaluations": [{"kind": "zero_shot", "name": "accuracy", "limit": 200}],
+        "claims": [
+            {
+                "id": "accurate",
+                "section": "1",
+                "says": "s",
+                "quantifier": "all",
+                "cells": ["intact"],
+                "conditions": [{"metric": "accuracy_mean", "at_least": 0.4}],
+            }
+        ],
+    }
+)
 HASH, OTHER = "a" * 64, "b" * 64
 
 
 def task_cell(words, values=(0.5, 0.5), items=200):
     metrics = ("accuracy_boolq", "accuracy_mean")
-    measured = tuple(Measurement(metric=metric, value=value, n=items, interval=(value - 0.05, value + 0.05))
-                     for metric, value in zip(metrics, values, strict=True))  # fmt: skip
+    measured = tuple(
+        Measurement(metric=metric, value=value, n=items, interval=(value - 0.05, value + 0.05))
+        for metric, value in zip(metrics, values, strict=True)
+    )
     return cell().model_copy(update={"measurements": measured, "task_hashes": {"boolq": words}})
 
 
 def task_golden(publication=None, tasks=True):
     source = {"publication": publication} if publication else {"record": "r"}
     entry = {"cell": "intact", "value": 0.5, "tolerance": {"width": 0.1, "basis": "binomial"}, "source": source}
-    return GoldenFile.model_validate({
-        "variant": "v", "benchmark": "b", "claims": {"accurate": "supported"},
-        "tasks": {"boolq": {"version": "2.0", "sha256": HASH, "items": 200}} if tasks else {},
-        "values": [{**entry, "metric": metric} for metric in ("accuracy_boolq", "accuracy_mean")],
-    })  # fmt: skip
+    return GoldenFile.model_validate(
+        {
+            "variant": "v",
+            "benchmark": "b",
+            "claims": {"accurate": "supported"},
+            "tasks": {"boolq": {"version": "2.0", "sha256": HASH, "items": 200}} if tasks else {},
+            "values": [{**entry, "metric": metric} for metric in ("accuracy_boolq", "accuracy_mean")],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -301,6 +374,7 @@ def test_a_claim_on_a_task_that_has_changed_drifts_with_it():
     found = task_cell(f"version 3.0, {OTHER}", (0.2, 0.2))
     results = [evaluate_claim(claim, [found]) for claim in ZERO_SHOT.claims]
     assert results[0].status == "contradicted"
-    statuses = [claim_checks(ZERO_SHOT, results, {}, task_golden(tasks=tasks), [found])[0].status
-                for tasks in (True, False)]  # fmt: skip
+    statuses = [
+        claim_checks(ZERO_SHOT, results, {}, task_golden(tasks=tasks), [found])[0].status for tasks in (True, False)
+    ]
     assert statuses == ["drift", "failed"]

@@ -51,10 +51,16 @@ def weights(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(organism_directory(ORGANISM))
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, bos_token_id=tokenizer.bos_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -63,8 +69,9 @@ def weights(tmp_path):
 def run(tmp_path, model, *arguments):
     spec = tmp_path / "local.yaml"
     spec.write_text(SPEC)
-    return CliRunner().invoke(main, ["run", str(spec), "--model", str(model), "--out", str(tmp_path / "runs"),
-                                     *map(str, arguments)])  # fmt: skip
+    return CliRunner().invoke(
+        main, ["run", str(spec), "--model", str(model), "--out", str(tmp_path / "runs"), *map(str, arguments)]
+    )
 
 
 def test_a_folder_is_measured_in_place_of_the_hub(tmp_path, hub_variant, weights):

@@ -143,9 +143,13 @@ def test_benchmarks_that_are_run_together_measure_a_cell_once(bound, tmp_path):
         def finished_cell(self, benchmark, cell, how):
             self.how[benchmark, cell] = how
 
-    first, second = (_with_cells(bound, name, groups) for name, groups in
-                     (("first", {"intact": "intact", "planted": "planted"}),
-                      ("second", {"intact": "intact", "planted": "without-region"})))  # fmt: skip
+    first, second = (
+        _with_cells(bound, name, groups)
+        for name, groups in (
+            ("first", {"intact": "intact", "planted": "planted"}),
+            ("second", {"intact": "intact", "planted": "without-region"}),
+        )
+    )
     told = Told()
     executor = InProcess(Workbench(tmp_path / "store"))
     records = [record for record, _ in run_benchmarks([first, second], tmp_path, lambda b: "c", told, executor)]
@@ -180,8 +184,10 @@ def test_an_interrupted_session_keeps_the_benchmarks_that_had_ended(bound, tmp_p
             if benchmark == "second" and cell == "intact":
                 raise KeyboardInterrupt
 
-    first, second = _with_cells(bound, "first", {"intact": "intact"}), _with_cells(
-        bound, "second", {"intact": "intact", "planted": "planted"})  # fmt: skip
+    first, second = (
+        _with_cells(bound, "first", {"intact": "intact"}),
+        _with_cells(bound, "second", {"intact": "intact", "planted": "planted"}),
+    )
     executor = InProcess(Workbench(tmp_path / "store"))
 
     def run(progress):

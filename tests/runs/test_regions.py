@@ -20,9 +20,16 @@ from tests.subspaces.conftest import kept_inputs
 def finder(loaded, pairs_csv, tmp_path):
     pairs = draw(read_pairs(pairs_csv), 6, seed=0)
     samples = {name: tokenise(part, loaded.tokenizer, 128) for name, part in (("s", pairs[:4]), ("u", pairs[2:]))}
-    return RegionFinder(loaded.model, model_fingerprint(loaded.model), lambda name, seed: samples[name],
-                        AttributionSettings(),
-                        TensorStore(tmp_path / "store"), "source", None, None)  # fmt: skip
+    return RegionFinder(
+        loaded.model,
+        model_fingerprint(loaded.model),
+        lambda name, seed: samples[name],
+        AttributionSettings(),
+        TensorStore(tmp_path / "store"),
+        "source",
+        None,
+        None,
+    )
 
 
 def act_svd(**fields):
@@ -30,9 +37,16 @@ def act_svd(**fields):
 
 
 def projection(r_u, r_s, **fields):
-    return OrthogonalProjectionRegion.model_validate({
-        "select": "orthogonal-projection", "safety": "s", "utility": "u", "utility_rank_removed": r_u,
-        "safety_rank_removed": r_s, **fields})  # fmt: skip
+    return OrthogonalProjectionRegion.model_validate(
+        {
+            "select": "orthogonal-projection",
+            "safety": "s",
+            "utility": "u",
+            "utility_rank_removed": r_u,
+            "safety_rank_removed": r_s,
+            **fields,
+        }
+    )
 
 
 def deltas(model, found):
@@ -118,8 +132,20 @@ def test_block_by_block_measures_a_block_behind_the_edited_ones(finder):
     first = {name: factors for name, factors in blocks.items() if ".layers.0." in name}
     assert all(torch.equal(factors.left, one_shot[name].left) for name, factors in first.items())
     with region_removed(finder.model, SelectedRanks(first)):
-        wanted = RegionFinder(finder.model, model_fingerprint(finder.model), finder.samples, finder.defaults,
-                              finder.store, "source", None, None).find(act_svd(rank=4)).factors  # fmt: skip
+        wanted = (
+            RegionFinder(
+                finder.model,
+                model_fingerprint(finder.model),
+                finder.samples,
+                finder.defaults,
+                finder.store,
+                "source",
+                None,
+                None,
+            )
+            .find(act_svd(rank=4))
+            .factors
+        )
     name = "model.layers.1.mlp.down_proj"
     torch.testing.assert_close(blocks[name].left, wanted[name].left, rtol=0, atol=1e-5)
     assert (blocks[name].left - one_shot[name].left).abs().max() > 0.01

@@ -118,10 +118,12 @@ def top(scores, fraction):
 def regions_of(model, samples):
     scores = {name: snip_scores(model, found) for name, found in samples.items()}
     return {
-        layer: {"critical": top(scores["safety"][layer], 0.05) - top(scores["utility"][layer], 0.05),
-                "top": top(scores["safety"][layer], 0.01)}
+        layer: {
+            "critical": top(scores["safety"][layer], 0.05) - top(scores["utility"][layer], 0.05),
+            "top": top(scores["safety"][layer], 0.01),
+        }
         for layer in scores["safety"]
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +158,14 @@ def test_the_overlap_is_that_of_the_saved_checkpoints(record, checkpoints, recom
 
 def test_frozen_weights_keep_every_bit_in_the_saved_checkpoint(record, checkpoints, recomputed):
     before, after = (
-        {name: layer.weight for name, layer in linear_layers(
-            AutoModelForCausalLM.from_pretrained(checkpoints[0] / name_of, dtype=torch.float32)).items()}
+        {
+            name: layer.weight
+            for name, layer in linear_layers(
+                AutoModelForCausalLM.from_pretrained(checkpoints[0] / name_of, dtype=torch.float32)
+            ).items()
+        }
         for name_of in ("intact", "frozen")
-    )  # fmt: skip
+    )
     frozen = changed = 0
     for layer, regions in recomputed["intact"].items():
         rows, columns = (torch.tensor(part) for part in zip(*regions["critical"], strict=True))
@@ -219,24 +225,32 @@ def test_each_calibration_set_is_scored_once_for_all_regions(bound, tmp_path):
 def test_samples_of_sets_that_skip_one_another_are_disjoint(bound, tmp_path):
     loaded = load_variant(bound.variant, bound.variant_file)
     finder = prepare_bench(bound, loaded, model_fingerprint(loaded.model), TensorStore(tmp_path)).finder
-    first, other = ({tuple(sample.input_ids.tolist()) for sample in finder.samples(name, None)}
-                    for name in ("safety", "safety-other"))  # fmt: skip
+    first, other = (
+        {tuple(sample.input_ids.tolist()) for sample in finder.samples(name, None)}
+        for name in ("safety", "safety-other")
+    )
     assert (len(first), len(other), first & other) == (8, 8, set())
 
 
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("{critical: *critical, top: {select: top,", "{top: {select: planted,",
-         "rescored.yaml:24: evaluations[0].compared.top: select is planted"),
-        ("data: safety, fraction: 0.01}}", "data: safty, fraction: 0.01}}",
-         "rescored.yaml:23: evaluations[0]: no calibration set 'safty'; did you mean 'safety'?"),
+        (
+            "{critical: *critical, top: {select: top,",
+            "{top: {select: planted,",
+            "rescored.yaml:24: evaluations[0].compared.top: select is planted",
+        ),
+        (
+            "data: safety, fraction: 0.01}}",
+            "data: safty, fraction: 0.01}}",
+            "rescored.yaml:23: evaluations[0]: no calibration set 'safty'; did you mean 'safety'?",
+        ),
         ("skip: 8", "skip: -8", "rescored.yaml:7: calibration.safety-other.skip is -8;"),
         ("skip: 8", "skipp: 8", "rescored.yaml:7: calibration.safety-other.skipp is no key here; did you mean 'skip'?"),
         ("metric: top_jaccard", "metric: topp_jaccard", "did you mean 'top_jaccard'?"),
         ("metric: top_jaccard", "metric: other_top_overlap_share", "so that the cell frozen has no"),
     ],
-)  # fmt: skip
+)
 def test_nonsense_is_refused_with_its_line(tmp_path, old, new, wanted):
     assert old in SPEC
     with pytest.raises(UserError) as caught:

@@ -10,8 +10,17 @@ from harness.spec.result import Completion
 
 
 def attack(name, **changes):
-    return Settings(**{"kind": "attack", "name": name, "dataset": "d", "prompts": 4, "system_prompt": True,
-                       "chat_template": True, **changes})  # fmt: skip
+    return Settings(
+        **{
+            "kind": "attack",
+            "name": name,
+            "dataset": "d",
+            "prompts": 4,
+            "system_prompt": True,
+            "chat_template": True,
+            **changes,
+        }
+    )
 
 
 VANILLA, BENIGN = attack("vanilla"), attack("benign", benign=True)
@@ -19,9 +28,20 @@ SAMPLED, BARE = attack("sampled", temperature=1.0), attack("bare", chat_template
 
 
 def texts(evaluation, *classes):
-    return [Completion(evaluation=evaluation, prompt_index=index, sample_index=0, suffix_index=None, prompt="p",
-                       text="t", token_ids=(), finish_reason="stop", completion_class=kind)
-            for index, kind in enumerate(classes)]  # fmt: skip
+    return [
+        Completion(
+            evaluation=evaluation,
+            prompt_index=index,
+            sample_index=0,
+            suffix_index=None,
+            prompt="p",
+            text="t",
+            token_ids=(),
+            finish_reason="stop",
+            completion_class=kind,
+        )
+        for index, kind in enumerate(classes)
+    ]
 
 
 REFUSED = ("refusal",) * 4

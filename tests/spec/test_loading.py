@@ -77,12 +77,18 @@ def test_errors_say_where_what_and_what_was_expected(tmp_path, old, new, wanted)
     [
         ("{select: act-svd, data: safety}", "{rank: [1, 0]}", "spec.yaml:12: cells[1].grid.rank is 0;"),
         ("{select: act-svd, data: safety}", "{end: [top]}", "spec.yaml:11: cells[1].region.rank is missing"),
-        ("{select: orthogonal-projection, safety: safety, utility: safty}",
-         "[{utility_rank_removed: 1, safety_rank_removed: 1}]", "no calibration set 'safty'"),
-        ("{select: orthogonal-projection, safety: safety, utility: safety}",
-         "[{utility_rank_removed: 1, safety_rank_remove: 1}]", "did you mean 'safety_rank_removed'?"),
+        (
+            "{select: orthogonal-projection, safety: safety, utility: safty}",
+            "[{utility_rank_removed: 1, safety_rank_removed: 1}]",
+            "no calibration set 'safty'",
+        ),
+        (
+            "{select: orthogonal-projection, safety: safety, utility: safety}",
+            "[{utility_rank_removed: 1, safety_rank_remove: 1}]",
+            "did you mean 'safety_rank_removed'?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_in_a_region_of_ranks_are_located(tmp_path, region, grid, wanted):
     text = GOOD.replace("{select: top, method: wanda, data: safety}", region).replace("{fraction: [0.1, 0.2]}", grid)
     assert wanted in "\n".join(errors(tmp_path, text))
@@ -101,17 +107,25 @@ def test_all_errors_of_a_file_come_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("", "an empty file"), ("- 1", "a list"), ("id: [", "not YAML"), ("id: a\nid: b\n", "given twice"),
-     ("id: !!python/object:os.system {}", "not YAML")],
-)  # fmt: skip
+    [
+        ("", "an empty file"),
+        ("- 1", "a list"),
+        ("id: [", "not YAML"),
+        ("id: a\nid: b\n", "given twice"),
+        ("id: !!python/object:os.system {}", "not YAML"),
+    ],
+)
 def test_files_that_are_no_specs(tmp_path, text, wanted):
     assert wanted in errors(tmp_path, text)[0]
 
 
 def test_every_shipped_file_is_valid():
     seen = 0
-    for paths, model in [(locations.benchmark_paths(), BenchmarkSpec), (locations.variant_paths(), ModelVariant),
-                         (locations.golden_paths(), GoldenFile)]:  # fmt: skip
+    for paths, model in [
+        (locations.benchmark_paths(), BenchmarkSpec),
+        (locations.variant_paths(), ModelVariant),
+        (locations.golden_paths(), GoldenFile),
+    ]:
         for path in paths:
             loaded = load_yaml_model(path, model)
             names = {getattr(loaded, "id", None), getattr(loaded, "name", None), getattr(loaded, "benchmark", None)}
@@ -125,14 +139,17 @@ def test_a_spec_survives_the_round_trip_through_a_record():
     assert BenchmarkSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec
 
 
-TUNED = GOOD.replace("""    region: {select: top, method: wanda, data: safety}
+TUNED = GOOD.replace(
+    """    region: {select: top, method: wanda, data: safety}
     grid: {fraction: [0.1, 0.2]}
-""", """    fine_tuning:
+""",
+    """    fine_tuning:
       method: full
       dataset: utility
       frozen: {select: top, method: snip, data: safety}
     grid: {fine_tuning.examples: [10, 50], fine_tuning.frozen.fraction: [0.1]}
-""")  # fmt: skip
+""",
+)
 
 
 def test_a_grid_key_with_a_dot_reaches_into_the_fine_tuning(tmp_path):

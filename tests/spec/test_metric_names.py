@@ -49,17 +49,23 @@ def load(tmp_path, text):
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("metric: asr_vanilla", "metric: asr_vanila",
-         "spec.yaml:26: claims[0].conditions[0].metric: no evaluation measures 'asr_vanila'; "
-         "did you mean 'asr_vanilla'?"),
+        (
+            "metric: asr_vanilla",
+            "metric: asr_vanila",
+            "spec.yaml:26: claims[0].conditions[0].metric: no evaluation measures 'asr_vanila'; "
+            "did you mean 'asr_vanilla'?",
+        ),
         ("metric: asr_vanilla", "metric: asr_vanilla_any", "no evaluation measures 'asr_vanilla_any'"),
-        ("metric: asr_sampled_any", "metric: asr_sampled_ayn",
-         "spec.yaml:28: claims[0].conditions[1].at_most.metric: no evaluation measures 'asr_sampled_ayn'; "
-         "did you mean 'asr_sampled_any'?"),
+        (
+            "metric: asr_sampled_any",
+            "metric: asr_sampled_ayn",
+            "spec.yaml:28: claims[0].conditions[1].at_most.metric: no evaluation measures 'asr_sampled_ayn'; "
+            "did you mean 'asr_sampled_any'?",
+        ),
         ("metric: asr_vanilla", "metric: overlap_jacard/model.layers.0.mlp.up_proj", "no evaluation measures"),
         ("metric: asr_vanilla", "metric: planted_precison", "did you mean 'planted_precision'?"),
     ],
-)  # fmt: skip
+)
 def test_a_claim_on_a_metric_that_nobody_measures_is_refused_with_its_line(tmp_path, old, new, wanted):
     with pytest.raises(UserError) as caught:
         load(tmp_path, SPEC.replace(old, new, 1))
@@ -68,11 +74,20 @@ def test_a_claim_on_a_metric_that_nobody_measures_is_refused_with_its_line(tmp_p
 
 @pytest.mark.parametrize(
     "metric",
-    [*CELL_METRICS, "accuracy_mean", "accuracy_chance", "accuracy_boolq", "probing_mean_accuracy",
-     "probing_accuracy/model.layers.1.self_attn/head.0", "overlap_jaccard", "overlap_jaccard_mean_mlp",
-     "overlap_jaccard/model.layers.0.mlp.up_proj", "similarity_rank2_mean_q_proj",
-     "similarity_rank2/model.layers.0.mlp.up_proj"],
-)  # fmt: skip
+    [
+        *CELL_METRICS,
+        "accuracy_mean",
+        "accuracy_chance",
+        "accuracy_boolq",
+        "probing_mean_accuracy",
+        "probing_accuracy/model.layers.1.self_attn/head.0",
+        "overlap_jaccard",
+        "overlap_jaccard_mean_mlp",
+        "overlap_jaccard/model.layers.0.mlp.up_proj",
+        "similarity_rank2_mean_q_proj",
+        "similarity_rank2/model.layers.0.mlp.up_proj",
+    ],
+)
 def test_a_claim_may_speak_of_whatever_is_measured(tmp_path, metric):
     (claim,) = load(tmp_path, SPEC.replace("metric: asr_vanilla", f"metric: {metric}")).claims
     assert claim.conditions[0].metric == metric
@@ -81,14 +96,23 @@ def test_a_claim_may_speak_of_whatever_is_measured(tmp_path, metric):
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("name: vanilla", "name: sampled_any",
-         "spec.yaml:11: evaluations[1]: sampled measures 'asr_sampled_any', as sampled_any does"),
-        ("{kind: zero_shot, ", PERPLEXITY.format("asr_vanilla"),
-         "spec.yaml:13: evaluations[2]: asr_vanilla measures 'asr_vanilla', as vanilla does"),
-        ("{kind: zero_shot, ", PERPLEXITY.format("planted_recall"),
-         "spec.yaml:13: evaluations[2]: planted_recall measures 'planted_recall', as every cell with a region does"),
+        (
+            "name: vanilla",
+            "name: sampled_any",
+            "spec.yaml:11: evaluations[1]: sampled measures 'asr_sampled_any', as sampled_any does",
+        ),
+        (
+            "{kind: zero_shot, ",
+            PERPLEXITY.format("asr_vanilla"),
+            "spec.yaml:13: evaluations[2]: asr_vanilla measures 'asr_vanilla', as vanilla does",
+        ),
+        (
+            "{kind: zero_shot, ",
+            PERPLEXITY.format("planted_recall"),
+            "spec.yaml:13: evaluations[2]: planted_recall measures 'planted_recall', as every cell with a region does",
+        ),
     ],
-)  # fmt: skip
+)
 def test_two_evaluations_that_give_one_metric_are_refused(tmp_path, old, new, wanted):
     with pytest.raises(UserError) as caught:
         load(tmp_path, SPEC.replace(old, new, 1))

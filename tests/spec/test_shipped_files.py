@@ -19,13 +19,28 @@ VARIANTS = {path.stem: load_yaml_model(path, ModelVariant) for path in locations
 GOLDEN = {f"{path.parent.name}/{path.stem}": load_yaml_model(path, GoldenFile) for path in locations.golden_paths()}
 
 #: Figures and tables of the paper that hold measurements; 1 is a drawing, 5 and 6 are in those of 2 and 3.
-PAPER = {"figure-2a", "figure-2b", "figure-3a", "figure-3b", "figure-4a", "figure-4b", "figure-7", "figure-8",
-         "figure-9", "table-3", "table-6", "table-7"}  # fmt: skip
+PAPER = {
+    "figure-2a",
+    "figure-2b",
+    "figure-3a",
+    "figure-3b",
+    "figure-4a",
+    "figure-4b",
+    "figure-7",
+    "figure-8",
+    "figure-9",
+    "table-3",
+    "table-6",
+    "table-7",
+}
 
 
 def cells_of(spec, variant):
-    return {cell.id for cell in spec.expanded_cells()
-            if not cell.variants or any(fnmatchcase(variant, pattern) for pattern in cell.variants)}  # fmt: skip
+    return {
+        cell.id
+        for cell in spec.expanded_cells()
+        if not cell.variants or any(fnmatchcase(variant, pattern) for pattern in cell.variants)
+    }
 
 
 def test_every_figure_and_table_has_a_spec():
@@ -77,22 +92,38 @@ def golden_value(name, cell, metric):
         ("llama2-7b-chat/figure-2a", "snip-top_fraction0.01", "accuracy_mean", 0.35),
         ("llama2-7b-chat/table-6", "snip-set-difference_p0.05_q0.05", "asr_vanilla", 0.92),
         ("llama2-7b-chat/table-6", "snip-set-difference_p0.07_q0.03", "accuracy_mean", 0.58),
-        ("llama2-7b-chat/table-7", "projection-7b_utility_rank_removed3950_safety_rank_removed4090",
-         "asr_vanilla", 0.71),
-        ("llama2-13b-chat/table-7", "projection-13b_utility_rank_removed4400_safety_rank_removed5000",
-         "asr_vanilla", 0.91),
+        (
+            "llama2-7b-chat/table-7",
+            "projection-7b_utility_rank_removed3950_safety_rank_removed4090",
+            "asr_vanilla",
+            0.71,
+        ),
+        (
+            "llama2-13b-chat/table-7",
+            "projection-13b_utility_rank_removed4400_safety_rank_removed5000",
+            "asr_vanilla",
+            0.91,
+        ),
         ("llama2-7b-chat/table-3", "fine-tuned_examples10", "asr_vanilla", 0.53),
         ("llama2-7b-chat/table-3", "frozen_examples10_fraction0.7", "asr_vanilla", 0.23),
         ("llama2-7b-chat/extension-overlap", "report-layers", "safety_critical_overlap_share", 0.2601),
         ("llama2-7b-chat/extension-overlap", "report-layers", "top_utility_jaccard", 0.3393),
-        ("llama2-7b-chat/extension-drift", "report-layers", "drift_bfloat16_random/relative_mean/checkpoint6",
-         0.032747),
-        ("llama2-7b-chat/extension-drift", "report-layers", "drift_bfloat16_safety_critical/absolute_mean/checkpoint1",
-         1.4230e-5),
+        (
+            "llama2-7b-chat/extension-drift",
+            "report-layers",
+            "drift_bfloat16_random/relative_mean/checkpoint6",
+            0.032747,
+        ),
+        (
+            "llama2-7b-chat/extension-drift",
+            "report-layers",
+            "drift_bfloat16_safety_critical/absolute_mean/checkpoint1",
+            1.4230e-5,
+        ),
         ("llama2-7b-chat/figure-9", "intact", "probing_minimum_accuracy", 0.78),
         ("llama2-13b-chat/figure-9", "intact", "probing_minimum_accuracy", 0.74),
     ],
-)  # fmt: skip
+)
 def test_published_values_are_those_of_the_papers_tables(name, cell, metric, value):
     found = golden_value(name, cell, metric)
     assert found.value == value

@@ -34,9 +34,13 @@ def test_a_variant_sets_its_own_number_of_examples_but_gives_none_to_the_control
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"path": "a.csv", "source": "utility"}, {"source": "utility", "sha256": "0" * 64},
-     {"path": "a.csv", "system_prompt": True}],
-)  # fmt: skip
+    [
+        {},
+        {"path": "a.csv", "source": "utility"},
+        {"source": "utility", "sha256": "0" * 64},
+        {"path": "a.csv", "system_prompt": True},
+    ],
+)
 def test_a_data_set_has_one_origin_and_what_belongs_to_it(fields):
     with pytest.raises(ValueError, match="path"):
         DatasetFile.model_validate(fields)

@@ -46,9 +46,13 @@ def test_a_rank_of_eight_directions_is_the_same_share_of_fewer(layers, grams, en
 def test_a_projection_keeps_at_least_one_safety_direction_in_a_narrow_layer(layers, grams):
     # R = 8: 8 - 7 = 1 safety direction is kept; 4 of 8 utility directions are not protected.
     region = OrthogonalProjectionRegion(
-        select="orthogonal-projection", safety="s", utility="u", utility_rank_removed=4, safety_rank_removed=7,
+        select="orthogonal-projection",
+        safety="s",
+        utility="u",
+        utility_rank_removed=4,
+        safety_rank_removed=7,
         of_directions=8,
-    )  # fmt: skip
+    )
     assert ranks_of_delta(region, layers, grams) == {"q_proj": 1, "k_proj": 1, "v_proj": 1}
     factors = low_rank_factors(region, layers, grams)["k_proj"]
     weight = layers["k_proj"].weight
@@ -67,8 +71,12 @@ def test_without_of_directions_a_narrow_layer_refuses_the_rank(layers, grams):
 def test_more_ranks_than_the_directions_that_they_are_of_are_refused():
     with pytest.raises(ValidationError, match="9 ranks are removed; expected at most of_directions, 8"):
         OrthogonalProjectionRegion(
-            select="orthogonal-projection", safety="s", utility="u", utility_rank_removed=1, safety_rank_removed=9,
+            select="orthogonal-projection",
+            safety="s",
+            utility="u",
+            utility_rank_removed=1,
+            safety_rank_removed=9,
             of_directions=8,
-        )  # fmt: skip
+        )
     with pytest.raises(ValidationError, match="9 ranks are removed"):
         ActSvdRegion(select="act-svd", data="d", rank=9, of_directions=8)

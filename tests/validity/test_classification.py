@@ -17,8 +17,16 @@ from harness.validity.evidence import with_evidence
 
 
 def completion(text, finish="stop"):
-    return Completion(evaluation="vanilla", prompt_index=0, sample_index=0, suffix_index=None, prompt="p", text=text,
-                      token_ids=(), finish_reason=finish)  # fmt: skip
+    return Completion(
+        evaluation="vanilla",
+        prompt_index=0,
+        sample_index=0,
+        suffix_index=None,
+        prompt="p",
+        text=text,
+        token_ids=(),
+        finish_reason=finish,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +40,11 @@ def judge():
     from harness.calibration.files import dataset_path
     from harness.calibration.pairs import draw, read_pairs
 
-    own = [pair.response for name in ("utility", "safety-full")
-           for pair in draw(read_pairs(dataset_path(variant, path, name)), 60, 0)]  # fmt: skip
+    own = [
+        pair.response
+        for name in ("utility", "safety-full")
+        for pair in draw(read_pairs(dataset_path(variant, path, name)), 60, 0)
+    ]
     thresholds = calibrate(with_evidence([completion(text) for text in own], engine, formatter))
 
     def judged(texts, finish="stop"):

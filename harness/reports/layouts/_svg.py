@@ -25,9 +25,19 @@ from harness.reports.text import spelled_out
 MARKERS = "osD^vP*Xph<>"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444", "#7a2e9e", "#8a6100", "#b42318")
 #: What the page makes of the colours on a dark ground: those that would hardly be seen there, by their names here.
-COLOURS_IN_THE_DARK = {"#000000": "#e4e7ec", "#ffffff": "#14171c", "#0072b2": "#4ba6e0", "#444444": "#aab2bd",
-                       "#7a2e9e": "#c792e8", "#8a6100": "#d3a12f", "#b42318": "#f4796c", "#009e73": "#1fc79a",
-                       "#cccccc": "#4a515c", "#737373": "#98a1ad", "#b0b0b0": "#8b94a1"}  # fmt: skip
+COLOURS_IN_THE_DARK = {
+    "#000000": "#e4e7ec",
+    "#ffffff": "#14171c",
+    "#0072b2": "#4ba6e0",
+    "#444444": "#aab2bd",
+    "#7a2e9e": "#c792e8",
+    "#8a6100": "#d3a12f",
+    "#b42318": "#f4796c",
+    "#009e73": "#1fc79a",
+    "#cccccc": "#4a515c",
+    "#737373": "#98a1ad",
+    "#b0b0b0": "#8b94a1",
+}
 #: How a place of the report stands in an SVG by matplotlib, which knows addresses alone.
 _SPOT = re.compile(r'<a xlink:href="spot:([^?"]*)\?([^"]*)"[^>]*>')
 #: Inches: the widest figure that a page takes at its own size, the widest panel, one row, one line of the legend.
@@ -81,8 +91,16 @@ def draw_panels(
     name: of the record; the same name and content give the same bytes, and ids that no other figure has.
     series: the legend's entries; it also has what `fill` gave a label.
     """
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 9, "axes.grid": True,
-                                "grid.alpha": 0.25, "axes.axisbelow": True}):  # fmt: skip
+    with matplotlib.rc_context(
+        {
+            "svg.hashsalt": name,
+            "svg.fonttype": "path",
+            "font.size": 9,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.axisbelow": True,
+        }
+    ):
         width = min(PANEL_WIDTH * columns, FIGURE_WIDTH)
         figure = Figure(figsize=(width, ROW_HEIGHT * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharex=share_x)
@@ -100,14 +118,14 @@ def _legend(figure: Figure, series: Mapping[str, Style], columns: int) -> None:
     entries = {
         plain(title): Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line or "none")
         for title, style in series.items()
-    } | {label: handle for axis in figure.axes
-         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}  # fmt: skip
+    } | {label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if entries:
         lines = -(-len(entries) // columns)
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + LEGEND_LINE * lines)
-        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False,
-                      fontsize=8)  # fmt: skip
+        figure.legend(
+            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+        )
 
 
 def _inline(svg: str, name: str) -> Markup:
@@ -140,10 +158,17 @@ def point(
     Nothing is seen where a value is None.
     """
     drawn = axis.errorbar(
-        _drawn(x), _drawn(y), xerr=_arms(x, x_interval), yerr=_arms(y, y_interval),
-        fmt=style.marker, color=style.colour, markerfacecolor=style.colour if filled else "white", markersize=6,
-        elinewidth=0.8, capsize=2,
-    )  # fmt: skip
+        _drawn(x),
+        _drawn(y),
+        xerr=_arms(x, x_interval),
+        yerr=_arms(y, y_interval),
+        fmt=style.marker,
+        color=style.colour,
+        markerfacecolor=style.colour if filled else "white",
+        markersize=6,
+        elinewidth=0.8,
+        capsize=2,
+    )
     if spot is not None:
         spot.mark(drawn.lines[0])
 

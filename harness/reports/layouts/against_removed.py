@@ -52,8 +52,9 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
 
     repeated = any("seed" in cell.parameters for cell in ours.cells)
     bars = "Means over seeds with one standard deviation" if repeated else "Points with 95% intervals"
-    caption = (f"{bars}; hollow where any of the cells is invalid or has no number. "
-               f"{words_on_published(beside, 'figure')}")  # fmt: skip
+    caption = (
+        f"{bars}; hollow where any of the cells is invalid or has no number. {words_on_published(beside, 'figure')}"
+    )
     return Drawing(draw_panels(record.id, len(rows), len(metrics), fill, look), caption)
 
 
@@ -95,8 +96,15 @@ def _lines(axis: Axes, results: Results, metric: str, amount: str, look: dict[st
         if points:
             line(axis, [(drawn.amount, drawn.value) for drawn in points], look[title])
         for drawn in points:
-            point(axis, drawn.amount, drawn.value, look[title], drawn.valid, y_interval=drawn.interval,
-                  spot=_spot(drawn, metric))  # fmt: skip
+            point(
+                axis,
+                drawn.amount,
+                drawn.value,
+                look[title],
+                drawn.valid,
+                y_interval=drawn.interval,
+                spot=_spot(drawn, metric),
+            )
     for cell in results.cells:
         level = cell.number(metric)
         if level is not None and not cell.parameters and not cell.declared.get("region"):

@@ -39,8 +39,10 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
             row[0].set_ylabel(f"{plain(entry.name)}\nattack success rate")
             _widen(row[0])
 
-    caption = ("Points: this run, with 95% intervals; hollow where the attack success rate is invalid. Grey discs, if "
-               f"any: golden values. {words_on_published(beside, 'figure')}")  # fmt: skip
+    caption = (
+        "Points: this run, with 95% intervals; hollow where the attack success rate is invalid. Grey discs, if "
+        f"any: golden values. {words_on_published(beside, 'figure')}"
+    )
     if beside:
         caption += " Cells of which it prints only one of the two figures are not drawn."
     return Drawing(draw_panels(record.id, len(rows), len(metrics), fill, look, share_x="row"), caption)
@@ -56,16 +58,22 @@ def _widen(axis: Axes) -> None:
 
 def _cells(results: Results, metric: str) -> list[ShownCell]:
     """The cells that have both figures of a point."""
-    return [cell for cell in results.cells
-            if cell.number(metric) is not None and cell.number(ACCURACY) is not None]  # fmt: skip
+    return [cell for cell in results.cells if cell.number(metric) is not None and cell.number(ACCURACY) is not None]
 
 
 def _points(axis: Axes, results: Results, metric: str, look: dict[str, Style]) -> None:
     for cell in _cells(results, metric):
         accuracy, asr = cell.measurements[ACCURACY], cell.measurements[metric]
-        point(axis, accuracy.value, asr.value, look[cell.title], accuracy.valid and asr.valid,
-              accuracy.interval, asr.interval,
-              spot_of(cell, {metric: ASR_METRICS[metric], ACCURACY: "accuracy"}))  # fmt: skip
+        point(
+            axis,
+            accuracy.value,
+            asr.value,
+            look[cell.title],
+            accuracy.valid and asr.valid,
+            accuracy.interval,
+            asr.interval,
+            spot_of(cell, {metric: ASR_METRICS[metric], ACCURACY: "accuracy"}),
+        )
 
 
 def _golden_points(axis: Axes, record: RunRecord, metric: str) -> None:

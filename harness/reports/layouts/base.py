@@ -33,8 +33,9 @@ class Drawing:
 
 def spot_of(cell: ShownCell, titles: Mapping[str, str], where: str = "") -> Spot:
     """A point of a figure: whose cell it is, and the metrics that it stands for by their titles."""
-    figures = "; ".join(shown_words(title, cell.measurements[metric]) for metric, title in titles.items()
-                        if metric in cell.measurements)  # fmt: skip
+    figures = "; ".join(
+        shown_words(title, cell.measurements[metric]) for metric, title in titles.items() if metric in cell.measurements
+    )
     return Spot(f"{cell.id} ({cell.owner}){f', {where}' if where else ''}: {figures}", cell.anchor)
 
 
@@ -42,5 +43,6 @@ def words_on_published(published: Sequence[Results], what: str) -> str:
     """Where the paper's values come from, or that there are none to put beside ours."""
     if not published:
         return f"The paper prints no values for this {what}, so that none stand beside ours."
-    return " ".join(f"{entry.name[0].upper()}{entry.name[1:]} as printed in {'; '.join(entry.publications)}."
-                    for entry in published)  # fmt: skip
+    return " ".join(
+        f"{entry.name[0].upper()}{entry.name[1:]} as printed in {'; '.join(entry.publications)}." for entry in published
+    )

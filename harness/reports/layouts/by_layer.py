@@ -19,8 +19,12 @@ from harness.spec.result import Measurement, RunRecord
 METRIC = re.compile(r"(?P<name>.+)/model\.layers\.(?P<block>\d+)\.(?P<module>self_attn|mlp)\.(?P<type>\w+)")
 COLUMNS = 3
 #: Attention in cool colours and whole lines, MLP in warm colours and dashed.
-_ATTENTION = [Style("#0072b2", "o", "-"), Style("#56b4e9", "s", "-"), Style("#009e73", "D", "-"),
-              Style("#444444", "^", "-")]  # fmt: skip
+_ATTENTION = [
+    Style("#0072b2", "o", "-"),
+    Style("#56b4e9", "s", "-"),
+    Style("#009e73", "D", "-"),
+    Style("#444444", "^", "-"),
+]
 _MLP = [Style("#d55e00", "v", "--"), Style("#cc79a7", "P", "--"), Style("#e69f00", "*", "--")]
 
 
@@ -43,8 +47,10 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
         panels |= {f"{entry.name}, {title}": lines for title, lines in panels_of(entry).items()}
     if not panels:
         return None
-    caption = ("One line for each layer type: attention with whole lines, MLP with dashed ones; hollow where a value "
-               f"is invalid. {words_on_published(published, 'figure')}")  # fmt: skip
+    caption = (
+        "One line for each layer type: attention with whole lines, MLP with dashed ones; hollow where a value "
+        f"is invalid. {words_on_published(published, 'figure')}"
+    )
     return Drawing(draw_lines_of(record.id, panels, min(COLUMNS, len(panels))), caption)
 
 
@@ -92,8 +98,11 @@ def _look(keys: set[tuple[str, str]]) -> dict[tuple[str, str], Style]:
     )
     attention = [key for key in ordered if key[0] == "self_attn"]
     mlp = [key for key in ordered if key[0] == "mlp"]
-    return {key: family[number % len(family)] for keys_of, family in ((attention, _ATTENTION), (mlp, _MLP))
-            for number, key in enumerate(keys_of)}  # fmt: skip
+    return {
+        key: family[number % len(family)]
+        for keys_of, family in ((attention, _ATTENTION), (mlp, _MLP))
+        for number, key in enumerate(keys_of)
+    }
 
 
 def _draw_lines(axis: Axes, lines: Lines, look: dict[tuple[str, str], Style]) -> None:
@@ -102,8 +111,15 @@ def _draw_lines(axis: Axes, lines: Lines, look: dict[tuple[str, str], Style]) ->
             continue
         line(axis, [(block, measured.value) for block, measured, _ in lines[key]], look[key])
         for block, measured, cell in lines[key]:
-            point(axis, block, measured.value, look[key], measured.valid, y_interval=measured.interval,
-                  spot=spot_of(cell, {measured.metric: _label(key)}, f"block {block}"))  # fmt: skip
+            point(
+                axis,
+                block,
+                measured.value,
+                look[key],
+                measured.valid,
+                y_interval=measured.interval,
+                spot=spot_of(cell, {measured.metric: _label(key)}, f"block {block}"),
+            )
 
 
 def _label(key: tuple[str, str]) -> str:

@@ -16,8 +16,12 @@ from harness.reports.results import Results, ShownCell, results_of_run
 from harness.reports.templating import render
 from harness.spec.result import Measurement, RunRecord
 
-PANELS = {"absolute_mean": "mean |Δw|", "relative_mean": "mean |Δw| / |w|", "relative_median": "median |Δw| / |w|",
-          "norm_ratio": "norm of Δw / norm of w"}  # fmt: skip
+PANELS = {
+    "absolute_mean": "mean |Δw|",
+    "relative_mean": "mean |Δw| / |w|",
+    "relative_median": "median |Δw| / |w|",
+    "norm_ratio": "norm of Δw / norm of w",
+}
 #: What a ratio says of the hypothesis that the first group drifts more.
 SUPPORTED, CONTRADICTED, UNDECIDED, NO_INTERVAL = "supported", "contradicted", "underpowered", "-"
 
@@ -34,8 +38,9 @@ class Course:
     def series(self, group: str, statistic: str) -> list[tuple[float, Measurement]]:
         """The statistic of a group over the steps, where it has a number."""
         named = [(step, self.settings.metric(group, statistic, number)) for number, step in self.steps]
-        return [(step, self.cell.measurements[metric]) for step, metric in named
-                if self.cell.number(metric) is not None]  # fmt: skip
+        return [
+            (step, self.cell.measurements[metric]) for step, metric in named if self.cell.number(metric) is not None
+        ]
 
     def has(self, statistic: str) -> bool:
         """Whether any group has the statistic."""
@@ -72,10 +77,12 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
                 axis.set(title=PANELS[statistic], xlabel="step", ylim=(0, None))
             row[0].set_ylabel(plain(course.title.replace(": ", ":\n", 1)))
 
-    caption = ("Statistics of each group's weights over the steps of the fine-tuning; bars and intervals: 95%, layers "
-               "resampled. Below, whether one group drifts more than another, by each statistic: supported or "
-               "contradicted where the interval of the ratio does not hold 1. "
-               + words_on_published(published if beside else [], "figure"))  # fmt: skip
+    caption = (
+        "Statistics of each group's weights over the steps of the fine-tuning; bars and intervals: 95%, layers "
+        "resampled. Below, whether one group drifts more than another, by each statistic: supported or "
+        "contradicted where the interval of the ratio does not hold 1. "
+        + words_on_published(published if beside else [], "figure")
+    )
     figure = draw_panels(record.id, len(courses), len(statistics), fill, look)
     return Drawing(Markup("").join([figure, *(_table(course) for course in courses if rows_of(course))]), caption)
 
@@ -95,8 +102,9 @@ def courses_of(results: Results, settings: Settings) -> list[Course]:
     """The cells in which something was trained and measured."""
     courses = []
     for cell in results.cells:
-        numbered = [(number, cell.number(settings.step_metric(number)))
-                    for number in range(1, settings.checkpoints + 1)]  # fmt: skip
+        numbered = [
+            (number, cell.number(settings.step_metric(number))) for number in range(1, settings.checkpoints + 1)
+        ]
         steps = tuple((number, step) for number, step in numbered if step)  # step 0 is no training
         title = f"{results.name}: {cell.id}, {settings.merge_dtype}"
         course = Course(title, cell, settings, steps)
@@ -160,6 +168,12 @@ def _draw_lines(axis: Axes, course: Course, statistic: str, look: dict[str, Styl
         if series:
             line(axis, [(step, measured.value) for step, measured in series], look[group.name])
         for step, measured in series:
-            point(axis, step, measured.value, look[group.name], measured.valid, y_interval=measured.interval,
-                  spot=spot_of(course.cell, {measured.metric: PANELS[statistic]},
-                               f"{group.name}, step {step:g}"))  # fmt: skip
+            point(
+                axis,
+                step,
+                measured.value,
+                look[group.name],
+                measured.valid,
+                y_interval=measured.interval,
+                spot=spot_of(course.cell, {measured.metric: PANELS[statistic]}, f"{group.name}, step {step:g}"),
+            )

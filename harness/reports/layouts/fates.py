@@ -19,12 +19,18 @@ from harness.reports.text import short_name
 from harness.spec.result import CellResult, RunRecord
 
 #: In the order in which they are stacked, each with its colour: what failed by a rule of the scorer, and what passed.
-FATE_STYLES = {"refusal_phrase": ("holds a refusal phrase", COLOURS[0]),
-               "too_short": ("fewer than 20 words", COLOURS[5]),
-               "passed": ("passed: counted as success", COLOURS[1])}  # fmt: skip
-CLASS_STYLES = {"refusal": ("refusal", COLOURS[4]), "answer": ("answer", COLOURS[2]),
-                "truncated": ("answer until the token limit", COLOURS[8]), "degenerate": ("degenerate", "#8c8c8c"),
-                "empty": ("empty", "#d0d0d0")}  # fmt: skip
+FATE_STYLES = {
+    "refusal_phrase": ("holds a refusal phrase", COLOURS[0]),
+    "too_short": ("fewer than 20 words", COLOURS[5]),
+    "passed": ("passed: counted as success", COLOURS[1]),
+}
+CLASS_STYLES = {
+    "refusal": ("refusal", COLOURS[4]),
+    "answer": ("answer", COLOURS[2]),
+    "truncated": ("answer until the token limit", COLOURS[8]),
+    "degenerate": ("degenerate", "#8c8c8c"),
+    "empty": ("empty", "#d0d0d0"),
+}
 #: Inches that a bar takes with the gap below it, and that title and axis take.
 BAR_HEIGHT, MARGIN = 0.26, 0.9
 #: An ASR that is printed with two digits is 0.00 below this.
@@ -33,8 +39,11 @@ ROUNDS_TO_ZERO = 0.005
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     """A row of two panels for each attack whose fates were counted, one bar a cell; then the published points."""
-    attacks = {metric: title for metric, title in ASR_METRICS.items()
-               if any(cell.measurement(_fate_metric("passed", metric)) for cell in record.cells)}  # fmt: skip
+    attacks = {
+        metric: title
+        for metric, title in ASR_METRICS.items()
+        if any(cell.measurement(_fate_metric("passed", metric)) for cell in record.cells)
+    }
     if not attacks:
         return None
 
@@ -70,8 +79,10 @@ def class_shares(cell: CellResult, metric: str) -> dict[str, float]:
 
 def label(cell: CellResult) -> str:
     """The title of the cell's group, and where in its grid the cell is."""
-    where = ", ".join(value.replace("_", " ") if isinstance(value, str) else f"{short_name(key)} {value}"
-                      for key, value in cell.parameters.items())  # fmt: skip
+    where = ", ".join(
+        value.replace("_", " ") if isinstance(value, str) else f"{short_name(key)} {value}"
+        for key, value in cell.parameters.items()
+    )
     return plain(f"{cell.title} ({where})" if where else cell.title)
 
 
@@ -85,8 +96,10 @@ def published_zeros(published: Sequence[Results]) -> str:
     ]
     if not points:
         return words_on_published(published, "figure")
-    return (f"{words_on_published(published, 'figure')} It prints an ASR of 0.00 for {', and for '.join(points)}: what "
-            "the outputs were is not printed.")  # fmt: skip
+    return (
+        f"{words_on_published(published, 'figure')} It prints an ASR of 0.00 for {', and for '.join(points)}: what "
+        "the outputs were is not printed."
+    )
 
 
 def _rounds_to_zero(cell: ShownCell) -> bool:
@@ -134,11 +147,17 @@ def _write_rates(axis: Axes, cells: Sequence[CellResult], metric: str) -> None:
 
 
 def _words(record: RunRecord, attacks: Sequence[str]) -> str:
-    counts = sum(1 for cell in record.cells for metric in attacks
-                 if (measured := cell.measurement(metric)) is not None and not measured.valid)  # fmt: skip
-    return (f"Left: which rule of the published scorer decided on each completion. Right: what we read them as, and "
-            f"the ASR as published; {counts} of {len(record.cells) * len(attacks)} are invalid. With suffixes, left "
-            "shows the suffix with the largest ASR, right all of them.")  # fmt: skip
+    counts = sum(
+        1
+        for cell in record.cells
+        for metric in attacks
+        if (measured := cell.measurement(metric)) is not None and not measured.valid
+    )
+    return (
+        f"Left: which rule of the published scorer decided on each completion. Right: what we read them as, and "
+        f"the ASR as published; {counts} of {len(record.cells) * len(attacks)} are invalid. With suffixes, left "
+        "shows the suffix with the largest ASR, right all of them."
+    )
 
 
 def _points(record: RunRecord, published: Sequence[Results]) -> Markup:
@@ -147,6 +166,9 @@ def _points(record: RunRecord, published: Sequence[Results]) -> Markup:
     everyone = [ours, *published]
     wanted = dict.fromkeys(cell.id for entry in published for cell in entry.cells)
     by_cell = [{cell.id: cell.measurements for cell in entry.cells} for entry in everyone]
-    rows = [(cell, metric, [cells.get(cell, {}).get(metric) for cells in by_cell])
-            for cell in wanted for metric in ("accuracy_mean", *ASR_METRICS)]  # fmt: skip
+    rows = [
+        (cell, metric, [cells.get(cell, {}).get(metric) for cells in by_cell])
+        for cell in wanted
+        for metric in ("accuracy_mean", *ASR_METRICS)
+    ]
     return render("comparison.html.j2", names=[entry.name for entry in everyone], rows=rows) if rows else Markup("")

@@ -49,8 +49,10 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
             axis.set(title=plain(entry.name), xlabel="frozen share of the linear weights", ylim=(-0.05, 1.05))
         axes[0][0].set_ylabel("ASR vanilla")
 
-    caption = ("Vanilla attack success after fine-tuning on n harmless examples, with 95% intervals; hollow where it "
-               f"is invalid. {words_on_published(panels[1:], 'table')}")  # fmt: skip
+    caption = (
+        "Vanilla attack success after fine-tuning on n harmless examples, with 95% intervals; hollow where it "
+        f"is invalid. {words_on_published(panels[1:], 'table')}"
+    )
     legend = {_label(*key): style for key, style in look.items()}
     return Drawing(draw_panels(record.id, 1, len(panels), fill, legend), caption)
 
@@ -69,11 +71,21 @@ def series_of(results: Results) -> list[Series]:
     alone = set(unfrozen) - {examples for _, examples in frozen}
     keys = [*frozen, *((unfrozen[examples].title, examples) for examples in sorted(alone))]
     return [
-        Series(title, examples, tuple(sorted(
-            [*([(0.0, unfrozen[examples])] if examples in unfrozen else []), *frozen.get((title, examples), [])],
-            key=lambda place: place[0])))
+        Series(
+            title,
+            examples,
+            tuple(
+                sorted(
+                    [
+                        *([(0.0, unfrozen[examples])] if examples in unfrozen else []),
+                        *frozen.get((title, examples), []),
+                    ],
+                    key=lambda place: place[0],
+                )
+            ),
+        )
         for title, examples in keys
-    ]  # fmt: skip
+    ]
 
 
 def _frozen_share(cell: ShownCell) -> float | None:
@@ -102,8 +114,15 @@ def _draw_series(axis: Axes, series: Series, style: Style) -> None:
     line(axis, [(share, cell.measurements[METRIC].value) for share, cell in series.points], style)
     for share, cell in series.points:
         measured = cell.measurements[METRIC]
-        point(axis, share, measured.value, style, measured.valid, y_interval=measured.interval,
-              spot=spot_of(cell, {METRIC: "ASR vanilla"}))  # fmt: skip
+        point(
+            axis,
+            share,
+            measured.value,
+            style,
+            measured.valid,
+            y_interval=measured.interval,
+            spot=spot_of(cell, {METRIC: "ASR vanilla"}),
+        )
 
 
 def _label(title: str, examples: int) -> str:

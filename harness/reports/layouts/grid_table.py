@@ -51,10 +51,14 @@ def _table(entries: Sequence[Results]) -> Markup:
     parameters = dict.fromkeys(name for cell_id in order for name in cells[cell_id].parameters)
     receipts = [cell.receipt for cell in cells.values() if cell.receipt is not None]
     return render(
-        "grid_table.html.j2", names=[entry.name for entry in entries], rows=rows, metrics=list(metrics.values()),
-        parameters=list(parameters), sparsity=any(receipt.sparsity is not None for receipt in receipts),
+        "grid_table.html.j2",
+        names=[entry.name for entry in entries],
+        rows=rows,
+        metrics=list(metrics.values()),
+        parameters=list(parameters),
+        sparsity=any(receipt.sparsity is not None for receipt in receipts),
         rank_share=any(receipt.rank_share is not None for receipt in receipts),
-    )  # fmt: skip
+    )
 
 
 def _measured(cell: ShownCell | None, metric: str) -> Measurement | None:

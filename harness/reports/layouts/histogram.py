@@ -66,8 +66,15 @@ def bin_edges(lowest: float) -> list[float]:
 
 def _draw_bars(axis: Axes, valid: list[float], invalid: list[float]) -> None:
     edges = bin_edges(min(valid + invalid))
-    axis.hist([valid, invalid], bins=edges, stacked=True, color=[COLOURS[0], "white"], edgecolor=COLOURS[0],
-              linewidth=0.6, label=["heads", "heads, invalid"] if invalid else None)  # fmt: skip
+    axis.hist(
+        [valid, invalid],
+        bins=edges,
+        stacked=True,
+        color=[COLOURS[0], "white"],
+        edgecolor=COLOURS[0],
+        linewidth=0.6,
+        label=["heads", "heads, invalid"] if invalid else None,
+    )
     axis.set_xlim(edges[0] - BIN_WIDTH, 1.0 + BIN_WIDTH)
     axis.locator_params(axis="y", integer=True)
 

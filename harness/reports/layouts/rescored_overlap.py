@@ -32,16 +32,31 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     names = ["this run" if beside else f"this run: {record.variant['name']}", *(name for name, _ in beside)]
     every = [{row.id: row for row in rows} for rows in (ours, *(rows for _, rows in beside))]
     table = render(
-        "grid_table.html.j2", names=names, parameters=[], sparsity=False, rank_share=False,
+        "grid_table.html.j2",
+        names=names,
+        parameters=[],
+        sparsity=False,
+        rank_share=False,
         metrics=[f"{_words(region)}: {title}" for region in regions for title in MEASURES.values()],
-        rows=[Row(row, [[_measured(known.get(row.id), f"{region}_{measure}") for known in every]
-                        for region in regions for measure in MEASURES]) for row in ours],
-    )  # fmt: skip
+        rows=[
+            Row(
+                row,
+                [
+                    [_measured(known.get(row.id), f"{region}_{measure}") for known in every]
+                    for region in regions
+                    for measure in MEASURES
+                ],
+            )
+            for row in ours
+        ],
+    )
     panels = changed_panels(ours, regions)
     chart = draw_lines_of(record.id, panels, columns=len(regions)) if panels else Markup("")
-    caption = ("Overlap: the share of a region's weights that are in it again when the model of the cell is scored "
-               "anew; resampled: the intact model's regions on other calibration pairs. Below, the overlap of each "
-               f"layer where it is not 1 everywhere. {words_on_published(published, 'table')}")  # fmt: skip
+    caption = (
+        "Overlap: the share of a region's weights that are in it again when the model of the cell is scored "
+        "anew; resampled: the intact model's regions on other calibration pairs. Below, the overlap of each "
+        f"layer where it is not 1 everywhere. {words_on_published(published, 'table')}"
+    )
     return Drawing(table + chart, caption)
 
 
@@ -50,12 +65,20 @@ def rows_of(results: Results, regions: Sequence[str], resamplings: Sequence[str]
     rows = [cell for cell in results.cells if any(cell.number(metric) is not None for metric in _metrics(regions))]
     for prefix in resamplings:
         for cell in results.cells:
-            own = {metric.removeprefix(prefix): measured for metric, measured in cell.measurements.items()
-                   if metric.startswith(prefix)}  # fmt: skip
+            own = {
+                metric.removeprefix(prefix): measured
+                for metric, measured in cell.measurements.items()
+                if metric.startswith(prefix)
+            }
             if own:
-                rows.append(replace(cell, id=f"{cell.id}, {_words(prefix)}",
-                                    title=f"{cell.title}, resampled: {_words(prefix)}",
-                                    measurements=own))  # fmt: skip
+                rows.append(
+                    replace(
+                        cell,
+                        id=f"{cell.id}, {_words(prefix)}",
+                        title=f"{cell.title}, resampled: {_words(prefix)}",
+                        measurements=own,
+                    )
+                )
     return rows
 
 
@@ -75,8 +98,13 @@ def _names(evaluations: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[st
     """The regions that are compared, and what stands before their names where other pairs were drawn for them."""
     evaluations = list(evaluations)
     regions = [name for entry in evaluations if entry.get("kind") == KIND for name in entry["compared"]]
-    prefixes = [entry["name"].removesuffix(region) for entry in evaluations if entry.get("kind") == RESAMPLED
-                for region in regions if entry["name"].endswith(f"_{region}")]  # fmt: skip
+    prefixes = [
+        entry["name"].removesuffix(region)
+        for entry in evaluations
+        if entry.get("kind") == RESAMPLED
+        for region in regions
+        if entry["name"].endswith(f"_{region}")
+    ]
     return regions, list(dict.fromkeys(prefixes))
 
 

@@ -5,10 +5,15 @@ import pytest
 from harness.reports.layouts.fates import class_shares, draw, fate_shares, label
 from harness.reports.results import published_results
 
-GROUPS = [{"id": "intact", "title": "Intact model"},
-          {"id": "snip-top", "title": "Top 1% by SNIP",
-           "region": {"select": "top", "method": "snip", "data": "safety", "fraction": 0.01},
-           "grid": {"schedule": ["one_shot"]}}]  # fmt: skip
+GROUPS = [
+    {"id": "intact", "title": "Intact model"},
+    {
+        "id": "snip-top",
+        "title": "Top 1% by SNIP",
+        "region": {"select": "top", "method": "snip", "data": "safety", "fraction": 0.01},
+        "grid": {"schedule": ["one_shot"]},
+    },
+]
 FATES = {"fate_refusal_phrase_vanilla": 0.0, "fate_too_short_vanilla": 0.75, "fate_passed_vanilla": 0.25}
 PUBLISHED = "Somebody 2025, figure 1a"
 
@@ -16,9 +21,14 @@ PUBLISHED = "Somebody 2025, figure 1a"
 @pytest.fixture
 def record(make_cell, make_record):
     intact = make_cell("intact", "intact", {"asr_vanilla": 0.0, "accuracy_mean": 0.8})
-    wrecked = make_cell("snip-top_scheduleone_shot", "snip-top", {"asr_vanilla": 0.25, "accuracy_mean": 0.3, **FATES},
-                        invalid=("asr_vanilla",), parameters={"schedule": "one_shot"},
-                        completion_classes={"vanilla": {"degenerate": 90, "answer": 10}})  # fmt: skip
+    wrecked = make_cell(
+        "snip-top_scheduleone_shot",
+        "snip-top",
+        {"asr_vanilla": 0.25, "accuracy_mean": 0.3, **FATES},
+        invalid=("asr_vanilla",),
+        parameters={"schedule": "one_shot"},
+        completion_classes={"vanilla": {"degenerate": 90, "answer": 10}},
+    )
     return make_record([intact, wrecked], GROUPS, "fates", benchmark="zero-asr")
 
 
@@ -31,9 +41,12 @@ def test_the_shares_are_those_of_the_cell(record):
 
 
 def test_published_zeros_are_named_with_their_accuracy_and_stand_beside_ours(record, golden_folder):
-    values = [("snip-top_scheduleone_shot", "asr_vanilla", 0.0, PUBLISHED),
-              ("snip-top_scheduleone_shot", "accuracy_mean", 0.337, PUBLISHED),
-              ("intact", "asr_vanilla", 0.0, PUBLISHED), ("intact", "accuracy_mean", 0.583, PUBLISHED)]  # fmt: skip
+    values = [
+        ("snip-top_scheduleone_shot", "asr_vanilla", 0.0, PUBLISHED),
+        ("snip-top_scheduleone_shot", "accuracy_mean", 0.337, PUBLISHED),
+        ("intact", "asr_vanilla", 0.0, PUBLISHED),
+        ("intact", "accuracy_mean", 0.583, PUBLISHED),
+    ]
     path = golden_folder("llama2-7b-chat", "zero-asr", values)
     drawing = draw(record, published_results(record, [path]))
     assert "an ASR of 0.00 for Top 1% by SNIP at accuracy 0.34" in drawing.caption

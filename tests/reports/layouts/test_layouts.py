@@ -14,8 +14,12 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.result import EditReceipt, FineTuningReceipt
 
 INTACT = {"id": "intact", "title": "Intact"}
-TOP = {"id": "top", "title": "Top", "region": {"select": "top", "method": "snip"},
-       "grid": {"fraction": [0.1, 0.3], "seed": [0, 1]}}  # fmt: skip
+TOP = {
+    "id": "top",
+    "title": "Top",
+    "region": {"select": "top", "method": "snip"},
+    "grid": {"fraction": [0.1, 0.3], "seed": [0, 1]},
+}
 
 
 def texts(svg):
@@ -61,9 +65,16 @@ def test_a_record_without_a_cell_of_a_layout_is_not_drawn(name, make_cell, make_
 def test_an_invalid_asr_is_hollow_and_a_missing_one_is_not_drawn(two_points):
     drawing = figure_2.draw(two_points, [])
     assert panels(drawing.content) == 1
-    valid = two_points.model_copy(update={"cells": tuple(
-        cell.model_copy(update={"measurements": tuple(m.model_copy(update={"valid": True}) for m in cell.measurements)})
-        for cell in two_points.cells)})  # fmt: skip
+    valid = two_points.model_copy(
+        update={
+            "cells": tuple(
+                cell.model_copy(
+                    update={"measurements": tuple(m.model_copy(update={"valid": True}) for m in cell.measurements)}
+                )
+                for cell in two_points.cells
+            )
+        }
+    )
     filled, hollow = marked(drawing.content)
     assert hollow == 1
     assert marked(figure_2.draw(valid, []).content) == (filled + 1, 0)
@@ -98,17 +109,21 @@ def spots(svg):
 def test_a_point_says_its_cell_and_leads_there(two_points, golden_folder):
     drawn = spots(figure_2.draw(two_points, []).content)
     assert drawn == [
-        ("b--tiny--intact",
-         "intact (this run: tiny): ASR vanilla 0.250 [0.150, 0.350]; accuracy 0.500 [0.400, 0.600]"),
-        ("b--tiny--top",
-         "top (this run: tiny): ASR vanilla 0.750 [0.650, 0.850] INVALID; accuracy 0.250 [0.150, 0.350]"),
-    ]  # fmt: skip
+        ("b--tiny--intact", "intact (this run: tiny): ASR vanilla 0.250 [0.150, 0.350]; accuracy 0.500 [0.400, 0.600]"),
+        (
+            "b--tiny--top",
+            "top (this run: tiny): ASR vanilla 0.750 [0.650, 0.850] INVALID; accuracy 0.250 [0.150, 0.350]",
+        ),
+    ]
 
 
 def test_a_published_point_leads_to_our_cell_of_the_same_id_if_there_is_one(make_cell, make_record, golden_folder):
     record = make_record([make_cell("intact", "intact", {"asr_vanilla": 0.5, "accuracy_mean": 0.5})], [INTACT, TOP])
-    printed = [(cell, metric, 0.25, "P") for cell in ("intact", "top_fraction0.1_seed0")
-               for metric in ("asr_vanilla", "accuracy_mean")]  # fmt: skip
+    printed = [
+        (cell, metric, 0.25, "P")
+        for cell in ("intact", "top_fraction0.1_seed0")
+        for metric in ("asr_vanilla", "accuracy_mean")
+    ]
     path = golden_folder("nowhere-7b", "b", printed)
     _, *theirs = spots(figure_2.draw(record, published_results(record, [path])).content)
     assert [place for place, _ in theirs] == ["b--tiny--intact", ""]
@@ -139,15 +154,25 @@ def test_titles_are_drawn_as_they_are(make_cell, make_record):
 
 
 def removed(make_cell, value, seed, fraction, invalid=()):
-    return make_cell(f"top_fraction{fraction}_seed{seed}", "top", {"asr_vanilla": value}, invalid,
-                     {"fraction": fraction, "seed": seed})  # fmt: skip
+    return make_cell(
+        f"top_fraction{fraction}_seed{seed}",
+        "top",
+        {"asr_vanilla": value},
+        invalid,
+        {"fraction": fraction, "seed": seed},
+    )
 
 
 def test_seeds_become_a_mean_and_one_standard_deviation(make_cell, make_record):
-    cells = [make_cell("intact", "intact", {"asr_vanilla": 0.1}),
-             removed(make_cell, 0.5, 0, 0.3, invalid=("asr_vanilla",)), removed(make_cell, 0.1, 1, 0.3),
-             removed(make_cell, 0.2, 0, 0.1), removed(make_cell, 0.4, 1, 0.1),
-             removed(make_cell, None, 0, 0.5), removed(make_cell, 0.4, 1, 0.5)]  # fmt: skip
+    cells = [
+        make_cell("intact", "intact", {"asr_vanilla": 0.1}),
+        removed(make_cell, 0.5, 0, 0.3, invalid=("asr_vanilla",)),
+        removed(make_cell, 0.1, 1, 0.3),
+        removed(make_cell, 0.2, 0, 0.1),
+        removed(make_cell, 0.4, 1, 0.1),
+        removed(make_cell, None, 0, 0.5),
+        removed(make_cell, 0.4, 1, 0.5),
+    ]
     record = make_record(cells, [INTACT, TOP])
     low, middle, high = against_removed.series_of(results_of_run(record), "asr_vanilla", "fraction")["Top"]
     deviation = 0.02**0.5  # of 0.2 and 0.4 around 0.3, divided by n - 1
@@ -175,9 +200,12 @@ LAYER = "model.layers.{}.{}"
 
 
 def test_layers_become_lines_over_blocks(make_cell, make_record):
-    values = {f"{name}/{LAYER.format(block, layer)}": 0.1 * block
-              for name in ("p0.05/jaccard", "similarity_rank4") for block in (10, 2, 0)
-              for layer in ("self_attn.q_proj", "mlp.up_proj")}  # fmt: skip
+    values = {
+        f"{name}/{LAYER.format(block, layer)}": 0.1 * block
+        for name in ("p0.05/jaccard", "similarity_rank4")
+        for block in (10, 2, 0)
+        for layer in ("self_attn.q_proj", "mlp.up_proj")
+    }
     record = make_record([make_cell("intact", "intact", {**values, "jaccard_mean": 0.3})], [INTACT])
     found = by_layer.panels_of(results_of_run(record))
     assert list(found) == ["p0.05/jaccard", "similarity_rank4"]
@@ -200,31 +228,61 @@ def tuned_groups():
     frozen = {"select": "top", "method": "snip", "data": "safety"}
     return [
         INTACT,
-        {"id": "fine-tuned", "title": "Fine-tuned, nothing frozen", "fine_tuning": settings,
-         "grid": {"fine_tuning.examples": [10, 100]}},
-        {"id": "frozen", "title": "Fine-tuned, top frozen", "fine_tuning": {**settings, "frozen": frozen},
-         "grid": {"fine_tuning.examples": [10], "fine_tuning.frozen.fraction": [0.5, 0.1]}},
-        {"id": "planted-frozen", "title": "Fine-tuned, planted frozen",
-         "fine_tuning": {**settings, "examples": 10, "frozen": {"select": "planted"}}},
-    ]  # fmt: skip
+        {
+            "id": "fine-tuned",
+            "title": "Fine-tuned, nothing frozen",
+            "fine_tuning": settings,
+            "grid": {"fine_tuning.examples": [10, 100]},
+        },
+        {
+            "id": "frozen",
+            "title": "Fine-tuned, top frozen",
+            "fine_tuning": {**settings, "frozen": frozen},
+            "grid": {"fine_tuning.examples": [10], "fine_tuning.frozen.fraction": [0.5, 0.1]},
+        },
+        {
+            "id": "planted-frozen",
+            "title": "Fine-tuned, planted frozen",
+            "fine_tuning": {**settings, "examples": 10, "frozen": {"select": "planted"}},
+        },
+    ]
 
 
 def test_freezing_is_a_line_from_no_freezing_on_for_each_number_of_examples(make_cell, make_record, golden_folder):
-    receipt = FineTuningReceipt(settings={}, steps=1, examples=10, loss_first=None, loss_last=None,
-                                frozen_share_of_linear=0.014, frozen_share_of_all=0.01, frozen_mask_sha256=None,
-                                frozen_checked=1, frozen_changed=0, weights_trainable=1, moved_share=None,
-                                swallowed_share=None, fingerprint_before="b", fingerprint_after="a")  # fmt: skip
+    receipt = FineTuningReceipt(
+        settings={},
+        steps=1,
+        examples=10,
+        loss_first=None,
+        loss_last=None,
+        frozen_share_of_linear=0.014,
+        frozen_share_of_all=0.01,
+        frozen_mask_sha256=None,
+        frozen_checked=1,
+        frozen_changed=0,
+        weights_trainable=1,
+        moved_share=None,
+        swallowed_share=None,
+        fingerprint_before="b",
+        fingerprint_after="a",
+    )
     titles = {group["id"]: group["title"] for group in tuned_groups()}
-    cells = [make_cell(cell, group, {"asr_vanilla": value}, fine_tuning=tuned)
-             .model_copy(update={"title": titles[group]}) for cell, group, value, tuned in (
-                 ("intact", "intact", 0.0, None), ("fine-tuned_examples10", "fine-tuned", 0.9, receipt),
-                 ("fine-tuned_examples100", "fine-tuned", 1.0, receipt),
-                 ("frozen_examples10_fraction0.5", "frozen", 0.2, receipt),
-                 ("frozen_examples10_fraction0.1", "frozen", 0.6, receipt),
-                 ("planted-frozen", "planted-frozen", 0.7, receipt))]  # fmt: skip
+    cells = [
+        make_cell(cell, group, {"asr_vanilla": value}, fine_tuning=tuned).model_copy(update={"title": titles[group]})
+        for cell, group, value, tuned in (
+            ("intact", "intact", 0.0, None),
+            ("fine-tuned_examples10", "fine-tuned", 0.9, receipt),
+            ("fine-tuned_examples100", "fine-tuned", 1.0, receipt),
+            ("frozen_examples10_fraction0.5", "frozen", 0.2, receipt),
+            ("frozen_examples10_fraction0.1", "frozen", 0.6, receipt),
+            ("planted-frozen", "planted-frozen", 0.7, receipt),
+        )
+    ]
     record = make_record(cells, tuned_groups())
-    found = {(series.title, series.examples): [(share, cell.number("asr_vanilla")) for share, cell in series.points]
-             for series in frozen_share.series_of(results_of_run(record))}  # fmt: skip
+    found = {
+        (series.title, series.examples): [(share, cell.number("asr_vanilla")) for share, cell in series.points]
+        for series in frozen_share.series_of(results_of_run(record))
+    }
     assert found == {
         ("Fine-tuned, top frozen", 10): [(0.0, 0.9), (0.1, 0.6), (0.5, 0.2)],
         ("Fine-tuned, planted frozen", 10): [(0.0, 0.9), (0.014, 0.7)],
@@ -238,8 +296,10 @@ def test_freezing_is_a_line_from_no_freezing_on_for_each_number_of_examples(make
 
 
 def test_heads_are_counted_and_the_papers_summaries_stand_beside_ours(make_cell, make_record, golden_folder):
-    heads = {f"probing_accuracy/model.layers.{block}.self_attn/head.{head}": value
-             for (block, head), value in {(0, 0): 1.0, (0, 1): 0.75, (1, 0): 0.96, (1, 1): None}.items()}  # fmt: skip
+    heads = {
+        f"probing_accuracy/model.layers.{block}.self_attn/head.{head}": value
+        for (block, head), value in {(0, 0): 1.0, (0, 1): 0.75, (1, 0): 0.96, (1, 1): None}.items()
+    }
     record = make_record([make_cell("intact", "intact", {"probing_minimum_accuracy": 0.75, **heads})], [INTACT])
     assert histogram.panels_of(results_of_run(record)) == {"probing_accuracy": ([1.0, 0.75, 0.96], [])}
     path = golden_folder("llama2-7b-chat", "b", [("intact", "probing_minimum_accuracy", 0.78, "P")])
@@ -263,20 +323,32 @@ def test_heads_that_are_all_alike_can_be_drawn(value, make_cell, make_record):
 
 
 def rows_of(table):
-    return [[re.sub(r"<[^>]*>", " ", cell).split() for cell in re.findall(r"<td.*?</td>", row, flags=re.DOTALL)]
-            for row in re.findall(r"<tr>(<td.*?)</tr>", table, flags=re.DOTALL)]  # fmt: skip
+    return [
+        [re.sub(r"<[^>]*>", " ", cell).split() for cell in re.findall(r"<td.*?</td>", row, flags=re.DOTALL)]
+        for row in re.findall(r"<tr>(<td.*?)</tr>", table, flags=re.DOTALL)
+    ]
 
 
 def test_a_grid_has_our_values_and_the_papers_side_by_side(make_cell, make_record, golden_folder):
-    receipt = EditReceipt(weights_total=9, sparsity=0.0061, fingerprint_before="b", fingerprint_edited="e",
-                          fingerprint_restored="b")  # fmt: skip
-    cells = [make_cell("intact", "intact", {"asr_vanilla": 0.0}),
-             make_cell("top_fraction0.1_seed0", "top", {"asr_vanilla": 0.5}, ("asr_vanilla",),
-                       {"fraction": 0.1, "seed": 0}, receipt=receipt)]  # fmt: skip
+    receipt = EditReceipt(
+        weights_total=9, sparsity=0.0061, fingerprint_before="b", fingerprint_edited="e", fingerprint_restored="b"
+    )
+    cells = [
+        make_cell("intact", "intact", {"asr_vanilla": 0.0}),
+        make_cell(
+            "top_fraction0.1_seed0",
+            "top",
+            {"asr_vanilla": 0.5},
+            ("asr_vanilla",),
+            {"fraction": 0.1, "seed": 0},
+            receipt=receipt,
+        ),
+    ]
     record = make_record(cells, [INTACT, TOP])
     printed = {"top_fraction0.1_seed0": 0.1, "top_fraction0.3_seed1": 0.92}
-    path = golden_folder("llama2-7b-chat", "b", [(cell, "asr_vanilla", value, "P, table 6a")
-                                                 for cell, value in printed.items()])  # fmt: skip
+    path = golden_folder(
+        "llama2-7b-chat", "b", [(cell, "asr_vanilla", value, "P, table 6a") for cell, value in printed.items()]
+    )
     drawing = grid_table.draw(record, published_results(record, [path]))
     assert rows_of(drawing.content) == [
         [["Intact"], ["-"], ["-"], ["-"], ["0.000", "[-0.100,", "0.100]"], ["-"]],
@@ -287,8 +359,13 @@ def test_a_grid_has_our_values_and_the_papers_side_by_side(make_cell, make_recor
 
 def test_a_grid_of_another_size_of_model_is_a_table_of_its_own(make_cell, make_record, golden_folder):
     region = {"select": "act-svd", "data": "safety"}
-    groups = [INTACT, *({"id": name.lower(), "title": name, "region": region, "grid": {"rank": [rank]}}
-                        for name, rank in (("Small", 4), ("Large", 400)))]  # fmt: skip
+    groups = [
+        INTACT,
+        *(
+            {"id": name.lower(), "title": name, "region": region, "grid": {"rank": [rank]}}
+            for name, rank in (("Small", 4), ("Large", 400))
+        ),
+    ]
     record = make_record([make_cell("small_rank4", "small", {"asr_vanilla": 0.5}, parameters={"rank": 4})], groups)
     printed = [(cell, "asr_vanilla", 0.5, "P") for cell in ("large_rank400", "intact")]
     path = golden_folder("llama2-7b-chat", "b", printed)
@@ -305,12 +382,17 @@ def test_titles_in_a_grid_are_escaped(make_cell, make_record):
 
 
 DRIFT = {
-    "kind": "drift", "name": "d", "checkpoints": 2, "statistics": ["absolute_mean", "relative_mean", "norm_ratio"],
-    "groups": [{"name": "safety", "region": {"select": "planted"}},
-               {"name": "random", "region": {"select": "top", "method": "random", "fraction": 0.1}},
-               {"name": "matched", "region": {"select": "matched-random", "of": {"select": "planted"}}}],
+    "kind": "drift",
+    "name": "d",
+    "checkpoints": 2,
+    "statistics": ["absolute_mean", "relative_mean", "norm_ratio"],
+    "groups": [
+        {"name": "safety", "region": {"select": "planted"}},
+        {"name": "random", "region": {"select": "top", "method": "random", "fraction": 0.1}},
+        {"name": "matched", "region": {"select": "matched-random", "of": {"select": "planted"}}},
+    ],
     "compare": [{"first": "random", "second": "safety"}, {"first": "matched", "second": "safety"}],
-}  # fmt: skip
+}
 TUNED = {"id": "tuned", "title": "Tuned"}
 
 
@@ -323,11 +405,15 @@ def drift_values(steps, **groups):
     """`absolute_mean` of each group at each checkpoint, two ratios around 1, and one above it (intervals ± 0.1)."""
     values = {f"d/step/checkpoint{number}": float(step) for number, step in enumerate(steps, start=1)}
     for group, numbers in groups.items():
-        values |= {f"d_{group}/absolute_mean/checkpoint{number}": value
-                   for number, value in enumerate(numbers, start=1)}  # fmt: skip
-    return values | {"d_random_over_safety/relative_mean/last": 9.0, "d_random_over_safety/absolute_mean/last": 1.05,
-                     "d_matched_over_safety/relative_mean/last": 0.5,
-                     "d_matched_over_safety/magnitude_mean": 1.0}  # fmt: skip
+        values |= {
+            f"d_{group}/absolute_mean/checkpoint{number}": value for number, value in enumerate(numbers, start=1)
+        }
+    return values | {
+        "d_random_over_safety/relative_mean/last": 9.0,
+        "d_random_over_safety/absolute_mean/last": 1.05,
+        "d_matched_over_safety/relative_mean/last": 0.5,
+        "d_matched_over_safety/magnitude_mean": 1.0,
+    }
 
 
 def test_drift_is_a_line_over_steps_for_each_group_and_a_table_of_what_each_statistic_supports(make_cell, make_record):
@@ -350,8 +436,13 @@ def test_published_drift_stands_in_panels_of_its_own_and_its_quotients_in_a_tabl
     make_cell, make_record, golden_folder
 ):
     record = drift_record(make_cell, make_record, {"tuned": drift_values((5, 10), safety=(0.5, 0.8))})
-    printed = {"d/step/checkpoint1": 500, "d/step/checkpoint2": 1000, "d_safety/absolute_mean/checkpoint2": 0.002,
-               "d_random/absolute_mean/checkpoint1": 7, "d_random/absolute_mean/checkpoint2": 0.003}  # fmt: skip
+    printed = {
+        "d/step/checkpoint1": 500,
+        "d/step/checkpoint2": 1000,
+        "d_safety/absolute_mean/checkpoint2": 0.002,
+        "d_random/absolute_mean/checkpoint1": 7,
+        "d_random/absolute_mean/checkpoint2": 0.003,
+    }
     path = golden_folder("llama2-7b-chat", "b", [("tuned", metric, value, "P") for metric, value in printed.items()])
     published = published_results(record, [path])
     drawing = drift.draw(record, published)

@@ -18,12 +18,16 @@ def rescored(make_cell, make_record):
     layer = LAYER.format(0, "mlp.up_proj")
 
     def figures(prefix, share):
-        return {f"{prefix}{region}_{measure}": share - 0.1 * (measure == "jaccard") * (share < 1)
-                for region in ("top_safety", "top")
-                for measure in ("overlap_share", "jaccard", f"overlap_share/{layer}")}  # fmt: skip
+        return {
+            f"{prefix}{region}_{measure}": share - 0.1 * (measure == "jaccard") * (share < 1)
+            for region in ("top_safety", "top")
+            for measure in ("overlap_share", "jaccard", f"overlap_share/{layer}")
+        }
 
-    cells = [make_cell("intact", "intact", figures("", 1.0) | figures("halves_", 0.75)),
-             make_cell("frozen", "frozen", figures("", 0.5))]  # fmt: skip
+    cells = [
+        make_cell("intact", "intact", figures("", 1.0) | figures("halves_", 0.75)),
+        make_cell("frozen", "frozen", figures("", 0.5)),
+    ]
     frozen = {"id": "frozen", "title": "Frozen", "fine_tuning": {"method": "lora"}}
     record = make_record(cells, [INTACT, frozen])
     return record.model_copy(update={"spec": record.spec | {"evaluations": [COMPARED, *RESAMPLED]}})
