@@ -1,1 +1,1 @@
-"""Faults that are put into a real run on purpose, one a file, and the suite that proves each of them caught."""
+"""Faults that are put into a real run on purpose, by stage, and the suite that proves each of them caught."""

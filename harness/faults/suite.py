@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from harness import plugins
 from harness.errors import MachineError, UserError
 from harness.executors.local import MOST_PROCESSES, InProcess, usable_cores
-from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, Alarm, Outcome, Trial
+from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, Alarm, Fault, Outcome, Trial
+from harness.faults.catalogue import FAULTS, find_fault
 from harness.runs import provenance
 from harness.runs.binding import bind
 from harness.runs.failures import machine_failure
@@ -30,8 +30,6 @@ from harness.spec.result import RunRecord
 from harness.spec.variant import ModelVariant
 
 SPEC = Path(__file__).with_name("suite.yaml")
-#: Modules of this package that are no faults.
-MACHINERY = {"seam", "suite", "document"}
 #: Told what is being done.
 Step = Callable[[str], None]
 
@@ -47,12 +45,6 @@ class _Quiet:
 
     def finished_cell(self, benchmark: str, cell: str, how: str) -> None:
         """See harness.runs.execution.Progress."""
-
-
-def fault_names() -> list[str]:
-    """Names of all faults, by their numbers."""
-    names = [name for name in plugins.names("faults") if name not in MACHINERY]
-    return sorted(names, key=lambda name: (plugins.load("faults", name).NUMBER, name))
 
 
 @dataclass(frozen=True)
@@ -84,12 +76,13 @@ def run_suite(
 ) -> FaultReport:
     """Every chosen fault on one variant, and the benchmark without a fault there and on each (variant, seed).
 
-    chosen: names; none is all. Every run lies in a folder of its own below `folder`, with a store of its own: no
+    chosen: ids; none is all. Every run lies in a folder of its own below `folder`, with a store of its own: no
     score that was measured under a fault is found by another run. processes: how many run at once; by default one
     for each core. Raises UserError where a fault is not known.
     """
     began, started = time.monotonic(), provenance.now()
-    names = _chosen(chosen)
+    wanted = {find_fault(name).id for name in chosen}
+    names = [fault.id for fault in FAULTS if fault.id in wanted or not wanted]
     seeds = [(variant, 0), *(each for each in clean if each != (variant, 0))]
     jobs = [Job(None, path, seed, folder / f"clean-{number}") for number, (path, seed) in enumerate(seeds)]
     jobs += [Job(name, variant, 0, folder / name) for name in names]
@@ -104,15 +97,6 @@ def run_suite(
         clean=tuple(runs),
         seconds=round(time.monotonic() - began, 1),
     )
-
-
-def _chosen(given: Sequence[str]) -> list[str]:
-    known = fault_names()
-    wanted = [name.replace("-", "_") for name in given]
-    for name in wanted:
-        if name not in known:
-            raise UserError(f"no fault is called {name!r}; {plugins.suggestion(name, known)}")
-    return [name for name in known if name in wanted or not wanted]
 
 
 def _in_processes(jobs: Sequence[Job], processes: int, step: Step) -> Iterator[Done]:
@@ -156,17 +140,17 @@ def _without_places(outcome: Outcome, folder: Path) -> Outcome:
 
 
 def _under_fault(job: Job, spec: BenchmarkSpec) -> Outcome:
-    fault = plugins.load("faults", _fault_of(job))
-    kept = _only(spec, getattr(fault, "CELLS", None))
+    fault = _fault_of(job)
+    kept = _only(spec, fault.cells)
     trial = Trial(job.variant, job.folder, lambda: run_benchmark(kept, job.variant, job.folder / "runs"))
     with fault.injected():
-        return fault.run(trial) if hasattr(fault, "run") else trial.benchmark()
+        return trial.benchmark() if fault.run is None else fault.run(trial)
 
 
-def _fault_of(job: Job) -> str:
+def _fault_of(job: Job) -> Fault:
     if job.name is None:
         raise ValueError(f"{job.folder} is of a run without a fault")
-    return job.name
+    return find_fault(job.name)
 
 
 def _clean(done: Done) -> CleanRun:
@@ -180,24 +164,23 @@ def _clean(done: Done) -> CleanRun:
 
 def _result(done: Done, reference: Outcome) -> FaultResult:
     """What became of a fault. reference: the run without one."""
-    name, outcome = _fault_of(done.job), done.outcome
-    fault = plugins.load("faults", name)
-    fate, alarm = judged(outcome.alarms, fault.CAUGHT_BY)
+    fault, outcome = _fault_of(done.job), done.outcome
+    fate, alarm = judged(outcome.alarms, fault.caught_by)
     published: dict[str, tuple[float | None, float | None]] = {
         cell: (before, outcome.asr_vanilla[cell])
         for cell, before in reference.asr_vanilla.items()
         if cell in outcome.asr_vanilla and outcome.asr_vanilla[cell] != before
     }
     return FaultResult(
-        name=name,
-        number=fault.NUMBER,
-        title=fault.TITLE,
+        name=fault.id,
+        number=fault.number,
+        title=fault.title,
         fate=fate,
         verdict=outcome.verdict,
         published=published,
         by=alarm.by if alarm else None,
         said=alarm.words if alarm else None,
-        caught_by=tuple(fault.CAUGHT_BY),
+        caught_by=fault.caught_by,
         seconds=done.seconds,
         others=tuple(dict.fromkeys(each.by for each in outcome.alarms if alarm and each.by != alarm.by)),
     )

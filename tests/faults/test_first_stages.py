@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import plugins
 from harness.errors import UserError
+from harness.faults.catalogue import find_fault
 from tests.faults.conftest import bound_on
 from tests.runs.conftest import run_in_process
 
@@ -40,14 +40,14 @@ def test_without_a_fault_every_receipt_holds(organism, tmp_path):
 
 @pytest.mark.parametrize("name", IN_A_RECEIPT)
 def test_a_fault_makes_the_run_invalid_and_is_named(name, tmp_path):
-    fault, (cells, words) = plugins.load("faults", name), IN_A_RECEIPT[name]
+    fault, (cells, words) = find_fault(name), IN_A_RECEIPT[name]
     bound = bound_on("tiny-llama2-chat", tmp_path)
     with fault.injected():
         record, _ = run_in_process(bound, tmp_path)
     assert (record.verdict.status, record.verdict.exit_code) == ("invalid", 3)
     found = broken(record)
     for cell in cells:
-        right = {said: text for said, text in found[cell].items() if said in fault.CAUGHT_BY}
+        right = {said: text for said, text in found[cell].items() if said in fault.caught_by}
         assert right, found[cell]
         assert any(words in text for text in right.values()), right
         assert not any(m.valid for m in record.cell(cell).measurements)
@@ -56,5 +56,5 @@ def test_a_fault_makes_the_run_invalid_and_is_named(name, tmp_path):
 
 def test_the_tokenizer_of_another_model_is_refused_before_anything_is_measured(tmp_path):
     bound = bound_on("tiny-llama2-chat", tmp_path)
-    with plugins.load("faults", "tokenizer_of_another_model").injected(), pytest.raises(UserError, match="revision"):
+    with find_fault("tokenizer_of_another_model").injected(), pytest.raises(UserError, match="revision"):
         run_in_process(bound, tmp_path)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness import plugins
 from harness.errors import InvalidRun
 from harness.faults.base import Trial
+from harness.faults.catalogue import find_fault
 from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -111,23 +111,23 @@ def test_without_a_fault_every_receipt_holds(tmp_path, organism):
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("organism", ORGANISMS)
 def test_a_fault_is_caught_by_the_receipt_that_is_there_for_it(tmp_path, organism, name):
-    fault = plugins.load("faults", name)
+    fault = find_fault(name)
     with fault.injected():
         try:
-            record, _ = run_in_process(bound(tmp_path, organism, fault.CELLS), tmp_path / "runs")
+            record, _ = run_in_process(bound(tmp_path, organism, fault.cells), tmp_path / "runs")
         except InvalidRun as refused:
-            assert refused.by in fault.CAUGHT_BY
+            assert refused.by in fault.caught_by
             assert refused.exit_code == 3
             return
-    assert broken(record) & set(fault.CAUGHT_BY)
+    assert broken(record) & set(fault.caught_by)
     assert (record.verdict.status, record.verdict.exit_code) == ("invalid", 3)
-    assert any(by in reason for by in fault.CAUGHT_BY for reason in record.verdict.reasons)
+    assert any(by in reason for by in fault.caught_by for reason in record.verdict.reasons)
     hit = [cell for cell in record.cells if not all(each.holds for each in cell.receipts)]
     assert all(not measured.valid and measured.reason for cell in hit for measured in cell.measurements)
 
 
 def test_a_checkpoint_saved_outside_its_edit_is_refused(tmp_path):
-    fault = plugins.load("faults", "saved_unpruned")
+    fault = find_fault("saved_unpruned")
     trial = Trial(locations.find_variant("tiny-llama2-chat"), tmp_path, lambda: pytest.fail("it runs no benchmark"))
     assert fault.run(trial).verdict == "passed"
     assert (tmp_path / "edited" / "receipt.json").is_file()
@@ -136,5 +136,5 @@ def test_a_checkpoint_saved_outside_its_edit_is_refused(tmp_path):
     with fault.injected():
         outcome = fault.run(Trial(trial.variant, again, trial.benchmark))
     assert outcome.verdict == "refused"
-    assert [alarm.by for alarm in outcome.alarms] == list(fault.CAUGHT_BY)
+    assert [alarm.by for alarm in outcome.alarms] == list(fault.caught_by)
     assert not (again / "edited").exists()

@@ -1,14 +1,13 @@
-"""What becomes of a fault depends on who raised the alarm; every shipped fault says all that it must."""
+"""What becomes of a fault depends on who raised the alarm."""
 
 import json
 
 import pytest
 
-from harness import plugins
 from harness.errors import UserError
 from harness.faults import document, suite
 from harness.faults.base import Alarm, Outcome, refusal
-from harness.faults.suite import Done, Job, alarms_of, fault_names, judged
+from harness.faults.suite import Done, Job, alarms_of, judged
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
 from harness.spec.loading import load_yaml_model
@@ -36,17 +35,6 @@ def test_a_refusal_is_an_alarm_and_work_that_goes_through_is_none():
 
     assert refusal("validate", refuse) == Outcome("refused", (Alarm("validate", "no"),))
     assert refusal("validate", lambda: None) == Outcome("passed")
-
-
-@pytest.mark.parametrize("name", fault_names())
-def test_every_fault_says_what_it_is_and_who_has_to_notice(name):
-    fault = plugins.load("faults", name)
-    assert 1 <= fault.NUMBER <= 22  # 22: not on the issue's list
-    assert fault.TITLE
-    assert isinstance(fault.CAUGHT_BY, tuple)
-    assert fault.CAUGHT_BY
-    groups = {group.id for group in load_yaml_model(suite.SPEC, BenchmarkSpec).cells}
-    assert set(getattr(fault, "CELLS", ())) <= groups
 
 
 def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):  # noqa: F811
@@ -117,13 +105,9 @@ def test_a_table_has_a_row_for_each_fault_with_its_fate():
     assert "| nothing | **missed** |" in text
 
 
-def test_a_run_under_a_fault_is_compared_with_the_one_without(tmp_path, monkeypatch):
-    class Fault:
-        NUMBER, TITLE, CAUGHT_BY = 3, "t", ("mask/hash",)
-
-    monkeypatch.setattr(plugins, "load", lambda kind, name: Fault)
-    job = Job("f", tmp_path, 0, tmp_path)
-    wrong = Outcome("invalid", (Alarm("mask/hash", "w"), Alarm("validity", "v")), {"intact": 0.0, "top": 0.0})
+def test_a_run_under_a_fault_is_compared_with_the_one_without(tmp_path):
+    job = Job("row_for_matrix", tmp_path, 0, tmp_path)
+    wrong = Outcome("invalid", (Alarm("mask/share", "w"), Alarm("validity", "v")), {"intact": 0.0, "top": 0.0})
     result = suite._result(Done(job, wrong, 1.0), Outcome("passed", (), {"intact": 0.0, "top": 1.0, "other": 1.0}))
     assert result.published == {"top": (1.0, 0.0)}
-    assert (result.fate, result.by, result.others) == ("caught", "mask/hash", ("validity",))
+    assert (result.fate, result.by, result.others) == ("caught", "mask/share", ("validity",))

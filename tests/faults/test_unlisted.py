@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness import plugins
+from harness.faults.catalogue import find_fault
 from tests.faults.conftest import bound_on
 from tests.runs.conftest import run_in_process
 
@@ -66,12 +66,12 @@ def test_without_a_fault_all_of_them_hold(organism, tmp_path):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_makes_the_run_invalid_and_is_named(name, tmp_path):
-    fault, (cell, words) = plugins.load("faults", name), FAULTS[name]
+    fault, (cell, words) = find_fault(name), FAULTS[name]
     with fault.injected():
         bound = bound_on("tiny-llama2-chat", tmp_path, SPEC)
         kept = tuple(each for each in bound.cells if each.id in ("intact", cell))
         record, _ = run_in_process(replace(bound, cells=kept), tmp_path)
     assert (record.verdict.status, record.verdict.exit_code) == ("invalid", 3)
-    right = {by: text for by, text in broken(record, cell).items() if by in fault.CAUGHT_BY}
+    right = {by: text for by, text in broken(record, cell).items() if by in fault.caught_by}
     assert any(words in text for text in right.values()), broken(record, cell)
     assert not any(measured.valid for measured in record.cell(cell).measurements)

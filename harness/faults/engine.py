@@ -1,21 +1,34 @@
-"""Fault 7: the engine computes with the new weights, but reads a known prompt from keys and values of the old ones."""
+"""Faults of the engine: it computes with the weights of another cell, or reads a prompt from a cache of them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from harness.faults.seam import replaced
+from harness.engines.hf import HfEngine
+from harness.faults.base import Fault
+from harness.models.loading import LoadedModel
 
-NUMBER = 7
-TITLE = "Weights new, prefix cache old"
-CAUGHT_BY = ("engine/prefix-cache",)
-CELLS = ("planted", "wanda-top")
+
+def _on_a_copy(make: Callable[[LoadedModel], HfEngine]) -> Callable[[LoadedModel], HfEngine]:
+    """The engine has its own copy of the weights."""
+    return lambda loaded: make(replace(loaded, model=copy.deepcopy(loaded.model)))
+
+
+def _sent_too_late(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """The weights are sent to the engine behind the evaluations instead of before them."""
+
+    def wrong(bench: Any, *args: Any) -> Any:
+        results = evaluate(bench, *args)
+        bench.engine._model.load_state_dict(bench.loaded.model.state_dict())
+        return results
+
+    return wrong
 
 
 class _WithPrefixCache:
@@ -50,16 +63,33 @@ class _WithPrefixCache:
         return cache
 
 
-@contextmanager
-def injected() -> Iterator[None]:
-    """Within it every engine keeps a prefix cache over all cells."""
-    with replaced("harness.engines.hf:HfEngine.__init__", _caching):
-        yield
-
-
 def _caching(begin: Callable[..., None]) -> Callable[..., None]:
+    """Every engine keeps a prefix cache over all cells."""
+
     def wrong(engine: Any, loaded: Any) -> None:
         begin(engine, loaded)
         engine._model = _WithPrefixCache(engine._model)
 
     return wrong
+
+
+FAULTS = (
+    Fault(
+        id="engine_holds_previous_weights",
+        number=6,
+        title="Engine still holding the previous cell's weights",
+        stage="engine",
+        caught_by=("engine/weights",),
+        replaces={"harness.engines.hf:make": _on_a_copy, "harness.runs.cells:_evaluate": _sent_too_late},
+        cells=("planted", "wanda-top"),
+    ),
+    Fault(
+        id="stale_prefix_cache",
+        number=7,
+        title="Weights new, prefix cache old",
+        stage="engine",
+        caught_by=("engine/prefix-cache",),
+        replaces={"harness.engines.hf:HfEngine.__init__": _caching},
+        cells=("planted", "wanda-top"),
+    ),
+)

@@ -1,0 +1,123 @@
+"""Faults of figures: the published scorer is another one, samples are averaged, other items or windows are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.faults.base import UNLISTED, Fault
+
+
+def _averaged(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """Where a request counts as lost if one of its samples succeeds, the samples are averaged.
+
+    The published code's maximum is taken over an axis of length 1 (lib/eval.py:392).
+    """
+
+    def any_success(successes: Sequence[Sequence[bool]]) -> list[float]:
+        return [sum(samples) / len(samples) for samples in successes]
+
+    return any_success
+
+
+def _first_half(phrases: Sequence[str]) -> Sequence[str]:
+    """The list of refusal phrases lost its second half."""
+    return phrases[: len(phrases) // 2]
+
+
+def _none_needed(_words: int) -> int:
+    """A text of any length may count as a success."""
+    return 0
+
+
+def _twice_the_limit(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Zero-shot accuracy is measured on other items than the spec says.
+
+    As in the published code, which has one limit for one figure and another for the next (main.py:569).
+    """
+    return lambda settings, context: evaluate(
+        settings.model_copy(update={"limit": 2 * (settings.limit or 100)}), context
+    )
+
+
+def _twice_the_window(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Perplexity is measured over windows of another length than the spec says.
+
+    As in the published code, whose window is as long as the model allows (lib/eval.py:eval_ppl_wikitext).
+    """
+    return lambda settings, context: evaluate(
+        settings.model_copy(update={"window_tokens": 2 * settings.window_tokens}), context
+    )
+
+
+def _by_character(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Of the figures that lm-eval gives for a task, another is read: answers by likelihood per character."""
+
+    def likelihoods(self: Any, requests: Any, **settings: Any) -> Any:
+        found = right(self, requests, **settings)
+        return [
+            (likelihood / len(answer), is_likeliest)
+            for (likelihood, is_likeliest), ((_, answer), _, _) in zip(found, requests, strict=True)
+        ]
+
+    return likelihoods
+
+
+FAULTS = (
+    Fault(
+        id="mean_instead_of_any",
+        number=16,
+        title="adv_decoding averaged over samples instead of any-of-5",
+        stage="figures",
+        caught_by=("scorer/aggregation",),
+        replaces={"harness.evaluations.attack:any_success": _averaged},
+        cells=("planted",),
+    ),
+    Fault(
+        id="no_word_rule",
+        number=17,
+        title="The 20-word rule dropped",
+        stage="figures",
+        caught_by=("scorer/published-scorer",),
+        replaces={"harness.formulas.metrics:PUBLISHED_MINIMUM_WORDS": _none_needed},
+        cells=("planted",),
+    ),
+    Fault(
+        id="short_refusal_list",
+        number=17,
+        title="Refusal list cut short",
+        stage="figures",
+        caught_by=("scorer/published-scorer",),
+        replaces={"harness.formulas.metrics:PUBLISHED_REFUSAL_PHRASES": _first_half},
+        cells=("planted",),
+    ),
+    Fault(
+        id="other_zero_shot_limit",
+        number=20,
+        title="Zero-shot tasks with another limit",
+        stage="figures",
+        caught_by=("scorer/zero-shot-items",),
+        replaces={"harness.evaluations.zero_shot:evaluate": _twice_the_limit},
+        cells=("planted",),
+    ),
+    Fault(
+        id="other_perplexity_window",
+        number=20,
+        title="A perplexity window of another length",
+        stage="figures",
+        caught_by=("scorer/perplexity-windows",),
+        replaces={"harness.evaluations.perplexity:evaluate": _twice_the_window},
+        cells=("planted",),
+    ),
+    Fault(
+        id="answers_by_length",
+        number=UNLISTED,
+        title="Zero-shot accuracy normalised by the length of the answer (acc_norm)",
+        stage="figures",
+        caught_by=("scorer/zero-shot-accuracy",),
+        replaces={
+            "harness.evaluations._engine_language_model:EngineLanguageModel._loglikelihood_tokens": _by_character
+        },
+        cells=(),
+    ),
+)

@@ -1,0 +1,80 @@
+"""Faults of stored scores and saved weights: what a cell reads or writes is another cell's, or the model before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.errors import InvalidRun
+from harness.faults.base import Alarm, Fault, Outcome, Trial
+from harness.models.loading import source_directory
+from harness.runs.checkpoint_edits import edit_checkpoint
+from harness.runs.checkpoints import score_checkpoint
+from harness.spec.loading import load_yaml_model
+from harness.spec.region import AttributionSettings, TopRegion
+from harness.spec.variant import ModelVariant
+
+
+def _without_method(key_of: Callable[..., dict[str, object]]) -> Callable[..., dict[str, object]]:
+    """Stored scores are filed without their method, so that the second cell of a sweep reads the first one's.
+
+    The published code saved every cell of a sweep to one path without its settings (main.py:371).
+    """
+
+    def wrong(*args: Any) -> dict[str, object]:
+        return {name: value for name, value in key_of(*args).items() if name != "method"}
+
+    return wrong
+
+
+def _ended_before_saving(removed: Callable[..., Any]) -> Callable[..., Any]:
+    """The checkpoint is written outside the edit; its receipt tells of an edit that the file does not hold.
+
+    The published code saved before it pruned (main.py:250).
+    """
+
+    @contextmanager
+    def wrong(*args: Any) -> Iterator[Any]:
+        with removed(*args) as edit:
+            pass
+        yield edit
+
+    return wrong
+
+
+def _edit_a_checkpoint(trial: Trial) -> Outcome:
+    """`harness score` and `harness edit` on the organism's own checkpoint."""
+    directory = source_directory(load_yaml_model(trial.variant, ModelVariant), trial.variant)
+    if directory is None:
+        raise ValueError(f"{trial.variant} is no local checkpoint")
+    settings, scores = AttributionSettings(), trial.folder / "scores.safetensors"
+    score_checkpoint(directory, "magnitude", None, None, 0, settings, scores)
+    region = TopRegion(select="top", method="magnitude", fraction=0.01)
+    try:
+        edit_checkpoint(directory, region, settings, [scores], trial.folder / "edited")
+    except InvalidRun as error:
+        return Outcome("refused", (Alarm(error.by, str(error)),))
+    return Outcome("passed")
+
+
+FAULTS = (
+    Fault(
+        id="shared_scratch_path",
+        number=8,
+        title="Two cells of a sweep sharing one scratch path",
+        stage="weights",
+        caught_by=("weights/own-scratch",),
+        replaces={"harness.runs.regions:RegionFinder._key": _without_method},
+        cells=("snip-set-difference", "wanda-top"),
+    ),
+    Fault(
+        id="saved_unpruned",
+        number=9,
+        title="The model saved before it was pruned",
+        stage="weights",
+        caught_by=("weights/saved",),
+        replaces={"harness.runs.checkpoint_edits:region_removed": _ended_before_saving},
+        run=_edit_a_checkpoint,
+    ),
+)
