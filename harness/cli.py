@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 import harness
-from harness import plugins
 from harness.commands import (
     benchmarks,
     calibration,
@@ -23,20 +20,12 @@ from harness.commands import (
     explain,
     faults,
     figure,
+    listing,
     plan,
     prompts,
     report,
 )
 from harness.exit_codes import with_exit_codes
-from harness.spec import locations
-from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.loading import load_yaml_model
-from harness.spec.variant import ModelVariant
-
-if TYPE_CHECKING:
-    pass
-
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,27 +59,9 @@ for command in (
     benchmarks.regress,
     report.report,
     figure.figure,
+    listing.list_command,
 ):
     main.add_command(command)
-
-
-@main.command("list")
-@JSON
-@with_exit_codes
-def list_command(as_json: bool) -> None:
-    """List benchmarks, model variants, methods, engines and evaluations."""
-    content = {
-        "benchmarks": {p.stem: load_yaml_model(p, BenchmarkSpec).title for p in locations.benchmark_paths()},
-        "models": {p.stem: load_yaml_model(p, ModelVariant).title for p in locations.variant_paths()},
-        **{kind: plugins.names(kind) for kind in ("attribution", "engines", "evaluations")},
-    }
-    if as_json:
-        click.echo(json.dumps(content, indent=1))
-        return
-    for kind, entries in content.items():
-        click.echo(kind)
-        for name in entries:
-            click.echo(f"  {name:<22} {entries[name] if isinstance(entries, dict) else ''}".rstrip())
 
 
 @main.command()

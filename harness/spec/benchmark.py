@@ -8,7 +8,7 @@ import operator
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import reduce
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +17,7 @@ from harness import plugins
 from harness.spec.claim import Claim
 from harness.spec.common import Name, Share, Strict
 from harness.spec.finetuning import FineTuningSettings
+from harness.spec.plugged import settings_type
 from harness.spec.region import AttributionSettings, Region
 from harness.spec.resolution import Parts, is_measured, unresolved
 
@@ -25,15 +26,15 @@ UNRESOLVED, PROBLEMS = "unresolved", "problems"
 
 
 def _evaluation_settings() -> Any:
-    """Union of the `Settings` of all evaluations: a new file in harness/evaluations joins by itself."""
-    settings = (plugins.load("evaluations", name).Settings for name in plugins.names("evaluations"))
-    return reduce(operator.or_, settings)
+    """Union of the `Settings` of all evaluations that ship: a new file in harness/evaluations joins by itself."""
+    settings = (plugins.shipped("evaluations", name).Settings for name in plugins.shipped_names("evaluations"))
+    return settings_type("evaluations", "kind", reduce(operator.or_, settings))
 
 
 if TYPE_CHECKING:
     EvaluationSettings: TypeAlias = Any  # the files in harness/evaluations decide at run time: no checker can know it
 else:
-    EvaluationSettings = Annotated[_evaluation_settings(), Field(discriminator="kind")]
+    EvaluationSettings = _evaluation_settings()
 
 
 class Source(Strict):

@@ -1,0 +1,39 @@
+"""Settings that plugins declare: of those that ship one type, of those of other distributions when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticKnownError
+
+from harness import plugins
+from harness.errors import UserError
+
+
+def settings_type(kind: str, key: str, shipped: Any) -> Any:
+    """The type of an entry of a spec whose `key` names a plugin of that kind, which has `Settings`.
+
+    shipped: the union of the settings that ship, told apart by the same key. Of an installed plugin nothing is
+    imported until a spec names it. One that is broken, or there twice, is an error at the entry that names it.
+    """
+
+    def chosen(raw: Any, shipped_settings: ValidatorFunctionWrapHandler) -> Any:
+        name = raw.get(key) if isinstance(raw, Mapping) else getattr(raw, key, None)
+        if not isinstance(name, str):
+            return shipped_settings(raw)
+        known = plugins.names(kind)
+        if name.replace("-", "_") not in known:
+            tags = ", ".join(f"'{each}'" for each in known)
+            raise PydanticKnownError(
+                "union_tag_invalid", {"discriminator": f"'{key}'", "tag": name, "expected_tags": tags}
+            )
+        try:
+            settings = plugins.load(kind, name).Settings if plugins.find(kind, name) else None
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return shipped_settings(raw) if settings is None else settings.model_validate(raw)
+
+    as_it_is: Any = SerializeAsAny  # a checker takes it for a type
+    return Annotated[shipped, Field(discriminator=key), as_it_is(), WrapValidator(chosen)]

@@ -1,0 +1,1 @@
+"""Plugins of the brittleness harness, found by their entry points."""
