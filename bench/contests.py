@@ -16,7 +16,7 @@ from bench.agreement import (
     require_equal_scores,
     require_same_subspace,
 )
-from harness.attribution.snip import example_losses
+from harness.attribution._gradient_sums import example_losses
 from harness.calibration.pairs import Sample, batches
 from harness.formulas.subspace import LowRankFactors, direction_count, leading_directions
 from harness.models.layers import linear_layers, transformer_blocks

@@ -52,6 +52,7 @@ def test_the_examples_run_together(added):
     ]
     assert record.cell("intact").measurement("asr_vanilla").value == 0.0
     assert record.cells[2].receipt.sparsity == pytest.approx(0.01, abs=0.003)
+    assert [cell.unchecked for cell in record.cells] == [(), *[("method row_relative: no plain definition",)] * 2]
     assert record.variant["engine"] == "one-by-one"
     assert record.verdict.status == "passed", record.verdict.reasons
 

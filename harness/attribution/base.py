@@ -1,13 +1,105 @@
-"""What the attribution methods share."""
+"""What a method of attribution declares, and what the methods share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from harness import plugins
+from harness.calibration.plain_block import PlainBlock
+from harness.calibration.stream import BlockStream
+from harness.errors import UserError
+from harness.spec.region import AttributionSettings
 
 #: {layer name: (d_out, d_in) float32}, larger meaning more important; on the CPU, since no GPU has to hold them all.
 Scores = dict[str, Tensor]
+#: The same of one block in float64, by a plain definition.
+PlainScores = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ScoringWork:
+    """What scoring a model once asks of it, for `harness plan`.
+
+    forward, backward: times that every token of the samples goes through all blocks, and back. A method that goes back
+    needs all blocks behind the one that it scores. one_by_one: the gradients of examples are formed one by one.
+    assumed: the method does not say; it is taken for what most methods do.
+    """
+
+    forward: float = 0
+    backward: float = 0
+    one_by_one: bool = False
+    assumed: bool = False
+
+
+class AttributionMethod:
+    """A method of attribution: a module in harness/attribution holds one, as its class `Method`.
+
+    uses_data: scores rest on calibration data; without it a spec names none.
+    signed: scores may be negative. Of a method that is not signed, a negative score is taken for a mistake.
+    uses_model: scores rest on the weights; without it they are the same whatever the model has become.
+    weight_times_sum: a score is W or |W| times a sum over the samples, so that a sum kept in 16 bits can be told.
+    smallest_likeness: smallest rank correlation of a layer's scores with those of a few of their samples alone.
+    title: what people call it; by default its name.
+    """
+
+    uses_data: bool
+    signed: bool = False
+    uses_model: bool = True
+    weight_times_sum: bool = False
+    smallest_likeness: float = 0.4
+    title: str = ""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.title = self.title or name
+
+    def score(
+        self, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
+    ) -> Scores:
+        """Scores of `layers`, larger for what matters more.
+
+        stream: the model and the samples at the block where they are now; without samples for a method that uses no
+        data. layers: by name, of that block or of blocks behind it. seed: of a method that draws.
+        """
+        raise NotImplementedError(f"the method {self.name} does not say how it scores")
+
+    def plain_score(self, block: PlainBlock, settings: AttributionSettings, seed: int) -> PlainScores | None:
+        """Scores of one block by the definition in float64, on the CPU; None where the method gives none.
+
+        Receipts compare the scores in use with it, so it shares no code with `score`. Without it nobody checks the
+        scores by other means, and the record says so.
+        """
+        return None
+
+    def mistakes(
+        self, block: PlainBlock, settings: AttributionSettings, seed: int
+    ) -> Mapping[str, Callable[[], PlainScores | None]]:
+        """Mistakes of its own that receipts can name, in words, each with the scores that it would give."""
+        return {}
+
+    def work(self) -> ScoringWork:
+        """What scoring asks of the model; by default one forward pass over the data, if it uses any."""
+        return ScoringWork(forward=1, assumed=True) if self.uses_data else ScoringWork()
+
+
+def method(name: str) -> AttributionMethod:
+    """The method of that name, as a spec writes it.
+
+    Raises UserError if there is none, or if its module does not declare one.
+    """
+    module = plugins.load("attribution", name)
+    declared = getattr(module, "Method", None)
+    if not (isinstance(declared, type) and issubclass(declared, AttributionMethod)):
+        raise UserError(
+            f"{module.__name__} defines no class Method(AttributionMethod); "
+            "README.md shows a method under 'To add', and harness/attribution/base.py what it declares"
+        )
+    if not isinstance(getattr(declared, "uses_data", None), bool):
+        raise UserError(f"{module.__name__}: Method.uses_data is missing; expected True or False")
+    return declared(name.replace("-", "_"))
 
 
 class SharedInput:

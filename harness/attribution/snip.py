@@ -2,92 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from harness.attribution.base import Scores
-from harness.calibration.pairs import Batch
-from harness.calibration.stream import BlockStream, response_positions
-from harness.formulas.importance import examples_at_once, snip_score, sum_of_absolute_gradients
-from harness.formulas.memory import FLOAT32, activation_bytes, layer_gradient_bytes, logit_bytes
-from harness.models.layers import transformer_blocks
-from harness.models.placement import place_of_sums, shape_of
+from harness.attribution._gradient_sums import mean_over_examples
+from harness.attribution.base import AttributionMethod, PlainScores, Scores, ScoringWork
+from harness.calibration.plain_block import PlainBlock
+from harness.calibration.stream import BlockStream
+from harness.formulas.importance import snip_score, sum_of_absolute_gradients
 from harness.spec.region import AttributionSettings
 
-USES_DATA = True
 
+class Method(AttributionMethod):
+    """See the module."""
 
-def score(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int) -> Scores:
-    """Scores of `layers` from one forward and one backward pass over the stream.
+    uses_data = True
+    weight_times_sum = True
+    title = "SNIP"
 
-    Autograd only carries gradients of activations; each layer's own gradient is formed in a hook
-    from its output gradient and its input, example by example, in float32 whatever the model's
-    dtype. It is added up at once and never kept: of one layer, of no more than `examples_at_once`.
-    The sums lie on the model's device, or on the CPU where they and a pass do not fit there together,
-    and become the scores in place: they are the only tensors of the size of the model besides it.
-    """
-    place = place_of_sums(stream.model.device, *_needed_bytes(stream, layers))
-    totals = {name: torch.zeros(layer.weight.shape, device=place) for name, layer in layers.items()}
-    hooks = [layer.register_forward_hook(_accumulate_into(totals[name])) for name, layer in layers.items()]
-    try:
-        for batch, hidden in stream.each():
-            _pass(stream, batch, hidden, settings.loss_reduction)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    count = len(stream.samples)
-    return {
-        name: snip_score(layer.weight.to(place), totals.pop(name).div_(count)).cpu() for name, layer in layers.items()
-    }
+    def score(
+        self, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
+    ) -> Scores:
+        """Scores of `layers` from one forward and one backward pass; the sums become the scores in place."""
+        means = mean_over_examples(stream, layers, settings.loss_reduction, sum_of_absolute_gradients)
+        return {
+            name: snip_score(layer.weight.to(means[name].device), means.pop(name)).cpu()
+            for name, layer in layers.items()
+        }
 
+    def plain_score(self, block: PlainBlock, settings: AttributionSettings, seed: int) -> PlainScores:
+        """Mean over samples of |W ∘ ∂L/∂W|, each sample's gradient by autograd, summed in float64."""
+        weights, samples = block.weights(), 0
+        totals: PlainScores = {}
+        for gradients in block.gradients(settings.loss_reduction):
+            samples += 1
+            for name, gradient in gradients.items():
+                total = totals.setdefault(name, torch.zeros_like(gradient, dtype=torch.float64))
+                total += gradient.abs()
+        return {name: weights[name].abs() * total.cpu() / samples for name, total in totals.items()}
 
-def _pass(stream: BlockStream, batch: Batch, hidden: Tensor, reduction: str) -> None:
-    """One batch forward and backward; nothing of its graph outlives the call."""
-    with torch.enable_grad():
-        final = stream.run(hidden.detach().requires_grad_(), len(transformer_blocks(stream.model)))
-        loss = example_losses(stream.model, final, batch.labels, reduction).sum()
-    loss.backward()
+    def mistakes(
+        self, block: PlainBlock, settings: AttributionSettings, seed: int
+    ) -> dict[str, Callable[[], PlainScores]]:
+        """The other reduction of the loss."""
+        other = "sum" if settings.loss_reduction == "mean" else "mean"
+        reduced = settings.model_copy(update={"loss_reduction": other})
+        words = "the loss was reduced in the other way (mean or sum over tokens)"
+        return {words: lambda: self.plain_score(block, reduced, seed)}
 
-
-def _needed_bytes(stream: BlockStream, layers: Mapping[str, nn.Linear]) -> tuple[int, int]:
-    """Bytes of the sums, and of the largest batch's pass."""
-    shape, itemsize = shape_of(stream.model), stream.model.dtype.itemsize
-    tokens = max((batch.input_ids.numel() for batch in stream.batches), default=0)
-    predicted = max((int(response_positions(batch.labels, "predicting").sum()) for batch in stream.batches), default=0)
-    held = layer_gradient_bytes(shape, examples_at_once(stream.model.device))
-    return (
-        FLOAT32 * sum(layer.weight.numel() for layer in layers.values()),
-        activation_bytes(shape, tokens, itemsize) + logit_bytes(shape, predicted, itemsize, backward=True) + held,
-    )
-
-
-def example_losses(model: nn.Module, final_hidden: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    """(B,) negative log-likelihood of each example's response: mean over its tokens, or their sum.
-
-    final_hidden: (B, T, d_model) before the last norm. labels: (B, T). The head is applied only
-    where a response token is predicted.
-    """
-    predicting = response_positions(labels, "predicting")
-    states = model.get_submodule("model.norm")(final_hidden[predicting])  # (N, d_model)
-    targets = labels[:, 1:][predicting[:, :-1]]  # (N,)
-    token_losses = functional.cross_entropy(model.get_submodule("lm_head")(states).float(), targets, reduction="none")
-    example = predicting.nonzero()[:, 0]  # (N,)
-    sums = torch.zeros(len(labels), device=labels.device).index_add(0, example, token_losses)
-    return sums / predicting.sum(dim=1) if reduction == "mean" else sums
-
-
-def _accumulate_into(total: Tensor):
-    """Forward hook that waits for the gradient of the layer's output."""
-
-    def forward_hook(_layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        kept = [inputs[0].detach()]
-
-        def add(gradient: Tensor) -> None:
-            total.add_(sum_of_absolute_gradients(gradient, kept.pop()).to(total.device))
-
-        output.register_hook(add)
-
-    return forward_hook
+    def work(self) -> ScoringWork:
+        """One pass forward and back."""
+        return ScoringWork(forward=1, backward=1, one_by_one=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from harness.errors import UserError
 from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
@@ -48,15 +48,6 @@ class Settings(Strict):
     name: Name = "rescored"
     compared: dict[Name, ScoredWeightRegion] = Field(min_length=1)
     measures: tuple[Measure, ...] = Field(default=("overlap_share", "jaccard"), min_length=1)
-
-    @field_validator("compared")
-    @classmethod
-    def scores_depend_on_the_model(cls, compared: dict[str, ScoredWeightRegion]) -> dict[str, ScoredWeightRegion]:
-        """Random weights are found again whatever the model has become."""
-        for name, region in compared.items():
-            if region.method == "random":
-                raise ValueError(f"{name} has the method random, which looks at no model: before and after are one")
-        return compared
 
     @property
     def regions(self) -> list[ScoredWeightRegion]:

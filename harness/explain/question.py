@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Declared = Mapping[str, Any]
+from harness import plugins
+from harness.errors import UserError
 
-_METHODS = {"snip": "SNIP", "wanda": "Wanda", "magnitude": "magnitude", "random": "random"}
+Declared = Mapping[str, Any]
 
 
 def asked_for(declared: Declared, spec: Declared) -> str:
@@ -47,8 +48,13 @@ def _how(region: Declared, spec: Declared) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _method(region: Declared) -> str:
-    return _METHODS.get(region["method"], str(region["method"]))
+def _method(name: str) -> tuple[str, bool]:
+    """What people call a method, and whether its scores rest on the model; a record may be of one that is not here."""
+    try:
+        declared = plugins.load("attribution", name).Method
+    except UserError:
+        return name, True
+    return declared.title or name, declared.uses_model
 
 
 def _share(value: float) -> str:
@@ -56,10 +62,11 @@ def _share(value: float) -> str:
 
 
 def _scored(region: Declared, end: str) -> str:
-    if region["method"] == "random":
+    title, uses_model = _method(region["method"])
+    if not uses_model:
         return f"a random {_share(region['fraction'])} of the weights"
     data = f" on {region['data']} data" if region.get("data") else ""
-    return f"the {end} {_share(region['fraction'])} of the weights by {_method(region)} importance{data}"
+    return f"the {end} {_share(region['fraction'])} of the weights by {title} importance{data}"
 
 
 _WORDS = {
@@ -67,7 +74,7 @@ _WORDS = {
     "bottom": lambda region: _scored(region, "least important"),
     "set-difference": lambda region: (
         f"the weights that are among the top {_share(region['q'])} for {region['safety']} and not among the top "
-        f"{_share(region['p'])} for {region['utility']}, by {_method(region)} importance"
+        f"{_share(region['p'])} for {region['utility']}, by {_method(region['method'])[0]} importance"
     ),
     "planted": lambda region: "the planted region, which is known to carry the refusals",
     "attention-heads": lambda region: (

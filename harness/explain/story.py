@@ -124,6 +124,7 @@ def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = 
         texts.missing,
         other_machine(run, reference) if reference else None,
         f"measured in {cell.measured_in}" if cell.measured_in else None,
+        f"nobody checks by other means: {', '.join(cell.unchecked)}" if cell.unchecked else None,
     ]
     return Explanation(
         cell=cell.id,

@@ -32,7 +32,7 @@ def _swapped(original: Callable[..., Any]) -> Callable[..., Any]:
 def _in_bfloat16(_original: Callable[..., Any]) -> Callable[..., Any]:
     """The absolute gradients of the examples are summed in bfloat16, as in the published code."""
 
-    def accumulate_into(total: Any) -> Any:
+    def accumulate_into(total: Any, _sum_over: Any) -> Any:
         def forward_hook(_layer: Any, inputs: Any, output: Any) -> None:
             inputs_of_examples = inputs[0].detach()
 
@@ -94,7 +94,7 @@ FAULTS = (
         title="Gradients summed in bfloat16",
         stage="scores",
         caught_by=("scores/plain-definition",),
-        replaces={"harness.attribution.snip:_accumulate_into": _in_bfloat16},
+        replaces={"harness.attribution._gradient_sums:_accumulate_into": _in_bfloat16},
         cells=("snip-set-difference",),
     ),
     Fault(

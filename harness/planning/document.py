@@ -59,6 +59,7 @@ class Plan:
     """Everything that a benchmark on a variant will take.
 
     work: of all cells that are to be measured, with upper bounds as in harness.planning.work.
+    assumed: what was not counted. assumed_work: methods that do not say what they take.
     """
 
     benchmark: str
@@ -70,6 +71,7 @@ class Plan:
     cached: Cached
     work: Work
     assumed: tuple[str, ...]
+    assumed_work: tuple[str, ...]
     devices: dict[str, Device]
     host_bytes: dict[str, int]
     disk_bytes: dict[str, int]

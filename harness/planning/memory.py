@@ -62,15 +62,15 @@ def usable_bytes(card: Card) -> int:
     return int(card.memory_bytes.value) - CONTEXT_BYTES
 
 
-def backward_scores(model: Model, card: Card, set_tokens: int) -> Phase:
-    """SNIP: |W ∘ ∇L| summed in float32 beside the activations of one batch."""
+def backward_scores(methods: str, model: Model, card: Card, set_tokens: int) -> Phase:
+    """Sums of gradients of all weights in float32 beside the activations of one batch, as SNIP needs them."""
     shape, tokens = model.shape, min(BATCH_TOKENS, set_tokens)
     parts = {
         "activations of a batch": activation_bytes(shape, tokens, model.itemsize),
         "logits": logit_bytes(shape, tokens, model.itemsize, backward=True),
         "gradients of one layer": layer_gradient_bytes(shape, EXAMPLES_AT_ONCE_ON_GPU),
     }
-    return _with_sums("scores by SNIP", model, card, {"scores": score_bytes(shape)}, parts)
+    return _with_sums(f"scores by {methods}", model, card, {"scores": score_bytes(shape)}, parts)
 
 
 def gram_matrices(model: Model, card: Card, set_tokens: int) -> Phase:
@@ -99,14 +99,14 @@ def directions(model: Model) -> Phase:
     return Phase("directions of one layer", {"weights": model.weight_bytes, **parts})
 
 
-def forward_scores(model: Model, set_tokens: int) -> Phase:
-    """Wanda: norms of inputs, and the scores of one layer after another."""
+def forward_scores(methods: str, model: Model, set_tokens: int) -> Phase:
+    """Sums over inputs, as Wanda's norms, and the scores of one layer after another."""
     tokens = min(BATCH_TOKENS, set_tokens)
     parts = {
         "activations of a block": activation_bytes(model.shape, tokens, model.itemsize) // model.shape.blocks,
         "scores of one layer": layer_gradient_bytes(model.shape, 0),
     }
-    return Phase("scores by Wanda", {"weights": model.weight_bytes, **parts})
+    return Phase(f"scores by {methods}", {"weights": model.weight_bytes, **parts})
 
 
 def generation(model: Model, card: Card, texts: int, texts_at_once: int) -> Phase:

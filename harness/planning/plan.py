@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import plugins
+from harness.attribution.base import AttributionMethod, method
 from harness.errors import UserError
 from harness.executors.local import LARGEST_SHARED_BYTES, MOST_PROCESSES, usable_cores
 from harness.formulas.memory import FLOAT32, gram_bytes, score_bytes
@@ -52,7 +53,7 @@ class _Subject:
     @property
     def methods(self) -> list[str]:
         """Method, or `gram`, of everything that is measured and stored."""
-        sets = [method for method, *_ in work.measured_sets(self.spec, work.regions_of(self.spec, self.cells))]
+        sets = [measure for measure, *_ in work.measured_sets(self.spec, work.regions_of(self.spec, self.cells))]
         bare = {
             name
             for cell in self.cells
@@ -128,6 +129,7 @@ def make_plan(
         ),
         work=asked,
         assumed=tuple(sorted(counter.assumed)),
+        assumed_work=tuple(each.name for each in _methods_of(subject) if each.work().assumed),
         devices=devices,
         host_bytes=_host(subject),
         disk_bytes=disk,
@@ -218,10 +220,11 @@ def _phases(subject: _Subject, asked: Work, card: Card) -> list[Phase]:
     """The phases of this benchmark, each once, on one card."""
     model, tokens, methods = subject.model, subject.set_tokens, subject.methods
     phases = []
-    if "snip" in methods:
-        phases.append(memory.backward_scores(model, card, tokens))
-    if "wanda" in methods:
-        phases.append(memory.forward_scores(model, tokens))
+    scored = {each.title: each.work() for each in _methods_of(subject) if each.uses_data}
+    if back := [title for title, asked in scored.items() if asked.backward]:
+        phases.append(memory.backward_scores(", ".join(back), model, card, tokens))
+    if forward := [title for title, asked in scored.items() if not asked.backward]:
+        phases.append(memory.forward_scores(", ".join(forward), model, tokens))
     if "gram" in methods:
         phases += [memory.gram_matrices(model, card, tokens), memory.directions(model)]
     tunings = [subject.variant.scaled(cell.fine_tuning) for cell in subject.cells if cell.fine_tuning]
@@ -236,6 +239,10 @@ def _phases(subject: _Subject, asked: Work, card: Card) -> list[Phase]:
     if asked.scored_tokens:
         phases.append(memory.scoring(model))
     return phases
+
+
+def _methods_of(subject: _Subject) -> list[AttributionMethod]:
+    return [method(name) for name in dict.fromkeys(subject.methods) if name != "gram"]
 
 
 def _host(subject: _Subject) -> dict[str, int]:

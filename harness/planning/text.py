@@ -57,6 +57,8 @@ def _tokens(plan: Plan) -> Iterator[str]:
     )
     if plan.assumed:
         yield "  assumed, since tokenizer or data are not here: " + ", ".join(plan.assumed)
+    if plan.assumed_work:
+        yield "  assumed, since the method does not say: one forward pass by " + ", ".join(plan.assumed_work)
 
 
 def _memory(device: Device) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from harness import plugins
+from harness.attribution.base import method
 from harness.planning.tokens import TokenCounter
 from harness.runs.canaries import PROMPTS
 from harness.spec.benchmark import BenchmarkSpec, Cell
@@ -202,17 +202,17 @@ def measured_sets(spec: BenchmarkSpec, regions: Sequence[Region]) -> list[tuple[
 
 def _one_shot(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCounter) -> Work:
     return total(
-        _measured(method, counter.pairs(spec.calibration[name], seed))
-        for method, name, seed in measured_sets(spec, regions)
+        _measured(measure, counter.pairs(spec.calibration[name], seed))
+        for measure, name, seed in measured_sets(spec, regions)
     )
 
 
 def _block_by_block(spec: BenchmarkSpec, region: Region, counter: TokenCounter, blocks: int) -> Work:
-    """Every block by itself: SNIP goes from it to the end and back, the others through it and once more to go on."""
+    """Every block by itself, and once more to go on: from it to the end and back, or through it alone."""
     parts = []
-    for method, name, seed in measured_sets(spec, [region]):
-        once = _measured(method, counter.pairs(spec.calibration[name], seed))
-        tokens = once.forward_tokens * ((blocks + 1) / 2 + 1 if method == "snip" else 2)
+    for measure, name, seed in measured_sets(spec, [region]):
+        once = _measured(measure, counter.pairs(spec.calibration[name], seed))
+        tokens = once.forward_tokens * ((blocks + 1) / 2 + 1 if once.backward_tokens else 2)
         back = once.backward_tokens * (blocks + 1) / 2
         parts.append(
             Work(
@@ -225,13 +225,16 @@ def _block_by_block(spec: BenchmarkSpec, region: Region, counter: TokenCounter, 
     return total(parts)
 
 
-def _measured(method: str, pairs: Sequence[int]) -> Work:
+def _measured(measure: str, pairs: Sequence[int]) -> Work:
+    """measure: a method, or `gram`."""
     tokens = sum(pairs)
-    if method == "gram":
+    if measure == "gram":
         return Work(forward_tokens=tokens, gram_tokens=tokens)
-    back = method == "snip"
+    asked = method(measure).work()
     return Work(
-        forward_tokens=tokens, backward_tokens=tokens if back else 0, backward_examples=len(pairs) if back else 0
+        forward_tokens=round(asked.forward * tokens),
+        backward_tokens=round(asked.backward * tokens),
+        backward_examples=len(pairs) if asked.one_by_one else 0,
     )
 
 
@@ -252,7 +255,7 @@ def _sets_to_factor(region: Region) -> int:
 
 
 def _uses_data(region: ScoredRegion) -> bool:
-    return bool(plugins.load("attribution", region.method).USES_DATA)
+    return method(region.method).uses_data
 
 
 def of_fine_tuning(cell: Cell, variant: ModelVariant, counter: TokenCounter) -> Work:

@@ -16,12 +16,10 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from harness.calibration.pairs import Sample
+from harness.calibration.plain_block import NO_LABEL
 from harness.calibration.screening import NEAR_TWIN_JACCARD, normalised, word_jaccard, words_of
 from harness.receipts.plain_prompts import Frame
 from harness.spec.result import StageReceipt
-
-#: Label of a token that is no part of a response; the same number as torch's cross_entropy ignores.
-NO_LABEL = -100
 
 
 @dataclass(frozen=True)

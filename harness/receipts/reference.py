@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from harness.attribution.base import PlainScores, method
+from harness.calibration.plain_block import PlainBlock, plain_block
 from harness.models.golden_prompts import read_golden_prompts
 from harness.models.loading import load_stop_tokens, load_tokenizer
 from harness.receipts.data import Draw, PlainSet, read_plainly
+from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, frame
-from harness.receipts.plain_scores import Entering, entering, plain_grams, plain_scores
 from harness.receipts.prompts import AskedPrompts, own_ids
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden_prompts import GoldenPrompts
@@ -91,49 +93,45 @@ class Reference:
             ),
         )
 
+    def block(self, index: int, name: str | None, seed: int | None) -> PlainBlock:
+        """A block with the samples of a calibration set where they enter it; with none for a method without data."""
+        if name is None:
+            return PlainBlock(self.model, index)
+        found = self._once(
+            (name, seed, index), lambda: plain_block(self.model, index, self.samples(name, seed).sequences)
+        )
+        return cast(PlainBlock, found)
+
     def measured(
-        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+        self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
-        """Scores of a block by the plain definition, or its Grams; None where there is no such definition."""
-        key = (method, name, seed, settings.loss_reduction, settings.activation_positions, block)
+        """Scores of a block by a method's plain definition, or its Grams; None where there is no such definition.
 
-        def states(name: str) -> list[Entering]:
-            return self._once((name, seed, block), lambda: entering(self.model, block, self.samples(name, seed)))
-
-        return self._once(key, lambda: self._measured(method, [] if name is None else states(name), settings, block))
+        measure: the method's name, or GRAM.
+        """
+        key = (measure, name, seed, settings.loss_reduction, settings.activation_positions, block)
+        return self._once(key, lambda: _measured(measure, self.block(block, name, seed), settings, seed))
 
     def glimpse(
-        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+        self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
         """As `measured`, from GLIMPSED_SAMPLES samples alone, of GLIMPSED_ROWS rows of each layer, evenly spread."""
-        key = ("glimpse", method, name, seed, settings.loss_reduction, settings.activation_positions, block)
-        return self._once(key, lambda: self._glimpse(method, name, seed, settings, block))
+        key = ("glimpse", measure, name, seed, settings.loss_reduction, settings.activation_positions, block)
+        return self._once(key, lambda: self._glimpse(measure, name, seed, settings, block))
 
     def _glimpse(
-        self, method: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
+        self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
-        states: list[Entering] = []
-        if name is not None:
-            few = self.samples(name, seed)
-            states = entering(self.model, block, replace(few, sequences=few.sequences[:GLIMPSED_SAMPLES]))
-        found = self._measured(method, states, settings, block)
+        few = () if name is None else self.samples(name, seed).sequences[:GLIMPSED_SAMPLES]
+        seen = plain_block(self.model, block, few) if few else PlainBlock(self.model, block)
+        found = _measured(measure, seen, settings, seed)
         return None if found is None else {layer: glimpsed_rows(score).clone() for layer, score in found.items()}
 
     def measured_now(
-        self, method: str, name: str, seed: int | None, settings: AttributionSettings, block: int
+        self, measure: str, name: str, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
         """As `measured`, of the model as it is, and not kept."""
-        return self._measured(method, entering(self.model, block, self.samples(name, seed)), settings, block)
-
-    def _measured(
-        self, method: str, states: list[Entering], settings: AttributionSettings, block: int
-    ) -> dict[str, Tensor] | None:
-        """In float32, so that those of a large model's block can be kept."""
-        if method == GRAM:
-            found: dict[str, Tensor] | None = plain_grams(self.model, block, states, settings)
-        else:
-            found = plain_scores(method, self.model, block, states, settings)
-        return None if found is None else {name: tensor.float() for name, tensor in found.items()}
+        return _measured(measure, plain_block(self.model, block, self.samples(name, seed).sequences), settings, seed)
 
     def asked(self, attack: Any) -> AskedPrompts:
         """What an evaluation of kind `attack` has to ask."""
@@ -160,6 +158,15 @@ class Reference:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
+
+
+def _measured(
+    measure: str, block: PlainBlock, settings: AttributionSettings, seed: int | None
+) -> dict[str, Tensor] | None:
+    """In float32, so that those of a large model's block can be kept."""
+    found: PlainScores | None
+    found = plain_grams(block, settings) if measure == GRAM else method(measure).plain_score(block, settings, seed or 0)
+    return None if found is None else {name: tensor.float() for name, tensor in found.items()}
 
 
 def glimpsed_rows(matrix: Tensor) -> Tensor:

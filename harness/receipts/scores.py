@@ -27,9 +27,9 @@ SMALLEST_RANK_CORRELATION = 0.999
 #: A float32 number lies this close to a bfloat16 number, relatively, once in a hundred times by chance.
 _ON_THE_GRID = 2e-5
 _RANKED = 4096
-#: Smallest rank correlation of scores with those of a few of their samples. Of the organisms' layers,
-#: over three seeds and 128 samples, the least is 0.84, and the largest of another block's scores 0.24.
-SMALLEST_LIKENESS = 0.4
+#: Most of Σ|plain| that may lie where scores in use have another sign; all of it does where the sign is flipped, and
+#: about half where an absolute value was taken.
+MOST_OF_OTHER_SIGN = 0.05
 #: What a sum of scores is at least, so that no weights at all are no division by 0.
 _TINY = 1e-300
 #: The departure of what cannot be compared. A record's numbers are finite.
@@ -129,7 +129,7 @@ def on_bfloat16_grid(part: ScoresInUse) -> bool:
     """Whether the sums behind scores, score / |W| or that times the number of samples, are bfloat16 numbers, mostly."""
     if part.magnitudes is None:
         return False
-    scores = torch.cat([part.in_use[name].flatten()[:_RANKED].double().cpu() for name in part.magnitudes])
+    scores = torch.cat([part.in_use[name].flatten()[:_RANKED].double().abs().cpu() for name in part.magnitudes])
     sizes = torch.cat([magnitude.flatten()[:_RANKED].double().cpu() for magnitude in part.magnitudes.values()])
     kept = (sizes > 0) & (scores > 0)
     means = scores[kept] / sizes[kept]
@@ -151,14 +151,15 @@ def _cause(part: ScoresInUse, limit: float) -> str | None:
     return None
 
 
-def of_every_block(blocks: Sequence[Sequence[Glimpse]]) -> StageReceipt:
+def of_every_block(blocks: Sequence[Sequence[Glimpse]], likeness: float) -> StageReceipt:
     """Whether scores of every layer rank weights much as scores of a few samples do.
 
-    blocks: of each, what is seen of its layers, by role. It tells scores of another layer, of no layer, or turned
-    round, from those of the layer; not scores of other samples.
+    blocks: of each, what is seen of its layers, by role. likeness: the smallest rank correlation that the method has.
+    It tells scores of another layer, of no layer, or turned round, from those of the layer; not scores of other
+    samples.
     """
     seen = [glimpse for block in blocks for glimpse in block]
-    off = [glimpse for glimpse in seen if not glimpse.correlation >= SMALLEST_LIKENESS]
+    off = [glimpse for glimpse in seen if not glimpse.correlation >= likeness]
     worst = min((glimpse.correlation for glimpse in seen), default=1.0)
     return StageReceipt(
         stage="scores",
@@ -204,6 +205,39 @@ def not_negative(scores: Mapping[str, Measured]) -> StageReceipt:
         advice="the sign was flipped somewhere (the published code does so under --neg_prune): the largest would then "
         "be what matters least",
         evidence={f"{role}_negative": count for role, count in below.items()},
+    )
+
+
+def signs_as_defined(scores: Sequence[ScoresInUse]) -> StageReceipt | None:
+    """Whether scores that may be negative are so where the plain definition has them so; None without a definition.
+
+    Signs of scores near 0 may differ by rounding: what counts is Σ|plain| where they differ, over Σ|plain|.
+    """
+    if not scores:
+        return None
+    problems: list[str] = []
+    evidence: dict[str, float | int | str] = {}
+    for part in scores:
+        plain = torch.cat([part.plain[name].flatten().double() for name in part.plain])
+        in_use = torch.cat([part.in_use[name].flatten().double().cpu() for name in part.plain if name in part.in_use])
+        below, wanted = int((in_use < 0).sum()), int((plain < 0).sum())
+        off = 1.0
+        if in_use.shape == plain.shape:
+            off = float(plain.abs()[in_use.sign() != plain.sign()].sum() / plain.abs().sum().clamp(min=_TINY))
+        evidence |= {f"{part.role}_negative": below, f"{part.role}_negative_by_definition": wanted}
+        evidence[f"{part.role}_of_other_sign"] = off
+        if off > MOST_OF_OTHER_SIGN:
+            cause = "an absolute value was taken" if wanted and not below else "the sign was flipped"
+            problems.append(f"{below} negative ones among those in use as {part.role}: {cause}")
+    return StageReceipt(
+        stage="scores",
+        name="sign",
+        holds=not problems,
+        expected="scores on either side of 0, "
+        + " and ".join(f"{evidence[f'{part.role}_negative_by_definition']} below it as {part.role}" for part in scores),
+        seen="; ".join(problems) or "the same signs",
+        advice="the sign of such a score says what the weight does: without it, or flipped, other weights are selected",
+        evidence=evidence,
     )
 
 

@@ -104,6 +104,12 @@ class Page:
         return receipt_rows(self.record)
 
     @property
+    def unchecked(self) -> dict[str, list[str]]:
+        """What no receipt checks by other means, in words, with the cells that rest on it."""
+        words = dict.fromkeys(each for cell in self.record.cells for each in cell.unchecked)
+        return {each: [cell.id for cell in self.record.cells if each in cell.unchecked] for each in words}
+
+    @property
     def broken(self) -> int:
         """Number of receipts and canaries that do not hold."""
         own = [receipt for cell in self.record.cells for receipt in cell.receipts]

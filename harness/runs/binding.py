@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import plugins
+from harness.attribution.base import method
 from harness.calibration.files import dataset_path, file_sha256, task_data_files
 from harness.errors import UserError
 from harness.fetching.tasks import task_problem
@@ -134,10 +135,8 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
             skipped[cell.id] = reason
             continue
         for region in map(found_first, cell.regions):
-            if isinstance(region, ScoredRegion) and not calibration_sets_of(region):
-                method = plugins.load("attribution", region.method)
-                if method.USES_DATA:
-                    problems.append(f"cell {cell.id}: the method {region.method} needs calibration data; give `data`")
+            if isinstance(region, ScoredRegion) and _lacks_data(region):
+                problems.append(f"cell {cell.id}: the method {region.method} needs calibration data; give `data`")
         cells.append(cell)
     return cells, skipped
 
@@ -148,12 +147,18 @@ def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iter
         for region in map(found_first, getattr(evaluation, "regions", [])):
             if isinstance(region, PlantedRegion) and variant.planted_region is None:
                 yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
-            if (
-                isinstance(region, ScoredRegion)
-                and not calibration_sets_of(region)
-                and (plugins.load("attribution", region.method).USES_DATA)
-            ):
+            if isinstance(region, ScoredRegion) and _lacks_data(region):
                 yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
+            compared = getattr(evaluation, "compares_with_intact", False)
+            if compared and isinstance(region, ScoredRegion) and not method(region.method).uses_model:
+                yield (
+                    f"evaluation {evaluation.name}: the method {region.method} looks at no model, so that before and "
+                    "after are one; compare regions of another method"
+                )
+
+
+def _lacks_data(region: ScoredRegion) -> bool:
+    return method(region.method).uses_data and not calibration_sets_of(region)
 
 
 def _problems_of_checkpoints(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell]) -> Iterator[str]:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from harness import plugins
+from harness.attribution.base import method
+from harness.calibration.plain_block import NO_LABEL
 from harness.evaluations.base import EvaluationContext
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
@@ -80,16 +82,13 @@ def region_receipts(
 
     found: the region that the cell removes. Others, which are frozen or compared, are found again.
     """
-    evaluated = [
-        region for settings in reference.spec.evaluations_of(cell) for region in getattr(settings, "regions", [])
-    ]
     bare = [
         name
         for settings in reference.spec.evaluations_of(cell)
         if not hasattr(settings, "regions")
         for name in getattr(settings, "calibration_sets", [])
     ]
-    regions = list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
+    regions = _regions_of(reference, cell)
     declared = {name: dataset.sha256 for name, dataset in bound.variant.datasets.items()}
     receipts = [data.declared_files(bound.data_sha256, declared)]
     receipts += _data_receipts(reference, bound, finder, [*_sets_of(regions), *((name, None) for name in bare)])
@@ -105,6 +104,34 @@ def region_receipts(
             *_mask_receipts(reference, bound, finder, region, masks, witness),
         ]
     return one_of_each(receipts)
+
+
+def _regions_of(reference: Reference, cell: Cell) -> list[Region]:
+    """Every region that a cell rests on, and those that these are made from."""
+    evaluated = [
+        region for settings in reference.spec.evaluations_of(cell) for region in getattr(settings, "regions", [])
+    ]
+    return list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
+
+
+def unchecked(reference: Reference, cell: Cell) -> tuple[str, ...]:
+    """What of a cell nobody checks by other means, in words: scores of methods without a plain definition.
+
+    To be asked where its receipts have been made, of the intact model.
+    """
+    found = []
+    for region in _regions_of(reference, cell):
+        if isinstance(region, ScoredRegion):
+            name = calibration_sets_of(region)[0] if _uses_data(region) else None
+            settings = _declared(reference, region)
+            if reference.measured(region.method, name, region.seed, settings, _block(reference, settings)) is None:
+                found.append(f"method {method(region.method).name}: no plain definition")
+    return tuple(dict.fromkeys(found))
+
+
+def _block(reference: Reference, settings: AttributionSettings) -> int:
+    """The block whose scores are compared: the last one, or the first where those behind it are not of this model."""
+    return len(transformer_blocks(reference.model)) - 1 if settings.schedule == "one_shot" else 0
 
 
 def one_of_each(receipts: Sequence[StageReceipt]) -> list[StageReceipt]:
@@ -144,7 +171,7 @@ def _scored(region: Region) -> Region:
 def _uses_data(region: Region | ScoredRegion | SubspaceRegion) -> bool:
     measured = found_first(region)
     if isinstance(measured, ScoredRegion):
-        return plugins.load("attribution", measured.method).USES_DATA
+        return method(measured.method).uses_data
     return isinstance(measured, SubspaceRegion)
 
 
@@ -155,7 +182,7 @@ def _data_receipts(
         return []
     plain = [reference.samples(name, seed) for name, seed in sets]
     used = [finder.samples(name, seed) for name, seed in sets]
-    ids = [sample.input_ids[sample.labels == data.NO_LABEL].tolist() for samples in used for sample in samples]
+    ids = [sample.input_ids[sample.labels == NO_LABEL].tolist() for samples in used for sample in samples]
     texts = [
         text.removeprefix(reference.tokenizer.bos_token).lstrip()
         for text in reference.tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
@@ -172,13 +199,14 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
         return []
     settings = _declared(reference, region)
     last = len(transformer_blocks(reference.model)) - 1
-    block = last if settings.schedule == "one_shot" else 0
+    block = _block(reference, settings)
     sixteen_bit = reference.model.dtype != torch.float32
     parts = _in_use(reference, region, settings, block, found, witness)
     receipts: list[StageReceipt | None] = []
     if isinstance(region, ScoredRegion):
+        signed = method(region.method).signed
         roles = dict(zip(_roles(region), witness.measured, strict=True))
-        receipts.append(scores.not_negative(roles))
+        receipts.append(scores.signs_as_defined(parts) if signed else scores.not_negative(roles))
     if parts:
         receipts.append(scores.as_defined(parts, f"block {block + 1} of {last + 1}", sixteen_bit))
         if isinstance(found, SelectedWeights):
@@ -189,7 +217,8 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
                 )
             )
         if settings.schedule == "one_shot" and isinstance(region, ScoredRegion):
-            receipts.append(scores.of_every_block(_glimpses(reference, region, settings, last + 1, witness)))
+            glimpses = _glimpses(reference, region, settings, last + 1, witness)
+            receipts.append(scores.of_every_block(glimpses, method(region.method).smallest_likeness))
         if block != last and not sixteen_bit and _uses_data(region):
             behind = _in_use(reference, region, settings, last, found, witness)
             receipts.append(scores.not_one_shot(behind, f"block {last + 1} of {last + 1}"))
@@ -234,23 +263,24 @@ def _in_use(
     witness: Witness,
 ) -> list[scores.ScoresInUse]:
     """What the region was selected from beside its plain definition, of one block; nothing where there is none."""
-    method = GRAM if isinstance(region, SubspaceRegion) else region.method
+    measure = GRAM if isinstance(region, SubspaceRegion) else region.method
+    of_sums = isinstance(region, ScoredRegion) and method(region.method).weight_times_sum
     seed = region.seed
     parts = []
     for role, in_use in zip(_roles(region), witness.measured, strict=True):
         name = getattr(region, role) if _uses_data(region) else None
-        plain = reference.measured(method, name, seed, settings, block)
+        plain = reference.measured(measure, name, seed, settings, block)
         if plain is None:
             return []
         size = {layer: reference.model.get_parameter(f"{layer}.weight").detach().abs() for layer in plain}
         parts.append(
             scores.ScoresInUse(
                 role=role,
-                described=f"{method} on {name}" if name else method,
+                described=f"{measure} on {name}" if name else measure,
                 in_use={layer: in_use[layer] for layer in plain if layer in in_use},
                 plain=plain,
-                mistakes=_mistakes(reference, method, name, seed, settings, block, found),
-                magnitudes=size if name and method != GRAM else None,
+                mistakes=_mistakes(reference, measure, name, seed, settings, block, found),
+                magnitudes=size if of_sums else None,
                 samples=len(reference.samples(name, seed).sequences) if name else 1,
             )
         )
@@ -259,7 +289,7 @@ def _in_use(
 
 def _mistakes(
     reference: Reference,
-    method: str,
+    measure: str,
     name: str | None,
     seed: int | None,
     settings: AttributionSettings,
@@ -269,11 +299,11 @@ def _mistakes(
     """Known mistakes, in words, each with the scores that it would give. None is computed before it is asked for."""
 
     def otherwise(**changes: object) -> Callable[[], Mapping[str, Tensor] | None]:
-        asked: dict[str, Any] = {"method": method, "name": name, "seed": seed, "settings": settings, **changes}
+        asked: dict[str, Any] = {"measure": measure, "name": name, "seed": seed, "settings": settings, **changes}
         return lambda: reference.measured(**asked, block=block)
 
     def negated() -> Mapping[str, Tensor]:
-        plain = reference.measured(method, name, seed, settings, block) or {}
+        plain = reference.measured(measure, name, seed, settings, block) or {}
         return {layer: -score for layer, score in plain.items()}
 
     mistakes: dict[str, Callable[[], Mapping[str, Tensor] | None]] = {"they have the opposite sign": negated}
@@ -282,32 +312,31 @@ def _mistakes(
     for other in reference.spec.calibration:
         if other != name:
             mistakes[f"they are those of {other}"] = otherwise(name=other)
-    mistakes |= {
-        "the blocks before it had been pruned already, as when scoring and pruning in one sweep": lambda: (
-            _behind_removed_blocks(reference, method, name, seed, settings, block, found)
-        ),
-        "the loss was reduced in the other way (mean or sum over tokens)": otherwise(
-            settings=settings.model_copy(update={"loss_reduction": _OTHER[settings.loss_reduction]})
-        ),
-        "activations were taken one position off": otherwise(
-            settings=settings.model_copy(update={"activation_positions": _OTHER[settings.activation_positions]})
-        ),
+    mistakes["the blocks before it had been pruned already, as when scoring and pruning in one sweep"] = lambda: (
+        _behind_removed_blocks(reference, measure, name, seed, settings, block, found)
+    )
+    if measure == GRAM:
+        positions = {"activation_positions": _OTHER[settings.activation_positions]}
+        shifted = otherwise(settings=settings.model_copy(update=positions))
+        return {**mistakes, "activations were taken one position off": shifted}
+    own = method(measure)
+    return {
+        **mistakes,
+        **own.mistakes(reference.block(block, name, seed), settings, seed or 0),
+        **{
+            f"they are those of the method {other}": otherwise(measure=other)
+            for other in plugins.shipped_names("attribution")
+            if other != own.name
+        },
     }
-    if method != GRAM:
-        mistakes |= {
-            f"they are those of the method {other}": otherwise(method=other)
-            for other in ("snip", "wanda", "magnitude")
-            if other != method
-        }
-    return mistakes
 
 
-_OTHER = {"mean": "sum", "sum": "mean", "response": "predicting", "predicting": "response"}
+_OTHER = {"response": "predicting", "predicting": "response"}
 
 
 def _behind_removed_blocks(
     reference: Reference,
-    method: str,
+    measure: str,
     name: str,
     seed: int | None,
     settings: AttributionSettings,
@@ -323,7 +352,7 @@ def _behind_removed_blocks(
         part = SelectedRanks({layer: factors for layer, factors in found.factors.items() if layer in earlier})
     removed = remove_region(reference.model, part)
     try:
-        return reference.measured_now(method, name, seed, settings, block)
+        return reference.measured_now(measure, name, seed, settings, block)
     finally:
         restore_region(reference.model, part, removed)
 
@@ -337,8 +366,7 @@ def _mask_receipts(
     witness: Witness,
 ) -> list[StageReceipt]:
     if isinstance(found, SelectedRanks):
-        blocks = len(transformer_blocks(reference.model))
-        block = blocks - 1 if _declared(reference, region).schedule == "one_shot" else 0
+        block = _block(reference, _declared(reference, region))
         return [
             ranks.removed_as_declared(
                 cast(RankRegion, region),

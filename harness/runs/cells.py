@@ -26,7 +26,7 @@ from harness.receipts.logits import finite_outputs
 from harness.receipts.reference import Reference
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
-from harness.runs.cell_receipts import prompt_receipts, region_receipts
+from harness.runs.cell_receipts import prompt_receipts, region_receipts, unchecked
 from harness.runs.cell_watch import CellWatch, States, invalidated, text_receipts
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.head_regions import HeadFinder
@@ -200,6 +200,7 @@ def measure_cell(
     receipts = region_receipts(
         bench.reference, bench.bound, bench.finder, cell, None if found is None or witness is None else (found, witness)
     )
+    nobody_checks = unchecked(bench.reference, cell)
     witness = None  # scores of a large model take as much memory as the model
     prepared = _prepared(bench, cell, step)
     know_intact_answers(bench, cell, thresholds)
@@ -238,6 +239,7 @@ def measure_cell(
         completions_sha256="",
         task_hashes=hashes,
         receipts=tuple(receipts),
+        unchecked=nobody_checks,
     )
     return MeasuredCell(result, judged_texts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from harness import plugins
+from harness.attribution import base as attribution
 from harness.calibration.pairs import Pair, Sample, draw, read_pairs, samples_sha256, tokenise
 from harness.errors import UserError
 from harness.models.fingerprint import model_fingerprint
@@ -36,7 +36,7 @@ def score_checkpoint(
     samples: None takes 128, or all pairs where there are fewer. Bad input is found before the
     weights are loaded.
     """
-    uses_data = plugins.load("attribution", method).USES_DATA
+    uses_data = attribution.method(method).uses_data
     if uses_data and data is None:
         raise UserError(f"the method {method} needs --data: a CSV file with the columns prompt and response")
     _refuse_existing(out)

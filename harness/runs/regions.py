@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from harness import plugins
-from harness.attribution.base import Scores
+from harness.attribution.base import Scores, method
 from harness.attribution.random import seeded
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
@@ -163,7 +162,7 @@ class RegionFinder:
             "kind": "score",
             "method": region.method,
             "loss_reduction": settings.loss_reduction,
-            "seed": None if plugins.load("attribution", region.method).USES_DATA else _seed_of(region),
+            "seed": None if method(region.method).uses_data else _seed_of(region),
         }
 
     def _origin(self, region: ScoredRegion | SubspaceRegion, samples: Sequence[Sample]) -> str:
@@ -196,7 +195,7 @@ class RegionFinder:
         return self.model
 
     def _samples(self, region: ScoredRegion | SubspaceRegion, data: str) -> Sequence[Sample]:
-        uses_data = isinstance(region, SubspaceRegion) or plugins.load("attribution", region.method).USES_DATA
+        uses_data = isinstance(region, SubspaceRegion) or method(region.method).uses_data
         return self.samples(data, region.seed) if uses_data else []
 
     def _block_by_block(
@@ -262,22 +261,23 @@ def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: 
 
 
 def one_shot_scores(
-    model: PreTrainedModel, samples: Sequence[Sample], method: str, settings: AttributionSettings, seed: int
+    model: PreTrainedModel, samples: Sequence[Sample], name: str, settings: AttributionSettings, seed: int
 ) -> Scores:
-    """Scores of all linear layers of the model as it is, on the CPU, from one pass over the samples."""
-    return _finite_scores(method, BlockStream(model, samples), linear_layers(model), settings, seed)
+    """Scores of all linear layers of the model as it is, on the CPU, from one pass over the samples.
+
+    name: of the method.
+    """
+    return _finite_scores(name, BlockStream(model, samples), linear_layers(model), settings, seed)
 
 
 def _finite_scores(
-    method: str, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
+    name: str, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
 ) -> Scores:
     """Raises UserError if a score is not finite: a mask from NaN would be a mask from nothing."""
-    scores = _on_cpu(plugins.load("attribution", method).score(stream, layers, settings, seed))
-    for name, score in scores.items():
+    scores = _on_cpu(method(name).score(stream, layers, settings, seed))
+    for layer, score in scores.items():
         if not torch.isfinite(score).all():
-            raise UserError(
-                f"the {method} scores of {name} are not finite; the model overflows on the calibration data"
-            )
+            raise UserError(f"the {name} scores of {layer} are not finite; the model overflows on the calibration data")
     return scores
 
 

@@ -173,6 +173,7 @@ class CellResult(Strict):
     """A finished cell. `completion_classes` counts completions by evaluation and class.
 
     receipts: of every step; one that does not hold makes all measurements of the cell invalid.
+    unchecked: what no receipt checks by other means, in words.
 
     measured_in: the run and cell in which it was measured, where benchmarks that were run together
     share a cell, `<run id>#<cell id>`.
@@ -192,6 +193,7 @@ class CellResult(Strict):
     seconds: float
     measured_in: str | None = None
     receipts: tuple[StageReceipt, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric, or None if this cell has none of that name."""

@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 
+from harness.attribution import base
 from harness.calibration.pairs import IGNORED, draw, read_pairs, tokenise
 from harness.calibration.stream import BlockStream
 from harness.formulas.importance import sum_of_absolute_gradients
@@ -88,20 +89,17 @@ def test_wanda_equals_the_equation_in_float64(loaded, samples, positions, shift)
 
 @pytest.mark.parametrize("method", ["snip", "wanda"])
 def test_a_stream_that_starts_at_a_later_block_gives_that_blocks_scores(loaded, samples, method):
-    from harness import plugins
-
     settings = AttributionSettings()
     whole = one_shot_scores(loaded.model, samples, method, settings, 0)
     stream = BlockStream(loaded.model, samples)
     stream.advance()
     layers = block_layers(loaded.model, 1)
-    for name, score in plugins.load("attribution", method).score(stream, layers, settings, 0).items():
+    for name, score in base.method(method).score(stream, layers, settings, 0).items():
         torch.testing.assert_close(score, whole[name], rtol=1e-4, atol=1e-7)
 
 
 def test_batching_does_not_change_scores(loaded, samples):
-    from harness.attribution import snip
-
+    snip = base.method("snip")
     layers, settings = linear_layers(loaded.model), AttributionSettings()
     alone = snip.score(BlockStream(loaded.model, samples, batch_tokens=1), layers, settings, 0)
     together = snip.score(BlockStream(loaded.model, samples), layers, settings, 0)

@@ -82,7 +82,6 @@ def test_every_region_has_metrics_of_its_own(context):
     [
         ({"select": "planted"}, "planted"),
         ({"select": "attention-heads", "harmful": "a", "harmless": "b", "fraction": 0.1}, "attention-heads"),
-        ({"select": "top", "method": "random", "fraction": 0.1}, "top has the method random"),
     ],
 )
 def test_regions_that_no_score_of_the_model_decides_are_refused(region, words):

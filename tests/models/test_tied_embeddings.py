@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from harness.attribution import snip
+from harness.attribution.base import method
 from harness.calibration.pairs import Sample
 from harness.calibration.stream import BlockStream
 from harness.cli import main
@@ -91,7 +91,9 @@ def test_greedy_texts_are_those_of_a_loop_without_cache(llama3):
 
 def test_snip_is_autograds_and_leaves_the_embedding_alone(llama3, samples):
     before = model_fingerprint(llama3.model)
-    scores = snip.score(BlockStream(llama3.model, samples), linear_layers(llama3.model), AttributionSettings(), 0)
+    scores = method("snip").score(
+        BlockStream(llama3.model, samples), linear_layers(llama3.model), AttributionSettings(), 0
+    )
     other = copy.deepcopy(llama3.model).requires_grad_(True)
     layers = linear_layers(other)
     expected = {name: torch.zeros_like(layer.weight) for name, layer in layers.items()}

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from harness.attribution.base import method
 from harness.calibration.pairs import draw, read_pairs, tokenise
+from harness.calibration.plain_block import PlainBlock, plain_block
 from harness.models.layers import block_layers
 from harness.receipts.data import Draw, read_plainly
-from harness.receipts.plain_scores import entering, plain_grams, plain_scores
+from harness.receipts.plain_grams import plain_grams
 from harness.receipts.scores import (
     ScoresInUse,
     as_defined,
@@ -18,6 +20,7 @@ from harness.receipts.scores import (
     of_every_block,
     on_bfloat16_grid,
     ranked_as_asked,
+    signs_as_defined,
 )
 from harness.runs.regions import one_shot_grams, one_shot_scores
 from harness.spec.region import AttributionSettings
@@ -55,30 +58,43 @@ def snip_in_float64(model, plain, reduction):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_plain_snip_is_the_definition(loaded, plain, reduction):
     settings = AttributionSettings(loss_reduction=reduction)
-    states = entering(loaded.model, BLOCK, plain)
-    found = plain_scores("snip", loaded.model, BLOCK, states, settings)
+    found = method("snip").plain_score(plain_block(loaded.model, BLOCK, plain.sequences), settings, 0)
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert departure(found, snip_in_float64(loaded.model, plain, reduction)) < 1e-5
 
 
-@pytest.mark.parametrize("method", ["snip", "wanda", "magnitude"])
+@pytest.mark.parametrize("name", ["snip", "wanda", "magnitude", "random"])
 @pytest.mark.parametrize("positions", ["response", "predicting"])
-def test_the_scores_in_use_agree_with_the_plain_ones(loaded, plain, samples, method, positions):
+def test_the_scores_in_use_agree_with_the_plain_ones(loaded, plain, samples, name, positions):
     settings = AttributionSettings(activation_positions=positions)
-    in_use = one_shot_scores(loaded.model, samples, method, settings, 0)
-    for block in (0, 1):
-        states = entering(loaded.model, block, plain)
-        assert departure(in_use, plain_scores(method, loaded.model, block, states, settings)) < 1e-5
+    in_use = one_shot_scores(loaded.model, samples, name, settings, 5)
+    for index in (0, 1):
+        block = plain_block(loaded.model, index, plain.sequences)
+        assert departure(in_use, method(name).plain_score(block, settings, 5)) < 1e-5
 
 
 def test_the_grams_in_use_agree_with_the_plain_ones(loaded, plain, samples):
     in_use = one_shot_grams(loaded.model, samples, AttributionSettings())
-    states = entering(loaded.model, BLOCK, plain)
-    assert departure(in_use, plain_grams(loaded.model, BLOCK, states, AttributionSettings())) < 1e-5
+    block = plain_block(loaded.model, BLOCK, plain.sequences)
+    assert departure(in_use, plain_grams(block, AttributionSettings())) < 1e-5
 
 
-def test_no_plain_definition_is_none(loaded):
-    assert plain_scores("random", loaded.model, BLOCK, [], AttributionSettings()) is None
+def test_random_scores_of_another_seed_are_no_scores_of_this_one(loaded, samples):
+    in_use = one_shot_scores(loaded.model, samples, "random", AttributionSettings(), 5)
+    plain = method("random").plain_score(PlainBlock(loaded.model, BLOCK), AttributionSettings(), 6)
+    assert departure(in_use, plain) > 0.1
+
+
+def signed(*scores):
+    return [ScoresInUse("data", "signed", {"q": torch.tensor([scores])}, {"q": torch.tensor([[3.0, -2.0, 1.0]])}, {})]
+
+
+def test_the_sign_of_signed_scores_is_checked_both_ways():
+    assert signs_as_defined(signed(3.0, -2.0, 1.0)).holds
+    assert signs_as_defined(signed(3.0, -2.0, 1.0)).evidence["data_negative"] == 1
+    assert "the sign was flipped" in signs_as_defined(signed(-3.0, 2.0, -1.0)).words
+    assert "an absolute value was taken" in signs_as_defined(signed(3.0, 2.0, 1.0)).words
+    assert signs_as_defined([]) is None
 
 
 SCORES = {"q": torch.rand(32, 32, generator=torch.Generator().manual_seed(0)) + 0.01}
@@ -147,8 +163,8 @@ def test_scores_of_every_block_are_told_from_none_and_from_those_of_another():
     few = torch.rand(8, 64, generator=generator)
     alike, other = few + 0.1 * torch.rand(8, 64, generator=generator), torch.rand(8, 64, generator=generator)
     own = glimpse("a", "data", alike, few)
-    assert of_every_block([[own], [own]]).holds
+    assert of_every_block([[own], [own]], 0.4).holds
     for wrong in (torch.zeros(8, 64), other, 1 / few, few.mT):
-        receipt = of_every_block([[own], [glimpse("b", "safety", wrong, alike)]])
+        receipt = of_every_block([[own], [glimpse("b", "safety", wrong, alike)]], 0.4)
         assert not receipt.holds
         assert "in 1 layers they do not, first b (as safety)" in receipt.words

@@ -265,6 +265,12 @@ def test_without_a_cell_that_changes_the_weights_there_is_nothing_to_compare(tmp
         spec(tmp_path, alone.replace("cells: [frozen]", "cells: [intact]"))
 
 
+def test_regions_that_no_score_of_the_model_decides_are_refused(tmp_path, bound):
+    text = SPEC.replace("top: {select: top, method: snip, data: safety,", "top: {select: top, method: random,")
+    with pytest.raises(UserError, match="evaluation rescored: the method random looks at no model"):
+        bind(spec(tmp_path, text), bound.variant, bound.variant_file)
+
+
 def test_a_set_that_skips_past_the_end_is_found_before_the_model_is_loaded(tmp_path, bound):
     with pytest.raises(UserError, match="calibration set safety-other: 8 samples after the first 9999 were asked for"):
         bind(spec(tmp_path, SPEC.replace("skip: 8", "skip: 9999")), bound.variant, bound.variant_file)
