@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from harness.errors import UserError
+from harness.models.attention import share_keys_within_groups
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.organisms import catalogue
@@ -100,7 +101,9 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     linear_layers(model)
     _refuse_unfit(place, model, tokenizer)
     model.requires_grad_(False)
-    return LoadedModel(model.to(device).eval(), tokenizer, device)
+    model = model.to(device).eval()
+    share_keys_within_groups(model)
+    return LoadedModel(model, tokenizer, device)
 
 
 def _revision(revision: str | None) -> dict[str, Any]:
