@@ -20,7 +20,7 @@ LAYERS = [
     {"receipts"},
     {"fetching"},
     {"runs"},
-    {"executors", "reports", "explain"},
+    {"executors", "reports", "explanation"},
     {"planning"},
     {"faults"},
     {"exit_codes"},

@@ -14,7 +14,7 @@ from rich.table import Table
 from harness.exit_codes import with_exit_codes
 
 if TYPE_CHECKING:
-    from harness.explain.comparison import CellComparison, Side
+    from harness.explanation.comparison import CellComparison, Side
 
 #: Divergences that are told of one cell; `--json` has all.
 TOLD = 3
@@ -32,8 +32,8 @@ def compare(record: Path, other: Path, as_json: bool) -> None:
     such place is a near tie, which rounding decides, and 1 otherwise. Reads the completions beside the records; loads
     no model.
     """
-    from harness.explain.comparison import compare as compared
-    from harness.explain.recorded import open_run
+    from harness.explanation.comparison import compare as compared
+    from harness.explanation.recorded import open_run
 
     runs = open_run(record), open_run(other)
     cells = compared(*runs)

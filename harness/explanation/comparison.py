@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from harness.errors import UserError
-from harness.explain.recorded import RecordedRun
+from harness.explanation.recorded import RecordedRun
 from harness.spec.result import CellResult, Choice, Completion
 
 #: Nats that may lie between two tokens at a near tie, by the model's dtype. In float32 sums in another order moved no

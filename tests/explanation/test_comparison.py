@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.errors import UserError
-from harness.explain.comparison import compare
-from harness.explain.recorded import open_run
+from harness.explanation.comparison import compare
+from harness.explanation.recorded import open_run
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, Provenance, RunRecord, Verdict
 
 SPEC = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.explain.outputs import Outputs, limit_words
-from harness.explain.recorded import RecordedRun
+from harness.explanation.outputs import Outputs, limit_words
+from harness.explanation.recorded import RecordedRun
 from harness.spec.result import CellResult, Completion, Measurement, StageReceipt
 
 #: In the order in which they act on each other. `question` and `model` have no receipts: only records are compared.

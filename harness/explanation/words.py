@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.explain.outputs import Outputs
-from harness.explain.recorded import RecordedRun
-from harness.explain.steps import Step
-from harness.explain.story import TITLES, Explanation
+from harness.explanation.outputs import Outputs
+from harness.explanation.recorded import RecordedRun
+from harness.explanation.steps import Step
+from harness.explanation.story import TITLES, Explanation
 
 #: Of one output and of several.
 _FATES = {

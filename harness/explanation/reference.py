@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.explain.question import asked_for
-from harness.explain.recorded import RecordedRun
-from harness.explain.steps import Observation, compared_prompts, prompt_key, step_of
+from harness.explanation.question import asked_for
+from harness.explanation.recorded import RecordedRun
+from harness.explanation.steps import Observation, compared_prompts, prompt_key, step_of
 from harness.spec.result import CellResult, Completion, StageReceipt
 
 THERE = "the reference record"

@@ -7,7 +7,7 @@ import pytest
 
 import harness.runs.regions as regions
 from harness.errors import UserError
-from harness.explain.story import explain
+from harness.explanation.story import explain
 from harness.organisms.catalogue import organism_directory
 from harness.spec import locations
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.explain.outputs import Outputs, outputs_of
-from harness.explain.question import asked_for
-from harness.explain.recorded import RecordedRun
-from harness.explain.reference import compared_steps, other_machine
-from harness.explain.steps import STEPS, Observation, Step, observed_steps
+from harness.explanation.outputs import Outputs, outputs_of
+from harness.explanation.question import asked_for
+from harness.explanation.recorded import RecordedRun
+from harness.explanation.reference import compared_steps, other_machine
+from harness.explanation.steps import STEPS, Observation, Step, observed_steps
 from harness.reports.text import visible
 from harness.spec.result import CellResult, Completion
 

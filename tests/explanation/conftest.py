@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.explain.recorded import RecordedRun, open_run
+from harness.explanation.recorded import RecordedRun, open_run
 from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
