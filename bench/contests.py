@@ -20,8 +20,9 @@ from harness.attribution._gradient_sums import example_losses
 from harness.calibration.pairs import Sample, batches
 from harness.formulas.subspace import LowRankFactors, direction_count, leading_directions
 from harness.models.layers import linear_layers, transformer_blocks
+from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 from harness.runs.regions import one_shot_grams, one_shot_scores
-from harness.spec.region import AttributionSettings, OrthogonalProjectionRegion
+from harness.spec.region import AttributionSettings
 from harness.subspaces.factors import low_rank_factors
 
 SETTINGS = AttributionSettings()

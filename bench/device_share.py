@@ -23,8 +23,9 @@ from harness.calibration.pairs import Sample
 from harness.formulas.memory import LlamaShape
 from harness.models.layers import linear_layers
 from harness.models.placement import shape_of
+from harness.regions.act_svd import Settings as ActSvdRegion
 from harness.runs.regions import one_shot_grams, one_shot_scores
-from harness.spec.region import ActSvdRegion, AttributionSettings
+from harness.spec.region import AttributionSettings
 from harness.subspaces.factors import low_rank_factors
 
 #: blocks, sizes, dtype, and calibration pairs of about the paper's lengths (table 5: 176 and 119 tokens on average).

@@ -16,7 +16,7 @@ LAYERS = [
     {"data"},
     {"calibration"},
     {"engines"},
-    {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning"},
+    {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning", "regions"},
     {"receipts"},
     {"fetching"},
     {"runs"},

@@ -10,7 +10,7 @@ from harness.errors import UserError
 from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name, Strict
-from harness.spec.region import WeightRegion, calibration_sets_of
+from harness.spec.region import WeightRegion
 
 
 class Settings(Strict):
@@ -32,12 +32,12 @@ class Settings(Strict):
     @property
     def calibration_sets(self) -> list[str]:
         """Names of the calibration sets that the regions are computed from."""
-        return [name for region in self.regions for name in calibration_sets_of(region)]
+        return [name for region in self.regions for name in region.calibration_sets]
 
     @property
     def datasets(self) -> list[str]:
         """Names of the datasets that have to be there besides those of the calibration sets."""
-        return [dataset for region in self.regions for dataset in getattr(region, "datasets", [])]
+        return [dataset for region in self.regions for dataset in region.datasets]
 
     @property
     def metrics(self) -> list[str]:

@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name, Strict
-from harness.spec.region import ScoredWeightRegion, calibration_sets_of
+from harness.spec.region import ScoredWeightRegion
 from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Settings(Strict):
     @property
     def calibration_sets(self) -> list[str]:
         """Names of the calibration sets that the regions are computed from."""
-        return [name for region in self.regions for name in calibration_sets_of(region)]
+        return [name for region in self.regions for name in region.calibration_sets]
 
     @property
     def datasets(self) -> list[str]:

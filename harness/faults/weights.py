@@ -9,10 +9,11 @@ from typing import Any
 from harness.errors import InvalidRun
 from harness.faults.base import Alarm, Fault, Outcome, Trial
 from harness.models.loading import source_directory
+from harness.regions.top import Settings as TopRegion
 from harness.runs.checkpoint_edits import edit_checkpoint
 from harness.runs.checkpoints import score_checkpoint
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import AttributionSettings, TopRegion
+from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
 

@@ -24,7 +24,6 @@ from harness.runs.data_checks import needed_datasets
 from harness.runs.keys import Surroundings, cell_key
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
-from harness.spec.region import SubspaceRegion
 from harness.spec.variant import ModelVariant
 
 ITEMSIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -250,7 +249,7 @@ def _host(subject: _Subject) -> dict[str, int]:
     model, scores = subject.model, subject.stored["scores"]
     parts = {"scores of the sets of a region": min(2, scores) * score_bytes(model.shape)}
     parts["Grams of the sets of a region"] = min(2, subject.stored["grams"]) * gram_bytes(model.shape)
-    if any(region for cell in subject.cells for region in cell.regions if not isinstance(region, SubspaceRegion)):
+    if any(region for cell in subject.cells for region in cell.regions if not region.of_ranks):
         parts["masks"] = model.shape.linear_weights
     if any(cell.fine_tuning for cell in subject.cells):
         parts["the intact model, and what was learned"] = model.weight_bytes + model.shape.parameters * FLOAT32

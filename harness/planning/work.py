@@ -12,18 +12,13 @@ from typing import Any
 
 from harness.attribution.base import method
 from harness.planning.tokens import TokenCounter
+from harness.regions._ranks import RankSettings
+from harness.regions._scored import ScoredSettings
+from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 from harness.runs.canaries import PROMPTS
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
-from harness.spec.region import (
-    AttributionSettings,
-    OrthogonalProjectionRegion,
-    Region,
-    ScoredRegion,
-    SubspaceRegion,
-    calibration_sets_of,
-    found_first,
-)
+from harness.spec.region import AttributionSettings, Region, sources_of
 from harness.spec.variant import ModelVariant
 from harness.validity.evidence import SCORED_TOKENS
 
@@ -138,7 +133,7 @@ def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCou
     stepwise = [
         region
         for cell in cells
-        for region in map(found_first, cell.regions)
+        for region in sources_of(cell.regions)
         if schedule_of(region, spec.attribution) == "block_by_block"
     ]
     bare = [
@@ -178,12 +173,12 @@ def regions_of(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[Region]:
         for settings in spec.evaluations_of(cell)
         for region in getattr(settings, "regions", [])
     ]
-    return list(dict.fromkeys(map(found_first, found)))
+    return list(dict.fromkeys(sources_of(found)))
 
 
 def schedule_of(region: Region, defaults: AttributionSettings) -> str | None:
     """How a region's scores or Grams are measured; None of one that looks at no data."""
-    if isinstance(region, SubspaceRegion) or (isinstance(region, ScoredRegion) and _uses_data(region)):
+    if isinstance(region, RankSettings) or (isinstance(region, ScoredSettings) and _uses_data(region)):
         return region.schedule or defaults.schedule
     return None
 
@@ -192,10 +187,10 @@ def measured_sets(spec: BenchmarkSpec, regions: Sequence[Region]) -> list[tuple[
     """(method or `gram`, calibration set, seed) of everything that is measured once and stored."""
     return list(
         dict.fromkeys(
-            ("gram" if isinstance(region, SubspaceRegion) else region.method, name, region.seed)
+            ("gram" if isinstance(region, RankSettings) else region.method, name, region.seed)
             for region in regions
-            if isinstance(region, ScoredRegion | SubspaceRegion) and schedule_of(region, spec.attribution)
-            for name in calibration_sets_of(region)
+            if isinstance(region, ScoredSettings | RankSettings) and schedule_of(region, spec.attribution)
+            for name in region.calibration_sets
         )
     )
 
@@ -251,10 +246,10 @@ def _probes(regions: Sequence[Region]) -> list[ProbeSettings]:
 
 
 def _sets_to_factor(region: Region) -> int:
-    return 0 if not isinstance(region, SubspaceRegion) else 2 if isinstance(region, OrthogonalProjectionRegion) else 1
+    return 0 if not isinstance(region, RankSettings) else 2 if isinstance(region, OrthogonalProjectionRegion) else 1
 
 
-def _uses_data(region: ScoredRegion) -> bool:
+def _uses_data(region: ScoredSettings) -> bool:
     return method(region.method).uses_data
 
 

@@ -14,7 +14,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from harness.models.layers import layer_type
-from harness.spec.region import BottomRegion, ComparisonGroup, ScoredWeightRegion, SetDifferenceRegion
+from harness.regions.bottom import Settings as BottomRegion
+from harness.regions.set_difference import Settings as SetDifferenceRegion
+from harness.regions.top import Settings as TopRegion
+from harness.spec.region import ComparisonGroup
 from harness.spec.result import StageReceipt
 
 #: Rows of a layer that are looked at where weights compete within their row.
@@ -22,6 +25,7 @@ ROWS = 16
 #: Scores of all layers that are sorted where weights compete over the matrix; the deepest layers come first.
 MOST_SORTED = 4_000_000
 
+Scored = TopRegion | BottomRegion | SetDifferenceRegion
 Masks = Mapping[str, Tensor]
 Scores = Mapping[str, Tensor]
 
@@ -47,9 +51,7 @@ def fits_the_model(masks: Masks, layers: Mapping[str, nn.Linear], all_layers: bo
     )
 
 
-def selected_as_scored(
-    region: ScoredWeightRegion, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores]
-) -> StageReceipt:
+def selected_as_scored(region: Scored, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores]) -> StageReceipt:
     """Whether the masks are those that the scores in use select, weight for weight.
 
     scores: of the data, or of safety and utility.
@@ -88,13 +90,13 @@ def selected_as_scored(
 _GROUPS = {"row": "each row", "matrix": "the whole matrix"}
 
 
-def _rule(region: ScoredWeightRegion) -> str:
+def _rule(region: Scored) -> str:
     if isinstance(region, SetDifferenceRegion):
         return f"are in the top {region.q:g} of safety and not in the top {region.p:g} of utility"
     return f"are the {'least' if isinstance(region, BottomRegion) else 'most'} important {region.fraction:g}"
 
 
-def expected_mask(region: ScoredWeightRegion, group: ComparisonGroup, scores: Sequence[np.ndarray]) -> np.ndarray:
+def expected_mask(region: Scored, group: ComparisonGroup, scores: Sequence[np.ndarray]) -> np.ndarray:
     """The mask (d_out, d_in) bool that scores of some rows, or of a whole matrix, select: by sorting."""
     if isinstance(region, SetDifferenceRegion):
         safety, utility = scores
@@ -113,9 +115,7 @@ def _top(scores: np.ndarray, fraction: float, group: ComparisonGroup) -> np.ndar
     return chosen.reshape(scores.shape)
 
 
-def _cause(
-    region: ScoredWeightRegion, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores], name: str
-) -> str:
+def _cause(region: Scored, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores], name: str) -> str:
     """The known mistake that gives the very mask of a layer."""
     mask = masks[name].cpu().numpy()
     for words, candidate in _mistakes(region, group, scores, name):
@@ -126,7 +126,7 @@ def _cause(
 
 
 def _mistakes(
-    region: ScoredWeightRegion, group: ComparisonGroup, scores: Sequence[Scores], name: str
+    region: Scored, group: ComparisonGroup, scores: Sequence[Scores], name: str
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     own = [_numbers(part[name]) for part in scores if name in part]
     if len(own) != len(scores):
@@ -148,7 +148,7 @@ def _mistakes(
             yield f"the mask is that of {layer}", partial(of_layer, layer)
 
 
-def share_as_asked(region: ScoredWeightRegion, group: ComparisonGroup, masks: Masks) -> StageReceipt:
+def share_as_asked(region: Scored, group: ComparisonGroup, masks: Masks) -> StageReceipt:
     """Whether every layer holds as many selected weights as the spec asks for, by layer type.
 
     A set difference holds at most its q, and at least what p can leave of it.
@@ -177,7 +177,7 @@ def share_as_asked(region: ScoredWeightRegion, group: ComparisonGroup, masks: Ma
     )
 
 
-def _bounds(region: ScoredWeightRegion, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
+def _bounds(region: Scored, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
     groups, size = (shape[0], shape[1]) if group == "row" else (1, shape[0] * shape[1])
 
     def count(fraction: float) -> int:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.formulas.subspace import LowRankFactors
-from harness.spec.region import ActSvdRegion, RankRegion
+from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 from harness.spec.result import StageReceipt
 
 #: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
@@ -21,12 +22,13 @@ LARGEST_DISTANCE = 0.05
 #: A gap between two eigenvalues under this share of the largest is none: the directions beside it are arbitrary.
 SMALLEST_GAP = 1e-9
 
+Ranks = ActSvdRegion | OrthogonalProjectionRegion
 Grams = Mapping[str, Tensor]
 
 
 @torch.no_grad()
 def removed_as_declared(
-    region: RankRegion,
+    region: Ranks,
     factors: Mapping[str, LowRankFactors],
     layers: Mapping[str, nn.Linear],
     block: Mapping[str, nn.Linear],
@@ -60,7 +62,7 @@ def removed_as_declared(
     )
 
 
-def _declared(region: RankRegion) -> str:
+def _declared(region: Ranks) -> str:
     if isinstance(region, ActSvdRegion):
         return f"the {'most' if region.end == 'top' else 'least'} important {region.rank} rank(s) of its outputs"
     return (
@@ -80,7 +82,7 @@ def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
 
 
 def _distance(
-    region: RankRegion, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
+    region: Ranks, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
 ) -> tuple[float | None, str | None]:
     """Of what is taken out from what the region declares, and what is wrong, in words; None where nothing can be said.
 

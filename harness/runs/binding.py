@@ -15,13 +15,15 @@ from harness.errors import UserError
 from harness.fetching.tasks import task_problem
 from harness.models.loading import source_directory
 from harness.models.prompts import TEMPLATES
+from harness.regions._scored import ScoredSettings
+from harness.regions.planted import Settings as PlantedRegion
 from harness.runs.data_checks import data_problems, needed_datasets
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import PlantedRegion, ScoredRegion, calibration_sets_of, found_first
+from harness.spec.region import sources_of
 from harness.spec.variant import ModelVariant
 
 #: The planted region's name among the hashes of a run's data.
@@ -134,8 +136,8 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
         if (reason := why_skipped(cell, variant)) is not None:
             skipped[cell.id] = reason
             continue
-        for region in map(found_first, cell.regions):
-            if isinstance(region, ScoredRegion) and _lacks_data(region):
+        for region in sources_of(cell.regions):
+            if isinstance(region, ScoredSettings) and _lacks_data(region):
                 problems.append(f"cell {cell.id}: the method {region.method} needs calibration data; give `data`")
         cells.append(cell)
     return cells, skipped
@@ -144,21 +146,21 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
 def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[str]:
     """Regions that evaluations look at and that cannot be found on this variant."""
     for evaluation in spec.evaluations:
-        for region in map(found_first, getattr(evaluation, "regions", [])):
+        for region in sources_of(getattr(evaluation, "regions", [])):
             if isinstance(region, PlantedRegion) and variant.planted_region is None:
                 yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
-            if isinstance(region, ScoredRegion) and _lacks_data(region):
+            if isinstance(region, ScoredSettings) and _lacks_data(region):
                 yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
             compared = getattr(evaluation, "compares_with_intact", False)
-            if compared and isinstance(region, ScoredRegion) and not method(region.method).uses_model:
+            if compared and isinstance(region, ScoredSettings) and not method(region.method).uses_model:
                 yield (
                     f"evaluation {evaluation.name}: the method {region.method} looks at no model, so that before and "
                     "after are one; compare regions of another method"
                 )
 
 
-def _lacks_data(region: ScoredRegion) -> bool:
-    return method(region.method).uses_data and not calibration_sets_of(region)
+def _lacks_data(region: ScoredSettings) -> bool:
+    return method(region.method).uses_data and not region.calibration_sets
 
 
 def _problems_of_checkpoints(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell]) -> Iterator[str]:

@@ -22,11 +22,13 @@ from harness import plugins
 from harness.attribution.random import seeded
 from harness.models.editing import SelectedWeights, region_removed, rows_shuffled
 from harness.models.layers import linear_layers
+from harness.regions.planted import Settings as PlantedRegion
+from harness.regions.set_difference import Settings as SetDifferenceRegion
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Bench
 from harness.runs.judging import judged
 from harness.spec.benchmark import EvaluationSettings
-from harness.spec.region import PlantedRegion, SetDifferenceRegion, found_first
+from harness.spec.region import sources_of
 from harness.spec.result import Completion, Measurement, StageReceipt
 from harness.validity.classification import Thresholds, invalid_reason
 
@@ -70,7 +72,7 @@ class _Texts:
 
 def random_share(bound: BoundBenchmark) -> float:
     """The share of the weights that the random mask holds: the largest of a set difference here, within limits."""
-    regions = [found_first(region) for cell in bound.cells for region in cell.regions]
+    regions = [source for cell in bound.cells for source in sources_of(cell.regions)]
     shares = [region.q for region in regions if isinstance(region, SetDifferenceRegion)]
     shares += [LARGEST_SHARE for region in regions if isinstance(region, PlantedRegion)]
     return min(max(shares, default=SHARE_WITHOUT_REGIONS), LARGEST_SHARE)

@@ -19,22 +19,16 @@ from harness.probing.heads import head_layout
 from harness.receipts import data, mask, prompts, ranks, scores
 from harness.receipts.observed_engine import Observed
 from harness.receipts.reference import GRAM, Reference, glimpsed_rows
+from harness.regions._ranks import RankSettings
+from harness.regions._scored import ScoredSettings
+from harness.regions.attention_heads import Settings as HeadsRegion
+from harness.regions.bottom import Settings as BottomRegion
+from harness.regions.matched_random import Settings as MatchedRandomRegion
+from harness.regions.planted import Settings as PlantedRegion
 from harness.runs.binding import BoundBenchmark
 from harness.runs.regions import RegionFinder, Witness
 from harness.spec.benchmark import Cell, EvaluationSettings
-from harness.spec.region import (
-    AttributionSettings,
-    BottomRegion,
-    HeadsRegion,
-    MatchedRandomRegion,
-    PlantedRegion,
-    RankRegion,
-    Region,
-    ScoredRegion,
-    SubspaceRegion,
-    calibration_sets_of,
-    found_first,
-)
+from harness.spec.region import AttributionSettings, Region, sources_of
 from harness.spec.result import StageReceipt
 
 
@@ -111,7 +105,7 @@ def _regions_of(reference: Reference, cell: Cell) -> list[Region]:
     evaluated = [
         region for settings in reference.spec.evaluations_of(cell) for region in getattr(settings, "regions", [])
     ]
-    return list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, _scored(region))))
+    return list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, *region.sources)))
 
 
 def unchecked(reference: Reference, cell: Cell) -> tuple[str, ...]:
@@ -121,8 +115,8 @@ def unchecked(reference: Reference, cell: Cell) -> tuple[str, ...]:
     """
     found = []
     for region in _regions_of(reference, cell):
-        if isinstance(region, ScoredRegion):
-            name = calibration_sets_of(region)[0] if _uses_data(region) else None
+        if isinstance(region, ScoredSettings):
+            name = region.calibration_sets[0] if _uses_data(region) else None
             settings = _declared(reference, region)
             if reference.measured(region.method, name, region.seed, settings, _block(reference, settings)) is None:
                 found.append(f"method {method(region.method).name}: no plain definition")
@@ -156,23 +150,18 @@ def _gram_receipt(reference: Reference, finder: RegionFinder, name: str) -> Stag
 def _sets_of(regions: Sequence[Region]) -> list[tuple[str, int | None]]:
     """Calibration sets by name and seed that regions rest on."""
     used = [
-        (name, getattr(_scored(region), "seed", None))
-        for region in regions
+        (name, getattr(region, "seed", None))
+        for region in sources_of(regions)
         if _uses_data(region)
-        for name in calibration_sets_of(region)
+        for name in region.calibration_sets
     ]
     return list(dict.fromkeys(used))
 
 
-def _scored(region: Region) -> Region:
-    return region.of if isinstance(region, MatchedRandomRegion) else region
-
-
-def _uses_data(region: Region | ScoredRegion | SubspaceRegion) -> bool:
-    measured = found_first(region)
-    if isinstance(measured, ScoredRegion):
-        return method(measured.method).uses_data
-    return isinstance(measured, SubspaceRegion)
+def _uses_data(region: Region | ScoredSettings | RankSettings) -> bool:
+    if isinstance(region, ScoredSettings):
+        return method(region.method).uses_data
+    return isinstance(region, RankSettings)
 
 
 def _data_receipts(
@@ -195,7 +184,7 @@ def _data_receipts(
 
 
 def _score_receipts(reference: Reference, region: Region, found: FoundRegion, witness: Witness) -> list[StageReceipt]:
-    if not isinstance(region, (ScoredRegion, SubspaceRegion)):
+    if not isinstance(region, (ScoredSettings, RankSettings)):
         return []
     settings = _declared(reference, region)
     last = len(transformer_blocks(reference.model)) - 1
@@ -203,7 +192,7 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
     sixteen_bit = reference.model.dtype != torch.float32
     parts = _in_use(reference, region, settings, block, found, witness)
     receipts: list[StageReceipt | None] = []
-    if isinstance(region, ScoredRegion):
+    if isinstance(region, ScoredSettings):
         signed = method(region.method).signed
         roles = dict(zip(_roles(region), witness.measured, strict=True))
         receipts.append(scores.signs_as_defined(parts) if signed else scores.not_negative(roles))
@@ -216,7 +205,7 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
                     found.masks, by_role, settings.comparison_group == "row", isinstance(region, BottomRegion)
                 )
             )
-        if settings.schedule == "one_shot" and isinstance(region, ScoredRegion):
+        if settings.schedule == "one_shot" and isinstance(region, ScoredSettings):
             glimpses = _glimpses(reference, region, settings, last + 1, witness)
             receipts.append(scores.of_every_block(glimpses, method(region.method).smallest_likeness))
         if block != last and not sixteen_bit and _uses_data(region):
@@ -226,7 +215,7 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
 
 
 def _glimpses(
-    reference: Reference, region: ScoredRegion, settings: AttributionSettings, blocks: int, witness: Witness
+    reference: Reference, region: ScoredSettings, settings: AttributionSettings, blocks: int, witness: Witness
 ) -> list[list[scores.Glimpse]]:
     """Of every block, how its scores in use rank weights beside scores of a few samples."""
     found = []
@@ -244,27 +233,27 @@ def _glimpses(
     return found
 
 
-def _declared(reference: Reference, region: Region | ScoredRegion | SubspaceRegion) -> AttributionSettings:
+def _declared(reference: Reference, region: Region | ScoredSettings | RankSettings) -> AttributionSettings:
     """The settings that the spec gives a region, read once more."""
     own = {key: getattr(region, key) for key in ("schedule", "comparison_group") if getattr(region, key, None)}
     return AttributionSettings(**{**reference.spec.attribution.model_dump(), **own})
 
 
-def _roles(region: ScoredRegion | SubspaceRegion) -> tuple[str, ...]:
+def _roles(region: ScoredSettings | RankSettings) -> tuple[str, ...]:
     return ("safety", "utility") if hasattr(region, "utility") else ("data",)
 
 
 def _in_use(
     reference: Reference,
-    region: ScoredRegion | SubspaceRegion,
+    region: ScoredSettings | RankSettings,
     settings: AttributionSettings,
     block: int,
     found: FoundRegion,
     witness: Witness,
 ) -> list[scores.ScoresInUse]:
     """What the region was selected from beside its plain definition, of one block; nothing where there is none."""
-    measure = GRAM if isinstance(region, SubspaceRegion) else region.method
-    of_sums = isinstance(region, ScoredRegion) and method(region.method).weight_times_sum
+    measure = GRAM if isinstance(region, RankSettings) else region.method
+    of_sums = isinstance(region, ScoredSettings) and method(region.method).weight_times_sum
     seed = region.seed
     parts = []
     for role, in_use in zip(_roles(region), witness.measured, strict=True):
@@ -369,7 +358,7 @@ def _mask_receipts(
         block = _block(reference, _declared(reference, region))
         return [
             ranks.removed_as_declared(
-                cast(RankRegion, region),
+                cast(Any, region),
                 found.factors,
                 linear_layers(reference.model),
                 block_layers(reference.model, block),
@@ -377,12 +366,12 @@ def _mask_receipts(
             )
         ]
     masks, layers = found.masks, linear_layers(reference.model)
-    receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredRegion))]
-    if isinstance(region, ScoredRegion):
+    receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredSettings))]
+    if isinstance(region, ScoredSettings):
         group = _declared(reference, region).comparison_group
         receipts += [
-            mask.selected_as_scored(region, group, masks, witness.measured),
-            mask.share_as_asked(region, group, masks),
+            mask.selected_as_scored(cast(Any, region), group, masks, witness.measured),
+            mask.share_as_asked(cast(Any, region), group, masks),
         ]
     elif isinstance(region, MatchedRandomRegion):
         receipts.append(mask.as_large_and_apart(masks, finder.masks(region.of)))

@@ -24,6 +24,7 @@ from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.receipts.logits import finite_outputs
 from harness.receipts.reference import Reference
+from harness.regions._ranks import RankSettings
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cell_receipts import prompt_receipts, region_receipts, unchecked
@@ -35,7 +36,6 @@ from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder, Witness
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
-from harness.spec.region import SubspaceRegion
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts
@@ -83,7 +83,7 @@ def prepare_bench(
     """
     for name, layer in linear_layers(loaded.model).items():
         for region in (region for cell in bound.cells for region in cell.regions):
-            if isinstance(region, SubspaceRegion):
+            if isinstance(region, RankSettings):
                 ranks_in_layer(region, name, layer.weight)
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     if engine is None:

@@ -19,10 +19,12 @@ from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors
 from harness.receipts.weights import saved_checkpoint
+from harness.regions._ranks import RankSettings
+from harness.regions._scored import ScoredSettings
 from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, load_directory
 from harness.runs.files import storage_error
 from harness.runs.regions import found_region
-from harness.spec.region import AttributionSettings, ScoredRegion, SubspaceRegion, region_models
+from harness.spec.region import AttributionSettings, region_kinds
 from harness.spec.result import EditReceipt
 
 #: Options that a selection needs, and those that it may have.
@@ -46,7 +48,7 @@ FILES = ("scores", "gram", "safety", "utility")
 
 def region_of_options(
     selection: str, given: Mapping[str, Any]
-) -> tuple[ScoredRegion | SubspaceRegion, AttributionSettings, list[Path]]:
+) -> tuple[ScoredSettings | RankSettings, AttributionSettings, list[Path]]:
     """The region that options declare, the settings, and the files that it is found from.
 
     given: option names to values, None where an option was not given. Raises UserError for an
@@ -62,8 +64,8 @@ def region_of_options(
     for name in ("scores", "gram"):
         if name in fields:
             fields["data"] = fields.pop(name)
-    model = region_models()[selection]
-    if issubclass(model, ScoredRegion):
+    model = region_kinds()[selection]
+    if issubclass(model, ScoredSettings):
         fields["method"] = "magnitude"  # a region must name some method; the receipt has that of the files
     try:
         region = model.model_validate({"select": selection, **fields})
@@ -80,7 +82,7 @@ def _allowed(selection: str) -> tuple[str, ...]:
 
 def edit_checkpoint(
     model_dir: Path,
-    region: ScoredRegion | SubspaceRegion,
+    region: ScoredSettings | RankSettings,
     settings: AttributionSettings,
     files: Sequence[Path],
     out: Path,
@@ -95,7 +97,7 @@ def edit_checkpoint(
     contents = [(path, *read_tensors(path)) for path in files]
     loaded = load_directory(model_dir)
     layers = linear_layers(loaded.model)
-    refuse_unfit = _refuse_unfit_grams if isinstance(region, SubspaceRegion) else _refuse_unfit_scores
+    refuse_unfit = _refuse_unfit_grams if isinstance(region, RankSettings) else _refuse_unfit_scores
     for path, tensors, metadata in contents:
         refuse_unfit(path, tensors, metadata, layers)
         _refuse_other_weights(path, metadata, loaded.model)
@@ -135,14 +137,14 @@ def _save(loaded: LoadedModel, directory: Path) -> None:
 
 def _write_receipt(
     directory: Path,
-    region: ScoredRegion | SubspaceRegion,
+    region: ScoredSettings | RankSettings,
     settings: AttributionSettings,
     origins: Sequence[Mapping[str, str]],
     receipt: EditReceipt,
 ) -> None:
     """Of settings only the comparison group decides an edit; the others are those that the files were made with."""
     declared = region.model_dump(mode="json", exclude_none=True)
-    if isinstance(region, SubspaceRegion):
+    if isinstance(region, RankSettings):
         content: dict[str, Any] = {"region": declared, "grams": origins}
     else:
         declared["method"] = _method_of(origins)

@@ -14,7 +14,7 @@ from harness.models.prompts import template_of_another_family
 from harness.probing.probe import read_requests
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
-from harness.spec.region import calibration_sets_of, found_first
+from harness.spec.region import sources_of
 from harness.spec.variant import ModelVariant
 
 #: Who asks, which datasets, and a check of their content that raises UserError.
@@ -96,7 +96,7 @@ def _enough_requests(dataset: str, prompts: int, paths: dict[str, Path]) -> Call
 
 
 def _calibration_sets(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[str]:
-    regions = {name for cell in cells for region in cell.regions for name in calibration_sets_of(region)}
+    regions = {name for cell in cells for region in cell.regions for name in region.calibration_sets}
     return sorted(regions | set(spec.calibration_sets_of_evaluations))
 
 
@@ -113,10 +113,10 @@ def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, in
 def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
     """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
     for evaluation in spec.evaluations:
-        for asked in (evaluation, *map(found_first, getattr(evaluation, "regions", []))):
+        for asked in (evaluation, *sources_of(getattr(evaluation, "regions", []))):
             if isinstance(asked, ProbeSettings):
                 yield f"evaluation {evaluation.name}", asked
     for cell in cells:
-        for region in map(found_first, cell.regions):
+        for region in sources_of(cell.regions):
             if isinstance(region, ProbeSettings):
                 yield f"cells {cell.group}", region

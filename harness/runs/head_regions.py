@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 from harness.models.prompts import PromptFormatter
 from harness.probing.heads import HeadProbe, head_masks, top_heads
 from harness.probing.probe import probe_heads, read_prompts
+from harness.regions.attention_heads import Settings as HeadsRegion
 from harness.runs.store import TensorStore
 from harness.spec.probing import ProbeSettings
-from harness.spec.region import HeadsRegion
 
 
 @dataclass(frozen=True)

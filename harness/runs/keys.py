@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 from harness.runs.binding import PLANTED, BoundBenchmark
 from harness.spec.benchmark import Cell
-from harness.spec.region import calibration_sets_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def canaries_key(bound: BoundBenchmark, surroundings: Surroundings, share: float
 def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
     """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
     spec = bound.spec
-    regions = {name for region in cell.regions for name in calibration_sets_of(region)}
+    regions = {name for region in cell.regions for name in region.calibration_sets}
     sets = sorted({*spec.calibration_sets_of_evaluations, *regions})
     return digest(
         {
@@ -75,7 +74,7 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
 
 def _datasets(bound: BoundBenchmark, cell: Cell, sets: list[str]) -> list[str]:
     """Names of the files that a cell's figures rest on."""
-    names = {dataset for region in cell.regions for dataset in getattr(region, "datasets", [])}
+    names = {dataset for region in cell.regions for dataset in region.datasets}
     names |= {PLANTED} if bound.planted_path else set()
     names |= {cell.fine_tuning.dataset} if cell.fine_tuning else set()
     names |= {bound.spec.calibration[name].dataset for name in sets}

@@ -19,23 +19,16 @@ from harness.formulas.matching import matched_random_mask
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
+from harness.regions._ranks import RankSettings
+from harness.regions._scored import ScoredSettings
+from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions.attention_heads import Settings as HeadsRegion
+from harness.regions.matched_random import Settings as MatchedRandomRegion
+from harness.regions.planted import Settings as PlantedRegion
 from harness.runs.head_regions import HeadFinder
 from harness.runs.selection import Masks, select
 from harness.runs.store import MemoryStore, TensorStore
-from harness.spec.region import (
-    ActSvdRegion,
-    AttributionSettings,
-    HeadsRegion,
-    MatchedRandomRegion,
-    PlantedRegion,
-    Region,
-    ScoredRegion,
-    ScoredWeightRegion,
-    SubspaceRegion,
-    WeightRegion,
-    calibration_sets_of,
-    found_first,
-)
+from harness.spec.region import AttributionSettings, Region, RegionSettings, ScoredWeightRegion, WeightRegion
 from harness.subspaces.factors import low_rank_factors
 from harness.subspaces.grams import gram_matrices
 
@@ -100,6 +93,7 @@ class RegionFinder:
             return SelectedWeights(self.heads.masks(region))
         if isinstance(region, MatchedRandomRegion):
             return SelectedWeights(self._matched(region))
+        assert isinstance(region, ScoredSettings | RankSettings)
         settings = self._settings(region)
         layers = linear_layers(self.model)
         if settings.schedule == "one_shot":
@@ -132,22 +126,22 @@ class RegionFinder:
             for name, mask in masks.items()
         }
 
-    def _settings(self, region: ScoredRegion | SubspaceRegion) -> AttributionSettings:
+    def _settings(self, region: ScoredSettings | RankSettings) -> AttributionSettings:
         overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}
         return self.defaults.model_copy(update={k: v for k, v in overrides.items() if v is not None})
 
-    def _stored(self, region: ScoredRegion | SubspaceRegion, data: str, settings: AttributionSettings) -> Measured:
+    def _stored(self, region: ScoredSettings | RankSettings, data: str, settings: AttributionSettings) -> Measured:
         """Scores or Grams of the intact model, from the store where they have been measured before."""
         samples = self._samples(region, data)
         key, origin = self._key(region, samples, settings), self._origin(region, samples)
-        if isinstance(region, SubspaceRegion):
+        if isinstance(region, RankSettings):
             return self.store.get(key, lambda: one_shot_grams(self._own_model(), samples, settings), origin)
         return self.store.get(
             key, lambda: one_shot_scores(self._own_model(), samples, region.method, settings, _seed_of(region)), origin
         )
 
     def _key(
-        self, region: ScoredRegion | SubspaceRegion, samples: Sequence[Sample], settings: AttributionSettings
+        self, region: ScoredSettings | RankSettings, samples: Sequence[Sample], settings: AttributionSettings
     ) -> dict[str, object]:
         """Everything that decides stored scores or Grams."""
         key = {
@@ -156,7 +150,7 @@ class RegionFinder:
             "activation_positions": settings.activation_positions,
             "environment": self.environment,
         }
-        if isinstance(region, SubspaceRegion):
+        if isinstance(region, RankSettings):
             return {**key, "kind": "gram"}
         return key | {
             "kind": "score",
@@ -165,19 +159,21 @@ class RegionFinder:
             "seed": None if method(region.method).uses_data else _seed_of(region),
         }
 
-    def _origin(self, region: ScoredRegion | SubspaceRegion, samples: Sequence[Sample]) -> str:
+    def _origin(self, region: ScoredSettings | RankSettings, samples: Sequence[Sample]) -> str:
         """In words what is measured on what. It is formed apart from the key, which it has to agree with."""
-        what = "Gram matrices" if isinstance(region, SubspaceRegion) else f"{region.method} scores"
+        what = "Gram matrices" if isinstance(region, RankSettings) else f"{region.method} scores"
         drawn = f"{len(samples)} samples ({samples_sha256(samples)[:8]})" if samples else f"seed {_seed_of(region)}"
         return f"{what} of the model {self.model_sha256[:8]} on {drawn}"
 
-    def origins(self, region: Region | ScoredRegion | SubspaceRegion) -> dict[str, tuple[str, str | None]]:
+    def origins(self, region: Region | ScoredSettings | RankSettings) -> dict[str, tuple[str, str | None]]:
         """By calibration set, what a region's stored measurements should be, and what is written beside them.
 
         Empty for a region that rests on nothing stored.
         """
-        region = found_first(region)
-        if not isinstance(region, ScoredRegion | SubspaceRegion):
+        return {name: pair for source in region.sources for name, pair in self._origins(source).items()}
+
+    def _origins(self, region: RegionSettings) -> dict[str, tuple[str, str | None]]:
+        if not isinstance(region, ScoredSettings | RankSettings):
             return {}
         settings = self._settings(region)
         if settings.schedule != "one_shot" or not isinstance(self.store, TensorStore):
@@ -194,12 +190,12 @@ class RegionFinder:
             raise ModelIsAnother("regions of the intact model were asked for while its weights are changed")
         return self.model
 
-    def _samples(self, region: ScoredRegion | SubspaceRegion, data: str) -> Sequence[Sample]:
-        uses_data = isinstance(region, SubspaceRegion) or method(region.method).uses_data
+    def _samples(self, region: ScoredSettings | RankSettings, data: str) -> Sequence[Sample]:
+        uses_data = isinstance(region, RankSettings) or method(region.method).uses_data
         return self.samples(data, region.seed) if uses_data else []
 
     def _block_by_block(
-        self, region: ScoredRegion | SubspaceRegion, settings: AttributionSettings, witness: Witness | None
+        self, region: ScoredSettings | RankSettings, settings: AttributionSettings, witness: Witness | None
     ) -> FoundRegion:
         """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
         streams = [BlockStream(self._own_model(), self._samples(region, name)) for name in _data_of(region)]
@@ -222,16 +218,16 @@ class RegionFinder:
 
 
 def _measurement(
-    region: ScoredRegion | SubspaceRegion, settings: AttributionSettings
+    region: ScoredSettings | RankSettings, settings: AttributionSettings
 ) -> Callable[[BlockStream, Mapping[str, nn.Linear]], Measured]:
     """What is measured of a block before it is edited."""
-    if isinstance(region, SubspaceRegion):
+    if isinstance(region, RankSettings):
         return lambda stream, layers: gram_matrices(stream, layers, settings)
     return lambda stream, layers: _finite_scores(region.method, stream, layers, settings, _seed_of(region))
 
 
 def found_region(
-    region: ScoredRegion | SubspaceRegion,
+    region: ScoredSettings | RankSettings,
     settings: AttributionSettings,
     layers: Mapping[str, nn.Linear],
     measured: Sequence[Measured],
@@ -240,7 +236,7 @@ def found_region(
 
     measured: scores, or Grams, of the data or of safety and utility, in the order of `_data_of`.
     """
-    if isinstance(region, SubspaceRegion):
+    if isinstance(region, RankSettings):
         return SelectedRanks(low_rank_factors(region, layers, measured))
     devices = {name: layer.weight.device for name, layer in layers.items()}
     return SelectedWeights(select(region, settings, measured, devices))
@@ -281,11 +277,11 @@ def _finite_scores(
     return scores
 
 
-def _data_of(region: ScoredRegion | SubspaceRegion) -> list[str]:
-    return calibration_sets_of(region) or [NO_DATA]
+def _data_of(region: ScoredSettings | RankSettings) -> list[str]:
+    return region.calibration_sets or [NO_DATA]
 
 
-def _seed_of(region: ScoredRegion | SubspaceRegion) -> int:
+def _seed_of(region: ScoredSettings | RankSettings) -> int:
     """The seed of a method that looks at no data."""
     return region.seed if region.seed is not None else 0
 

@@ -10,13 +10,17 @@ from torch import Tensor
 from harness.attribution.base import Scores
 from harness.errors import UserError
 from harness.formulas.selection import bottom_mask, set_difference_mask, top_mask
-from harness.spec.region import AttributionSettings, BottomRegion, ScoredRegion, SetDifferenceRegion, TopRegion
+from harness.regions._scored import ScoredSettings
+from harness.regions.bottom import Settings as BottomRegion
+from harness.regions.set_difference import Settings as SetDifferenceRegion
+from harness.regions.top import Settings as TopRegion
+from harness.spec.region import AttributionSettings
 
 Masks = dict[str, Tensor]
 
 
 def select(
-    region: ScoredRegion, settings: AttributionSettings, scores: Sequence[Scores], devices: Mapping[str, torch.device]
+    region: ScoredSettings, settings: AttributionSettings, scores: Sequence[Scores], devices: Mapping[str, torch.device]
 ) -> Masks:
     """Masks by layer, on the CPU. scores: of the data, or of safety and utility, in this order.
 

@@ -83,7 +83,6 @@ class Cell(Strict):
     region: Region | None = None
     fine_tuning: FineTuningSettings | None = None
     invalid_is_expected: str | None = None
-    requires_planted_region: bool = False
     variants: tuple[str, ...] = ()
 
     @property
@@ -91,6 +90,11 @@ class Cell(Strict):
         """Every region that has to be found for this cell: removed, or frozen during fine-tuning."""
         frozen = self.fine_tuning.frozen if self.fine_tuning else None
         return [region for region in (self.region, frozen) if region is not None]
+
+    @property
+    def requires_planted_region(self) -> bool:
+        """Whether a variant without a planted region cannot have it."""
+        return any(region.needs_planted for region in self.regions)
 
     @model_validator(mode="after")
     def one_change(self) -> Cell:
@@ -141,10 +145,6 @@ class CellGroup(Strict):
             *path, last = key_path(key)
             _section(sections, path)[last] = value
         suffix = "".join(f"_{key_path(key)[-1]}{value}" for key, value in point.items())
-        frozen = (sections["fine_tuning"] or {}).get("frozen")
-        regions = [region for region in (sections["region"], frozen) if isinstance(region, dict)]
-        regions += [region["of"] for region in regions if isinstance(region.get("of"), dict)]
-        selections = [region.get("select") for region in regions]
         return {
             **{name: section for name, section in sections.items() if section is not None},
             "id": self.id + suffix,
@@ -152,7 +152,6 @@ class CellGroup(Strict):
             "parameters": point,
             "variants": self.variants,
             "invalid_is_expected": self.invalid_is_expected,
-            "requires_planted_region": "planted" in selections,
         }
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.metrics import CELL_METRICS
-from harness.spec.region import SubspaceRegion
 from harness.spec.variant import ModelVariant
 
 
@@ -35,7 +34,7 @@ def measured_figures(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[tup
             yield from ((cell.id, metric) for metric in evaluation.metrics if metric not in conditional)
             if evaluation.kind == "zero_shot":
                 yield from ((cell.id, f"{evaluation.name}_{task}") for task in variant.zero_shot_tasks)
-        if variant.planted_region is not None and cell.region and not isinstance(cell.region, SubspaceRegion):
+        if variant.planted_region is not None and cell.region and not cell.region.of_ranks:
             yield from ((cell.id, metric) for metric in CELL_METRICS)
 
 

@@ -23,6 +23,7 @@ from harness.spec.benchmark import (
 )
 from harness.spec.claim import Claim
 from harness.spec.common import KeyPath
+from harness.spec.region import RegionSettings, region_kinds
 from harness.spec.resolution import Parts, unresolved
 
 #: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
@@ -222,6 +223,8 @@ def _field_names(model: Any, seen: set[Any]) -> set[str]:
         return set()
     seen.add(model)
     names: set[str] = set()
+    if model is RegionSettings:  # what is written under `select` decides which
+        return names.union(*(_field_names(kind, seen) for kind in region_kinds().values()))
     if isinstance(model, type) and issubclass(model, BaseModel):
         for name, field in model.model_fields.items():
             names.add(name)

@@ -1,14 +1,18 @@
-"""Regions of a model as a spec declares them: which weights a cell removes."""
+"""Regions of a model as a spec declares them: which weights or ranks a cell removes.
+
+Every kind of region is a module in harness/regions, found by what stands under `select` when a file is read.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args, overload
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from harness import plugins
-from harness.spec.common import Share, Strict
-from harness.spec.probing import ProbeSettings
+from harness.spec.common import Strict
 
 ComparisonGroup = Literal["row", "matrix"]
 Schedule = Literal["one_shot", "block_by_block"]
@@ -33,188 +37,106 @@ class AttributionSettings(Strict):
     comparison_group: ComparisonGroup = "row"
 
 
-class ScoredRegion(Strict):
-    """What all regions that rest on an importance score declare.
+class RegionSettings(Strict):
+    """What a spec says of a region, of any kind. The `Settings` of each kind add a literal `select` and their keys.
 
-    seed: of a method that looks at no data, or else of the draw from the calibration set, in the place of the
-    set's own. A grid over it repeats a measurement (appendix B: three seeds).
+    roles: the keys that name calibration sets, in the order in which what is measured on them is handed on.
+    of_ranks: whether it is ranks of the layers' outputs, or else single weights.
+    of_scores: whether it rests on importance scores alone, so that another model's can be taken.
+    is_planted: whether it is what is known to carry the safety of a model organism.
     """
 
-    method: str
-    seed: int | None = Field(default=None, ge=0)
-    schedule: Schedule | None = None
-    comparison_group: ComparisonGroup | None = None
+    roles: ClassVar[tuple[str, ...]] = ()
+    of_ranks: ClassVar[bool] = False
+    of_scores: ClassVar[bool] = False
+    is_planted: ClassVar[bool] = False
 
-    @field_validator("method")
-    @classmethod
-    def method_exists(cls, method: str) -> str:
-        """A method is a file in harness/attribution."""
-        known = plugins.names("attribution")
-        if method.replace("-", "_") not in known:
-            raise ValueError(f"no such method; {plugins.suggestion(method, known)}")
-        return method
+    if TYPE_CHECKING:
+        select: str
 
+    @property
+    def parts(self) -> Mapping[str, RegionSettings]:
+        """Other regions that this one is made from, by the keys under which they are declared."""
+        return {}
 
-class TopRegion(ScoredRegion):
-    """The `fraction` of weights with the largest importance; `data` where the method looks at data."""
+    @property
+    def sources(self) -> list[RegionSettings]:
+        """The regions that have to be found to find this one: those that it is made from, or itself."""
+        return [source for part in self.parts.values() for source in part.sources] or [self]
 
-    select: Literal["top"]
-    data: str | None = None
-    fraction: Share
+    @property
+    def sets_by_role(self) -> dict[str, str | None]:
+        """The calibration set in each of its own roles; None where the file names none."""
+        return {role: getattr(self, role) for role in self.roles}
 
-
-class BottomRegion(ScoredRegion):
-    """The `fraction` of weights with the smallest importance; `data` where the method looks at data."""
-
-    select: Literal["bottom"]
-    data: str | None = None
-    fraction: Share
-
-
-class SetDifferenceRegion(ScoredRegion):
-    """S(p, q): in the top q of safety and not in the top p of utility (section 2.2)."""
-
-    select: Literal["set-difference"]
-    safety: str
-    utility: str
-    p: Share
-    q: Share
-
-
-class PlantedRegion(Strict):
-    """The weights that are known to carry the safety of a model organism."""
-
-    select: Literal["planted"]
-
-
-class HeadsRegion(ProbeSettings):
-    """The attention heads whose probes tell harmful from harmless prompts best, all their weights.
-
-    fraction: of all heads of the model; max(1, round(fraction * heads)) are removed.
-    """
-
-    select: Literal["attention-heads"]
-    fraction: Share
-
-
-class MatchedRandomRegion(Strict):
-    """For each weight of another region a random one of like magnitude, in the same layer and outside the region.
-
-    It is drawn with `seed` among the 2 * window + 1 weights outside the region whose |w| is nearest in rank; the
-    next one is taken where several weights draw the same. What a region owes to the size of its weights alone, this
-    one has too.
-    """
-
-    select: Literal["matched-random"]
-    of: Annotated[
-        TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion, Field(discriminator="select")
-    ]
-    window: int = Field(default=32, gt=0)
-    seed: int = Field(default=0, ge=0)
+    @property
+    def calibration_sets(self) -> list[str]:
+        """Names of the calibration sets that the region is computed from."""
+        own = [name for name in self.sets_by_role.values() if name is not None]
+        return own + [name for part in self.parts.values() for name in part.calibration_sets]
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the datasets that the other region needs besides calibration sets."""
-        return getattr(self.of, "datasets", [])
+        """Names of the datasets that have to be there besides those of the calibration sets."""
+        return [name for part in self.parts.values() for name in part.datasets]
+
+    @property
+    def needs_planted(self) -> bool:
+        """Whether only a model with a planted region can have it."""
+        return self.is_planted or any(part.needs_planted for part in self.parts.values())
 
 
-class SubspaceRegion(Strict):
-    """What all regions that are ranks of the layers' outputs declare. R is min(d_out, d_in) of a layer.
+def sources_of(regions: Iterable[RegionSettings]) -> list[RegionSettings]:
+    """The regions that have to be found to find these."""
+    return [source for region in regions for source in region.sources]
 
-    seed: of the draw from the calibration set, in the place of the set's own.
-    of_directions: R of the layers for which the ranks are written. A layer with R' directions, as k and v have
-    with grouped-query attention, gets R'/R of the ranks. Without it every layer gets them as they are written,
-    and one that has fewer is an error.
+
+Fits = Callable[[type[RegionSettings]], bool]
+
+
+def region_kinds(fits: Fits = lambda _: True) -> dict[str, type[RegionSettings]]:
+    """The `Settings` of every kind of region by what is written under `select`."""
+    kinds = {name.replace("_", "-"): plugins.load("regions", name).Settings for name in plugins.names("regions")}
+    return {select: settings for select, settings in kinds.items() if fits(settings)}
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Reads a region by the plugin that its `select` names, at the time of reading.
+
+    Errors are those of a union that pydantic discriminates by `select`. fits: of the kinds that may stand there.
     """
 
-    schedule: Schedule | None = None
-    seed: int | None = Field(default=None, ge=0)
-    of_directions: int | None = Field(default=None, gt=0)
+    fits: Fits
 
-    @model_validator(mode="after")
-    def ranks_are_among_the_directions(self) -> SubspaceRegion:
-        """What is kept of R cannot be less than nothing."""
-        largest = max(getattr(self, key, 0) for key in ("rank", "utility_rank_removed", "safety_rank_removed"))
-        if self.of_directions is not None and largest > self.of_directions:
-            raise ValueError(f"{largest} ranks are removed; expected at most of_directions, {self.of_directions}")
-        return self
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validated)
 
-    def rank_in_layer(self, rank: int, directions: int) -> int:
-        """How many of its R' `directions` a layer has in a rank that is written for R; of some at least one."""
-        if self.of_directions is None or rank == 0:
-            return rank
-        return max(1, round(rank * directions / self.of_directions))
+    def validated(self, value: Any) -> RegionSettings:
+        """The region that a mapping declares. One that is declared already is taken as it is."""
+        if isinstance(value, RegionSettings):
+            self._kind(value.select)
+            return value
+        if not isinstance(value, Mapping):
+            raise PydanticKnownError("model_attributes_type")
+        if "select" not in value:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'select'"})
+        return self._kind(str(value["select"])).model_validate(value)
 
-
-class ActSvdRegion(SubspaceRegion):
-    """The `rank` directions at the `end` of W X_in on `data` (section 2.1): top, or the least of R."""
-
-    select: Literal["act-svd"]
-    data: str
-    rank: int = Field(gt=0)
-    end: Literal["top", "bottom"] = "top"
-
-
-class OrthogonalProjectionRegion(SubspaceRegion):
-    """ΔW = (I − Π_u) Π_s W (section 2.2).
-
-    Π_u is on the top R − utility_rank_removed (r_u) utility directions, Π_s on the top
-    R − safety_rank_removed (r_s) safety directions.
-    """
-
-    select: Literal["orthogonal-projection"]
-    safety: str
-    utility: str
-    utility_rank_removed: int = Field(ge=0)
-    safety_rank_removed: int = Field(ge=0)
-
-    def removed_in_layer(self, removed: int, directions: int) -> int:
-        """r of a layer with R' `directions`: R' less what R − `removed` comes to there."""
-        if self.of_directions is None:
-            return removed
-        return directions - self.rank_in_layer(self.of_directions - removed, directions)
+    def _kind(self, select: str) -> type[RegionSettings]:
+        if select.replace("-", "_") in plugins.names("regions"):
+            settings = plugins.load("regions", select).Settings
+            if self.fits(settings):
+                return settings
+        expected = ", ".join(f"'{kind}'" for kind in region_kinds(self.fits))
+        raise PydanticKnownError(
+            "union_tag_invalid", {"discriminator": "'select'", "tag": select, "expected_tags": expected}
+        )
 
 
-#: Regions that are weights, each selected or not.
-WeightRegion = Annotated[
-    TopRegion | BottomRegion | SetDifferenceRegion | PlantedRegion | HeadsRegion | MatchedRandomRegion,
-    Field(discriminator="select"),
-]
-#: Regions of weights that rest on an importance score.
-ScoredWeightRegion = Annotated[TopRegion | BottomRegion | SetDifferenceRegion, Field(discriminator="select")]
-#: Regions that are ranks of the layers' outputs.
-RankRegion = Annotated[ActSvdRegion | OrthogonalProjectionRegion, Field(discriminator="select")]
-#: Regions that are weights, and those that are ranks.
-Region = Annotated[
-    TopRegion
-    | BottomRegion
-    | SetDifferenceRegion
-    | PlantedRegion
-    | HeadsRegion
-    | MatchedRandomRegion
-    | ActSvdRegion
-    | OrthogonalProjectionRegion,
-    Field(discriminator="select"),
-]
-
-
-def region_models() -> dict[str, type[Strict]]:
-    """The members of `Region` by what they write under `select`."""
-    members = get_args(get_args(Region)[0])
-    return {get_args(member.model_fields["select"].annotation)[0]: member for member in members}
-
-
-@overload
-def found_first(region: Region) -> Region: ...
-@overload
-def found_first(region: Region | ScoredRegion | SubspaceRegion) -> Region | ScoredRegion | SubspaceRegion: ...
-def found_first(region: Region | ScoredRegion | SubspaceRegion) -> Region | ScoredRegion | SubspaceRegion:
-    """The region that has to be found to find this one: the one that it is matched to, or itself."""
-    return region.of if isinstance(region, MatchedRandomRegion) else region
-
-
-def calibration_sets_of(region: Region | ScoredRegion | SubspaceRegion) -> list[str]:
-    """Names of the calibration sets that a region is computed from."""
-    measured = found_first(region)
-    fields = ("data", "safety", "utility")
-    return [name for name in (getattr(measured, field, None) for field in fields) if name is not None]
+#: A region of any kind.
+Region = Annotated[RegionSettings, Selected(lambda _: True)]
+#: One that is weights, each selected or not.
+WeightRegion = Annotated[RegionSettings, Selected(lambda kind: not kind.of_ranks)]
+#: One of weights that rests on importance scores.
+ScoredWeightRegion = Annotated[RegionSettings, Selected(lambda kind: kind.of_scores and not kind.of_ranks)]

@@ -13,6 +13,7 @@ from harness import plugins
 from harness.spec.claim import Claim, Reference
 from harness.spec.common import KeyPath
 from harness.spec.metrics import looked_up, repeated_metrics, unknown_metrics
+from harness.spec.region import RegionSettings
 
 if TYPE_CHECKING:
     from harness.spec.benchmark import Cell
@@ -67,20 +68,24 @@ def _calibration_sets(parts: Parts) -> Iterator[Problem]:
     for index, cells in parts.cells.items():
         for cell in cells:
             frozen = cell.fine_tuning.frozen if cell.fine_tuning else None
-            places: list[tuple[tuple[str, ...], Any]] = [
-                (("region",), cell.region),
-                (("fine_tuning", "frozen"), frozen),
-            ]
-            places += [((*place, "of"), region.of) for place, region in places if hasattr(region, "of")]
+            places = [(("region",), cell.region), (("fine_tuning", "frozen"), frozen)]
             for place, region in places:
-                for field in ("data", "safety", "utility"):
-                    name = getattr(region, field, None)
-                    if name is not None and name not in parts.calibration:
-                        yield ("cells", index, *place, field), _no_calibration_set(name, parts)
+                for key, name in _named_sets(region):
+                    if name not in parts.calibration:
+                        yield ("cells", index, *place, *key), _no_calibration_set(name, parts)
     for index, evaluation in parts.evaluations.items():
         for name in getattr(evaluation, "calibration_sets", []):
             if name not in parts.calibration:
                 yield ("evaluations", index), _no_calibration_set(name, parts)
+
+
+def _named_sets(region: RegionSettings | None) -> Iterator[tuple[KeyPath, str]]:
+    """(key inside the region, calibration set) of all that it names, those of its parts included."""
+    if region is None:
+        return
+    yield from (((role,), name) for role, name in region.sets_by_role.items() if name is not None)
+    for part, inner in region.parts.items():
+        yield from (((part, *key), name) for key, name in _named_sets(inner))
 
 
 def _no_calibration_set(name: str, parts: Parts) -> str:

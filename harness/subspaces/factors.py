@@ -16,13 +16,15 @@ from harness.formulas.subspace import (
     projection_factors,
     removal_factors,
 )
-from harness.spec.region import ActSvdRegion, OrthogonalProjectionRegion, SubspaceRegion
+from harness.regions._ranks import RankSettings
+from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 from harness.subspaces.grams import Grams
 
 
 @torch.no_grad()
 def low_rank_factors(
-    region: SubspaceRegion, layers: Mapping[str, nn.Linear], grams: Sequence[Grams]
+    region: RankSettings, layers: Mapping[str, nn.Linear], grams: Sequence[Grams]
 ) -> dict[str, LowRankFactors]:
     """Factors of ΔW by layer, on the CPU.
 
@@ -35,7 +37,7 @@ def low_rank_factors(
     }
 
 
-def ranks_in_layer(region: SubspaceRegion, name: str, weight: Tensor) -> dict[str, int]:
+def ranks_in_layer(region: RankSettings, name: str, weight: Tensor) -> dict[str, int]:
     """{key of the region: ranks} of one layer. Raises UserError where the layer has fewer directions."""
     limit = direction_count(weight)
     if isinstance(region, ActSvdRegion):
@@ -56,7 +58,7 @@ def ranks_in_layer(region: SubspaceRegion, name: str, weight: Tensor) -> dict[st
     return ranks
 
 
-def _of_layer(region: SubspaceRegion, name: str, weight: Tensor, grams: Sequence[Tensor]) -> LowRankFactors:
+def _of_layer(region: RankSettings, name: str, weight: Tensor, grams: Sequence[Tensor]) -> LowRankFactors:
     ranks = ranks_in_layer(region, name, weight)
     if isinstance(region, ActSvdRegion):
         directions_of = leading_directions if region.end == "top" else least_directions

@@ -13,7 +13,9 @@ from harness.receipts.mask import (
     share_as_asked,
     whole_heads,
 )
-from harness.spec.region import BottomRegion, SetDifferenceRegion, TopRegion
+from harness.regions.bottom import Settings as BottomRegion
+from harness.regions.set_difference import Settings as SetDifferenceRegion
+from harness.regions.top import Settings as TopRegion
 
 Q0, Q1 = "model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"
 SAFETY = torch.tensor([[4.0, 3, 2, 1], [8, 7, 6, 5]])

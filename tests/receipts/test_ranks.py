@@ -7,7 +7,8 @@ import torch
 from harness.formulas.subspace import LowRankFactors
 from harness.models.layers import block_layers, linear_layers
 from harness.receipts.ranks import removed_as_declared
-from harness.spec.region import ActSvdRegion, OrthogonalProjectionRegion
+from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 
 TOP = ActSvdRegion(select="act-svd", data="safety", rank=3)
 BOTTOM = ActSvdRegion(select="act-svd", data="safety", rank=3, end="bottom")

@@ -8,13 +8,14 @@ from harness.errors import UserError
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint
 from harness.models.layers import linear_layers
 from harness.models.loading import load_variant
+from harness.regions.matched_random import Settings as MatchedRandomRegion
 from harness.runs.binding import bind
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import AttributionSettings, MatchedRandomRegion
+from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
 

@@ -7,6 +7,7 @@ from harness.calibration.files import dataset_path
 from harness.errors import UserError
 from harness.models.loading import load_variant
 from harness.models.prompts import PromptFormatter
+from harness.regions.attention_heads import Settings as HeadsRegion
 from harness.reports.html import write_report
 from harness.runs.binding import bind
 from harness.runs.head_regions import HeadFinder
@@ -14,7 +15,6 @@ from harness.runs.store import TensorStore
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import HeadsRegion
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
 

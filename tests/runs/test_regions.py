@@ -10,9 +10,12 @@ from harness.errors import UserError
 from harness.models.editing import SelectedRanks, region_removed
 from harness.models.fingerprint import model_fingerprint, weights_fingerprint
 from harness.models.layers import linear_layers
+from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
+from harness.regions.top import Settings as TopRegion
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
-from harness.spec.region import ActSvdRegion, AttributionSettings, OrthogonalProjectionRegion, TopRegion
+from harness.spec.region import AttributionSettings
 from tests.subspaces.conftest import kept_inputs
 
 

@@ -10,6 +10,7 @@ from harness.errors import UserError
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import linear_layers
 from harness.models.loading import load_variant
+from harness.regions.top import Settings as TopRegion
 from harness.runs.binding import bind
 from harness.runs.cells import prepare_bench
 from harness.runs.fine_tuned import fine_tuned
@@ -19,7 +20,6 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.finetuning import FineTuningOverrides
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import TopRegion
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
 

@@ -7,7 +7,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import region_models
+from harness.spec.region import region_kinds
 from harness.spec.variant import ModelVariant
 
 GOOD = """
@@ -96,8 +96,8 @@ def test_errors_in_a_region_of_ranks_are_located(tmp_path, region, grid, wanted)
 
 def test_every_region_that_can_be_selected_is_known_by_name():
     weights = {"top", "bottom", "set-difference", "planted", "attention-heads", "matched-random"}
-    assert set(region_models()) == weights | {"act-svd", "orthogonal-projection"}
-    assert all(model.model_fields["select"].annotation.__args__ == (n,) for n, model in region_models().items())
+    assert set(region_kinds()) == weights | {"act-svd", "orthogonal-projection"}
+    assert all(model.model_fields["select"].annotation.__args__ == (n,) for n, model in region_kinds().items())
 
 
 def test_all_errors_of_a_file_come_at_once(tmp_path):

@@ -11,7 +11,6 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.pinned import pinned_data
-from harness.spec.region import calibration_sets_of
 from harness.spec.variant import ModelVariant
 
 BENCHMARKS = {path.stem: load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()}
@@ -73,7 +72,7 @@ def test_the_resampling_control_compares_sets_without_a_common_row():
     spec = BENCHMARKS["extension-overlap"]
     seen = 0
     for evaluation in (entry for entry in spec.evaluations if entry.kind == "overlap"):
-        pairs = zip(calibration_sets_of(evaluation.first), calibration_sets_of(evaluation.second), strict=True)
+        pairs = zip(evaluation.first.calibration_sets, evaluation.second.calibration_sets, strict=True)
         for first, second in ([spec.calibration[name] for name in names] for names in pairs):
             assert (first.dataset, first.seed, first.samples) == (second.dataset, second.seed, second.samples)
             assert first.skip + first.samples <= second.skip

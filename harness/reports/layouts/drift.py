@@ -155,7 +155,7 @@ def _look(evaluations: Sequence[Settings]) -> dict[str, Style]:
     """A colour for each group; a group that is matched to another has the other's, and a dashed line."""
     look = styles((group.name for settings in evaluations for group in settings.groups), line="-")
     for settings in evaluations:
-        matched = {group.name for group in settings.groups if group.region.select == "matched-random"}
+        matched = {group.name for group in settings.groups if group.region.parts}
         for pair in settings.compare:
             if pair.first in matched:
                 look[pair.first] = replace(look[pair.first], colour=look[pair.second].colour, line="--")
