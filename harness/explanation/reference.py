@@ -58,6 +58,7 @@ def other_machine(run: RecordedRun, reference: RecordedRun) -> str | None:
         name
         for name, same in (
             ("processor", ours.processor == theirs.processor),
+            ("instructions and libraries of arithmetic", ours.arithmetic == theirs.arithmetic),
             ("number of threads", ours.threads == theirs.threads),
             ("library versions", ours.packages == theirs.packages),
             ("version of the harness", ours.source_sha256 == theirs.source_sha256),

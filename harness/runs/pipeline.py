@@ -79,8 +79,8 @@ def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:
 
 
 def _surroundings(bound: BoundBenchmark, executor: Executor) -> Surroundings:
-    identity = executor.identify(bound)
     machine = json.dumps(provenance.machine(executor.threads), sort_keys=True)
+    identity = executor.identify(bound)
     return Surroundings(identity.model_sha256, identity.tokenizer_sha256, provenance.source_sha256(), machine)
 
 

@@ -16,6 +16,7 @@ import torch
 
 import harness
 from harness.errors import UserError
+from harness.runs.arithmetic import arithmetic
 
 _PACKAGES = (
     "torch",
@@ -73,6 +74,7 @@ def machine(threads: int) -> dict[str, Any]:
         "processor": _processor(),
         "threads": threads,
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "arithmetic": arithmetic().model_dump(mode="json"),
         **_container(),
     }
 

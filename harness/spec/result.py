@@ -236,8 +236,40 @@ class Verdict(Strict):
     reasons: tuple[str, ...] = ()
 
 
+class Arithmetic(Strict):
+    """What a process computed floating-point numbers with, as far as it can change last digits.
+
+    cpu_capability: the instructions that torch's own kernels used (DEFAULT, AVX2, AVX512). blas, lapack: the libraries
+    that torch was built with. onednn: whether oneDNN was there. float32_products: torch's precision of them.
+    denormals: whether numbers below the smallest normal one were `kept` or `flushed to 0`.
+    limits: the environment variables that limit instructions or precision, of a fixed list, where they were set.
+    """
+
+    cpu_capability: str
+    blas: str
+    lapack: str
+    onednn: bool
+    float32_products: str
+    denormals: Literal["kept", "flushed to 0"]
+    limits: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def instructions(self) -> str:
+        """`AVX2 (ATEN_CPU_CAPABILITY=avx2)`: what was in use, and by which variables."""
+        limits = ", ".join(f"{name}={value}" for name, value in sorted(self.limits.items()))
+        return f"{self.cpu_capability} ({limits})" if limits else self.cpu_capability
+
+    @property
+    def words(self) -> str:
+        """All of it in a line."""
+        libraries = f"BLAS {self.blas}, LAPACK {self.lapack}, oneDNN {'there' if self.onednn else 'not there'}"
+        return f"{self.instructions}; {libraries}; float32 {self.float32_products}; denormals {self.denormals}"
+
+
 class Provenance(Strict):
     """Where the figures come from. Holds no path, user, host name or secret.
+
+    arithmetic: what the machine computed with; None in records from before it was noted.
 
     engine: what generated and scored, with its version; None in records from before there were two.
     image_digest, base_image: of the container, where it was run in one; the first as whoever started it gave it,
@@ -258,6 +290,7 @@ class Provenance(Strict):
     threads: int
     processes: int
     accelerator: str | None
+    arithmetic: Arithmetic | None = None
     image_digest: str | None
     base_image: str | None = None
     model_sha256: str
@@ -273,10 +306,11 @@ class Provenance(Strict):
 
     @property
     def machine(self) -> str:
-        """`AMD EPYC, 1 thread, torch 2.13.0`: what can change a figure, in a few words."""
+        """`AMD EPYC, AVX2, 1 thread, torch 2.13.0`: what can change a figure, in a few words."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         torch = f"torch {self.packages['torch']}" if "torch" in self.packages else None
-        return ", ".join(part for part in (self.accelerator, self.processor, threads, torch) if part)
+        instructions = self.arithmetic.instructions if self.arithmetic else None
+        return ", ".join(part for part in (self.accelerator, self.processor, instructions, threads, torch) if part)
 
 
 class RunRecord(Strict):

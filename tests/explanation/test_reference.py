@@ -7,6 +7,7 @@ import pytest
 
 import harness.runs.regions as regions
 from harness.errors import UserError
+from harness.explanation.recorded import RecordedRun
 from harness.explanation.story import explain
 from harness.organisms.catalogue import organism_directory
 from harness.spec import locations
@@ -23,6 +24,15 @@ def departure(run, reference, cell="short"):
 def test_a_record_does_not_depart_from_itself(wrecked):
     for cell in wrecked.record.cells:
         assert departure(wrecked, wrecked, cell.id) == (None, None)
+
+
+def test_other_instructions_are_named_as_what_may_turn_last_digits(wrecked):
+    facts = wrecked.record.provenance
+    other = facts.arithmetic.model_copy(update={"cpu_capability": "ANOTHER"})
+    record = wrecked.record.model_copy(update={"provenance": facts.model_copy(update={"arithmetic": other})})
+    notes = explain(wrecked, wrecked.cell("short"), RecordedRun(wrecked.path, record)).notes
+    assert any("also differ in instructions and libraries of arithmetic" in note for note in notes)
+    assert not any("also differ" in note for note in explain(wrecked, wrecked.cell("short"), wrecked).notes)
 
 
 def test_another_draw_from_the_calibration_data_departs_at_the_data(wrecked, run_cells):

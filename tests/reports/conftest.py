@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.spec.result import CellResult, Check, ClaimResult, Measurement, Provenance, RunRecord, Verdict
+from harness.spec.result import Arithmetic, CellResult, Check, ClaimResult, Measurement, Provenance, RunRecord, Verdict
 
 FACTS = Provenance(
     started="a",
@@ -18,6 +18,15 @@ FACTS = Provenance(
     threads=1,
     processes=1,
     accelerator=None,
+    arithmetic=Arithmetic(
+        cpu_capability="AVX2",
+        blas="mkl",
+        lapack="mkl",
+        onednn=True,
+        float32_products="highest",
+        denormals="kept",
+        limits={"MKL_CBWR": "AVX2"},
+    ),
     image_digest=None,
     model_sha256="m",
     tokenizer_sha256="t",

@@ -273,6 +273,13 @@ def test_the_summary_has_a_row_for_each_record_that_leads_to_its_page(tmp_path, 
         assert words in summary
 
 
+def test_a_page_says_what_the_machine_computed_with(make_record, make_cell, tmp_path):
+    made = make_record([make_cell("intact", "intact", {"asr_vanilla": 0.5})])
+    Journal(tmp_path / "v" / "b" / "1").write_record(made)
+    page = write_report(tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "AVX2 (MKL_CBWR=AVX2); BLAS mkl, LAPACK mkl, oneDNN there" in page
+
+
 def test_a_page_has_verdict_figure_claims_cells_validity_checks_and_provenance_in_this_order(tmp_path):
     html = report(tmp_path, show=True)
     page = html[html.index('class="view page"') :]

@@ -55,7 +55,7 @@ def test_a_run_is_a_row_with_its_verdict_and_what_it_was_made_on(record):
         "invalid cells": "1 of 3 (1 expected)",
         "claims": "2 supported, 1 contradicted",
         "commit": "0123456789, changed",
-        "machine": "some CPU, 2 threads, torch 2.13.0",
+        "machine": "some CPU, AVX2 (MKL_CBWR=AVX2), 2 threads, torch 2.13.0",
         "finished": "2026-01-01",
         "seconds": "2",
     }
