@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import harness
+from harness import plugins
 
 ROOT = Path(harness.__file__).parent
 LAYERS = [
@@ -16,8 +17,9 @@ LAYERS = [
     {"data"},
     {"calibration"},
     {"engines"},
-    {"attribution", "probing", "subspaces", "validity", "evaluations", "finetuning", "regions"},
+    {"attribution", "probing", "subspaces", "validity", "finetuning", "regions"},
     {"receipts"},
+    {"evaluations"},
     {"fetching"},
     {"runs"},
     {"executors", "reports", "explanation"},
@@ -52,6 +54,23 @@ def test_imports_point_down_only():
                     wrong.append(f"{path.relative_to(ROOT)} imports {module}")
     assert not wrong
     assert seen > 50
+
+
+def test_nothing_asks_what_an_evaluation_is():
+    names, wrong = set(plugins.names("evaluations")), []
+    for path in ROOT.rglob("*.py"):
+        if path.parent in (ROOT / "evaluations", ROOT / "reports" / "layouts"):  # a layout draws figures of one kind
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                sides = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+                if "kind" in ast.unparse(node) and names & {side for side in sides if isinstance(side, str)}:
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
+            if isinstance(node, ast.ImportFrom) and {"Settings", "Evaluation"} & {each.name for each in node.names}:
+                module = (node.module or "").removeprefix("harness.evaluations.")
+                wrong += [f"{path.relative_to(ROOT)}:{node.lineno} imports from {module}"] * (module in names)
+    assert not wrong
+    assert len(names) > 6
 
 
 def test_specs_import_no_torch_and_draw_nothing():

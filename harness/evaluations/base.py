@@ -1,17 +1,8 @@
-"""What evaluations share: the context they run in and the result they give back.
+"""What evaluations share: the class that each of them derives from, the context they run in and what they give back.
 
-An evaluation is a module with `Settings` (a Strict model with a literal `kind`, a `name`, and the
-properties `datasets` and `metrics`) and `evaluate(settings, context)`. Settings of one with metrics
-whose names the spec does not decide, one for each task or layer of a model, also have
-`metric_prefixes`, which those names begin with, and of one that may leave metrics out `conditional_metrics`, their
-names. Settings of one that measures
-something of the intact model's regions or Grams also have `calibration_sets`, the names of the sets
-that it rests on, and `regions` if it has any. They may have `measured_in`: `intact`, of one that is measured
-in the cells that leave the weights alone and in no other, or `fine_tuned`, in the cells with a fine-tuning; and
-`compares_with_intact = True`, of one that needs a cell that changes the weights. One may have
-`prepare(settings, context)`, called on the intact model before a cell's weights are changed; what that gives comes
-back as `context.prepared[settings.name]`. One that generates texts also has
-`measure(settings, completions, unfit)`, called when the texts have been judged.
+An evaluation is a module with `Settings`, which derive from those of harness/spec/evaluation.py, and
+`class Evaluation(base.Evaluation[Settings])`, or `base.TextEvaluation` where the model writes texts for it. What it
+decodes, which data it needs and in which cells it is measured, its settings say, and torch is not imported for that.
 """
 
 from __future__ import annotations
@@ -19,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from harness import plugins
+from harness.errors import UserError
 from harness.formulas.statistics import Estimate
-from harness.spec.result import Completion, Measurement
+from harness.formulas.work import NOTHING, Work
+from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
+from harness.spec.probing import ProbeSettings
+from harness.spec.result import Completion, Measurement, StageReceipt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,12 +27,15 @@ if TYPE_CHECKING:
     from harness.engines.base import Engine
     from harness.finetuning.checkpoints import Checkpoint
     from harness.models.prompts import PromptFormatter
-    from harness.spec.region import ScoredWeightRegion, WeightRegion
+    from harness.receipts.observed_engine import Observed
+    from harness.spec.region import Region, ScoredWeightRegion, WeightRegion
     from harness.spec.variant import ModelVariant
 
 
 #: Why a rate over completions means nothing, or None if it means something.
 Unfit = Callable[[Sequence[Completion]], str | None]
+Declared = TypeVar("Declared", bound=DeclaredEvaluation)
+DeclaredOfTexts = TypeVar("DeclaredOfTexts", bound=DeclaredTexts)
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,182 @@ class EvaluationResult:
     completions: tuple[Completion, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     task_hashes: dict[str, str] = field(default_factory=dict)
+
+
+class Sizes(Protocol):
+    """Tokens of what an evaluation asks for, for `harness plan`: counted, or assumed where the data are not here."""
+
+    variant: ModelVariant
+
+    def prompts(self, settings: DeclaredTexts) -> list[int]:
+        """Of every prompt, BOS included, each as often as it is sampled."""
+
+    def windows(self, dataset: str, width: int, windows: int | None) -> int:
+        """Of the windows of a text."""
+
+    def zero_shot(self, task: str, limit: int | None) -> int:
+        """Of all contexts with each answer, of the first `limit` items of a task."""
+
+    def probed(self, settings: ProbeSettings) -> int:
+        """Of all prompts that attention heads are probed with."""
+
+
+#: What scoring regions of the model anew takes.
+Scoring = Callable[[Sequence["Region"]], Work]
+
+
+class Evaluation(Generic[Declared]):
+    """One evaluation of a spec. Every method but `measure` has a default.
+
+    prepares: whether `prepare` looks at the intact model of a cell.
+    scores_prompts: whether the texts that the engine scores for it are prompts, each behind one BOS.
+    """
+
+    prepares: ClassVar[bool] = False
+    scores_prompts: ClassVar[bool] = False
+
+    def __init__(self, settings: Declared) -> None:
+        self.settings = settings
+
+    def prepare(self, context: EvaluationContext) -> Any:
+        """Called on the intact model before a cell's weights are changed; comes back in `context.prepared`."""
+        return None
+
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """What the engine or the model gives under the cell's weights. Texts are judged afterwards."""
+        raise NotImplementedError(f"the evaluation {self.settings.kind!r} measures nothing")
+
+    def figures(self, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
+        """Figures of its judged texts. unfit: why a rate over some of them means nothing."""
+        return []
+
+    def first_window(self, context: EvaluationContext) -> tuple[int, ...]:
+        """Ids of a text whose surprise is compared before and after the change, or nothing."""
+        return ()
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """What `measure` claims, against what passed to the engine. Called under the cell's weights."""
+        return []
+
+    @classmethod
+    def figure_receipts(
+        cls, entries: Sequence[Any], completions: Sequence[Completion], measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """Figures of judged texts, made a second time, once for all `entries` of this kind in a cell.
+
+        entries: evaluations of this class with texts. completions, measurements: all of the cell.
+        """
+        return []
+
+    @property
+    def unchecked(self) -> str | None:
+        """In words, that nothing makes its figures a second time; None where a receipt does."""
+        own, default = type(self), Evaluation
+        if own.receipts is not default.receipts or _function(own.figure_receipts) is not _function(
+            default.figure_receipts
+        ):
+            return None
+        return f"evaluation {self.settings.name}: no receipt makes its figures a second time"
+
+    def work(self, sizes: Sizes, scoring: Scoring) -> Work:
+        """What it asks of the model in one cell. scoring: what scoring regions anew takes, receipts included."""
+        return NOTHING
+
+
+def _function(method: Any) -> Any:
+    return method.__func__
+
+
+class TextEvaluation(Evaluation[DeclaredOfTexts]):
+    """One that asks requests and is given texts, as its settings declare. What is left to say are its `figures`.
+
+    Prompts, decoding and texts are checked by what the settings declare, whatever is made of them here.
+    """
+
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """All texts, still to be judged. Raises UserError where the dataset holds too few requests."""
+        from harness.engines.base import Request
+
+        settings = self.settings
+        plan = self._plan(context)
+        limit = min(settings.max_new_tokens, context.variant.max_new_tokens)
+        outputs = context.engine.generate(
+            [
+                Request(
+                    tuple(context.formatter.ids(prompt)),
+                    limit,
+                    settings.temperature,
+                    (settings.seed, index, number, sample),
+                )
+                for index, number, sample, prompt in plan
+            ]
+        )
+        return EvaluationResult(
+            completions=tuple(
+                Completion(
+                    evaluation=settings.name,
+                    prompt_index=index,
+                    sample_index=sample,
+                    suffix_index=number if settings.suffixes else None,
+                    prompt=prompt,
+                    text=context.formatter.answer(output.token_ids),
+                    token_ids=output.token_ids,
+                    finish_reason=output.finish_reason,
+                    evidence={} if output.finite else {"non_finite_logits": 1.0},
+                    choices=output.choices,
+                )
+                for (index, number, sample, prompt), output in zip(plan, outputs, strict=True)
+            )
+        )
+
+    def _plan(self, context: EvaluationContext) -> list[tuple[int, int, int, str]]:
+        """(number of the request, of the suffix, of the sample, prompt) of every text."""
+        from harness.calibration.files import read_lines
+        from harness.models.prompts import PromptStyle
+
+        settings = self.settings
+        requests = read_lines(context.path_of(settings.dataset))
+        if len(requests) < settings.prompts:
+            raise UserError(
+                f"the dataset {settings.dataset!r} holds {len(requests)} requests, {settings.prompts} are asked for"
+            )
+        suffixes: list[str | None] = [None]
+        if settings.suffixes:
+            suffixes = list(read_lines(context.path_of(settings.suffixes)))
+        style = PromptStyle(settings.system_prompt, settings.chat_template)
+        return [
+            (index, number, sample, context.formatter.text(request, style, suffix))
+            for index, request in enumerate(requests[: settings.prompts])
+            for number, suffix in enumerate(suffixes)
+            for sample in range(settings.samples)
+        ]
+
+    def work(self, sizes: Sizes, scoring: Scoring) -> Work:
+        """Texts as long as they may become, and the evidence that they are judged by."""
+        from harness.validity.evidence import SCORED_TOKENS
+
+        prompts = sizes.prompts(self.settings)
+        limit = min(self.settings.max_new_tokens, sizes.variant.max_new_tokens)
+        evidence = 1 + min(limit, SCORED_TOKENS)  # behind BOS
+        return Work(
+            texts=len(prompts),
+            prompt_tokens=sum(prompts),
+            generated_tokens=len(prompts) * limit,
+            scored_tokens=len(prompts) * evidence,
+        )
+
+
+def evaluation(settings: DeclaredEvaluation) -> Evaluation[Any]:
+    """The evaluation that a spec's entry declares."""
+    made: Evaluation[Any] = plugins.load("evaluations", settings.kind).Evaluation(settings)
+    return made
+
+
+def unchecked_figures(entries: Sequence[DeclaredEvaluation]) -> list[str]:
+    """In words, which evaluations give figures that nothing makes a second time."""
+    return [words for settings in entries if (words := evaluation(settings).unchecked) is not None]
 
 
 def measurement_of(metric: str, estimate: Estimate, invalid_reason: str | None = None) -> Measurement:

@@ -13,8 +13,10 @@ from pydantic import Field, model_validator
 
 from harness import plugins
 from harness.errors import UserError
+from harness.evaluations import base
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name, Strict
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.region import WeightRegion
 from harness.spec.result import Measurement
 
@@ -82,7 +84,7 @@ class Comparison(Strict):
         return f"{self.first}_over_{self.second}"
 
 
-class Settings(Strict):
+class Settings(DeclaredEvaluation):
     """Statistics of |Δw| and |Δw| / |w| of groups of weights at numbered checkpoints.
 
     checkpoints: how many each fine-tuning saves; their steps are figures too.
@@ -90,7 +92,7 @@ class Settings(Strict):
     replicates, seed: of the resampling of layers that intervals rest on.
     """
 
-    measured_in: ClassVar[str] = "fine_tuned"
+    measured_in: ClassVar[Literal["any", "intact", "fine_tuned"]] = "fine_tuned"
 
     kind: Literal["drift"]
     name: Name = "drift"
@@ -129,6 +131,11 @@ class Settings(Strict):
     def datasets(self) -> list[str]:
         """Names of the datasets that have to be there besides those of the calibration sets."""
         return [dataset for region in self.regions for dataset in region.datasets]
+
+    @property
+    def checkpoints_needed(self) -> int:
+        """As declared: metrics are numbered by it."""
+        return self.checkpoints
 
     @property
     def compared(self) -> list[Statistic]:
@@ -181,53 +188,61 @@ class Settings(Strict):
         return f"{self.name}_{pair.name}/{statistic}/last"
 
 
-def prepare(settings: Settings, context: EvaluationContext) -> Places:
-    """Where the groups' weights are in the intact model, layers in its order; a group must hold at least one."""
-    from harness.models.layers import linear_layers
+class Evaluation(base.Evaluation[Settings]):
+    """Weights before a fine-tuning and at its checkpoints."""
 
-    if context.find_masks is None or context.model is None:
-        raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
-    places: Places = {}
-    for group in settings.groups:
-        masks = context.find_masks(group.region)
-        selected = {name: masks[name] for name in linear_layers(context.model) if name in masks and masks[name].any()}
-        places[group.name] = {name: mask.cpu().flatten().nonzero().squeeze(1) for name, mask in selected.items()}
-        if not places[group.name]:
-            raise UserError(
-                f"{settings.name}: the group {group.name} holds no weight; give a larger share, or "
-                "comparison_group: matrix where a row is too short for one weight of it"
-            )
-    return places
+    prepares = True
 
+    def prepare(self, context: EvaluationContext) -> Places:
+        """Where the groups' weights are in the intact model, layers in its order; a group must hold at least one."""
+        from harness.models.layers import linear_layers
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """The settings' metrics of a cell whose fine-tuning saved checkpoints; of any other cell nothing.
+        settings = self.settings
+        if context.find_masks is None or context.model is None:
+            raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
+        places: Places = {}
+        for group in settings.groups:
+            masks = context.find_masks(group.region)
+            selected = {
+                name: masks[name] for name in linear_layers(context.model) if name in masks and masks[name].any()
+            }
+            places[group.name] = {name: mask.cpu().flatten().nonzero().squeeze(1) for name, mask in selected.items()}
+            if not places[group.name]:
+                raise UserError(
+                    f"{settings.name}: the group {group.name} holds no weight; give a larger share, or "
+                    "comparison_group: matrix where a row is too short for one weight of it"
+                )
+        return places
 
-    n counts the weights of the group, of relative statistics those that are not 0. A ratio whose denominator, or
-    one that resampling gives, is 0 is not there.
-    """
-    from harness.formulas.drift import resampled_layers
-    from harness.models.layers import linear_layers
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """The settings' metrics of a cell whose fine-tuning saved checkpoints; of any other cell nothing.
 
-    if context.training is None or context.model is None or not context.training.checkpoints:
-        return EvaluationResult()
-    layers = list(linear_layers(context.model))
-    places: Places = context.prepared[settings.name]
-    before = _before(places, layers, context.training.intact)
-    resampled = resampled_layers(len(layers), settings.replicates, settings.seed)
-    measurements = [m for group, weights in before.items() for m in _sizes(settings, group, weights.values)]
-    figures: dict[str, dict[str, Figure]] = {}
-    for number, checkpoint in enumerate(context.training.checkpoints, start=1):
-        measurements.append(Measurement(metric=settings.step_metric(number), value=float(checkpoint.step), n=1))
-        updates = _updates(checkpoint, layers, places, context.training.intact)
-        figures = {group: _figures(settings, before[group], update, resampled) for group, update in updates.items()}
-        for group, by_name in figures.items():
-            measurements += [
-                _measurement(settings.metric(group, statistic, number), by_name[statistic])
-                for statistic in settings.statistics
-                if statistic in by_name
-            ]
-    return EvaluationResult(measurements=(*measurements, *_ratios(settings, before, figures)))
+        n counts the weights of the group, of relative statistics those that are not 0. A ratio whose denominator, or
+        one that resampling gives, is 0 is not there.
+        """
+        from harness.formulas.drift import resampled_layers
+        from harness.models.layers import linear_layers
+
+        settings = self.settings
+        if context.training is None or context.model is None or not context.training.checkpoints:
+            return EvaluationResult()
+        layers = list(linear_layers(context.model))
+        places: Places = context.prepared[settings.name]
+        before = _before(places, layers, context.training.intact)
+        resampled = resampled_layers(len(layers), settings.replicates, settings.seed)
+        measurements = [m for group, weights in before.items() for m in _sizes(settings, group, weights.values)]
+        figures: dict[str, dict[str, Figure]] = {}
+        for number, checkpoint in enumerate(context.training.checkpoints, start=1):
+            measurements.append(Measurement(metric=settings.step_metric(number), value=float(checkpoint.step), n=1))
+            updates = _updates(checkpoint, layers, places, context.training.intact)
+            figures = {group: _figures(settings, before[group], update, resampled) for group, update in updates.items()}
+            for group, by_name in figures.items():
+                measurements += [
+                    _measurement(settings.metric(group, statistic, number), by_name[statistic])
+                    for statistic in settings.statistics
+                    if statistic in by_name
+                ]
+        return EvaluationResult(measurements=(*measurements, *_ratios(settings, before, figures)))
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,18 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from harness.errors import UserError
+from harness.evaluations import base
 from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
 from harness.evaluations.base import EvaluationContext, EvaluationResult
-from harness.spec.common import Name, Strict
+from harness.spec.common import Name
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.region import WeightRegion
 
 
-class Settings(Strict):
+class Settings(DeclaredEvaluation):
     """Two regions of weights, and what is measured of their overlap: see `Measure`."""
 
-    measured_in: ClassVar[str] = "intact"
+    measured_in: ClassVar[Literal["any", "intact", "fine_tuned"]] = "intact"
 
     kind: Literal["overlap"]
     name: Name = "overlap"
@@ -50,9 +52,15 @@ class Settings(Strict):
         return overlap_prefixes(self.name, self.measures)
 
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """See `overlap_measurements`."""
-    if context.find_masks is None:
-        raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
-    first, second = (context.find_masks(region) for region in settings.regions)
-    return EvaluationResult(measurements=tuple(overlap_measurements(settings.name, settings.measures, first, second)))
+class Evaluation(base.Evaluation[Settings]):
+    """Regions of the intact model, set beside each other."""
+
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """See `overlap_measurements`."""
+        settings = self.settings
+        if context.find_masks is None:
+            raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
+        first, second = (context.find_masks(region) for region in settings.regions)
+        return EvaluationResult(
+            measurements=tuple(overlap_measurements(settings.name, settings.measures, first, second))
+        )

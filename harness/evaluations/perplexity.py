@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, EvaluationResult
+from harness.evaluations import base
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes
 from harness.formulas.statistics import mean
-from harness.spec.common import Name, Strict
-from harness.spec.result import Measurement
+from harness.formulas.work import Work
+from harness.spec.common import Name
+from harness.spec.evaluation import DeclaredEvaluation
+from harness.spec.result import Measurement, StageReceipt
+
+if TYPE_CHECKING:
+    from harness.receipts.observed_engine import Observed
 
 
-class Settings(Strict):
+class Settings(DeclaredEvaluation):
     """The window is fixed in the spec, never the model's maximum: figures of two families then compare.
 
     windows: at most so many, from the start of the text; None takes all whole windows.
@@ -33,44 +40,79 @@ class Settings(Strict):
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics that `evaluate` gives."""
+        """Names of the metrics that `measure` gives."""
         return [self.name]
 
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """exp of the mean negative log-likelihood of tokens 2 to W of each window, without BOS between them.
+class Evaluation(base.Evaluation[Settings]):
+    """The surprise of a text, window by window."""
 
-    Source: lib/eval.py:eval_ppl_wikitext of the authors' code, which uses the model's maximum as window.
-    """
-    from harness.engines.base import ScoreRequest
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """exp of the mean negative log-likelihood of tokens 2 to W of each window, without BOS between them.
 
-    text = context.path_of(settings.dataset).read_text(encoding="utf-8")
-    ids = context.formatter.ids(text)
-    width = settings.window_tokens
-    windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)][: settings.windows]
-    if len(windows) < 2:
-        raise UserError(f"the dataset {settings.dataset!r} holds {len(ids)} tokens; two windows of {width} are needed")
-    scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
-    losses = [-sum(tokens.log_probabilities) / (width - 1) for tokens in scored]
-    if not all(math.isfinite(loss) for loss in losses):
-        reason = "the model gives text a log-likelihood that is not finite"
+        Source: lib/eval.py:eval_ppl_wikitext of the authors' code, which uses the model's maximum as window.
+        """
+        from harness.engines.base import ScoreRequest
+
+        settings = self.settings
+        text = context.path_of(settings.dataset).read_text(encoding="utf-8")
+        ids = context.formatter.ids(text)
+        width = settings.window_tokens
+        windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)][
+            : settings.windows
+        ]
+        if len(windows) < 2:
+            raise UserError(
+                f"the dataset {settings.dataset!r} holds {len(ids)} tokens; two windows of {width} are needed"
+            )
+        scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
+        losses = [-sum(tokens.log_probabilities) / (width - 1) for tokens in scored]
+        if not all(math.isfinite(loss) for loss in losses):
+            reason = "the model gives text a log-likelihood that is not finite"
+            return EvaluationResult(
+                measurements=(
+                    Measurement(metric=settings.name, value=None, n=len(windows), valid=False, reason=reason),
+                )
+            )
+        estimate = mean(losses)
+        value = _exp(estimate.value)
+        interval = (_exp(estimate.interval[0]), _exp(estimate.interval[1]))
         return EvaluationResult(
-            measurements=(Measurement(metric=settings.name, value=None, n=len(windows), valid=False, reason=reason),)
+            measurements=(
+                Measurement(
+                    metric=settings.name,
+                    value=value,
+                    n=len(windows),
+                    standard_error=value * estimate.standard_error,
+                    interval=interval,
+                ),
+            )
         )
-    estimate = mean(losses)
-    value = _exp(estimate.value)
-    interval = (_exp(estimate.interval[0]), _exp(estimate.interval[1]))
-    return EvaluationResult(
-        measurements=(
-            Measurement(
-                metric=settings.name,
-                value=value,
-                n=len(windows),
-                standard_error=value * estimate.standard_error,
-                interval=interval,
-            ),
-        )
-    )
+
+    def first_window(self, context: EvaluationContext) -> tuple[int, ...]:
+        """As the receipts read the text."""
+        from harness.receipts.counts import text_tokens
+
+        path = context.path_of(self.settings.dataset)
+        return text_tokens(path, context.formatter.tokenizer)[: self.settings.window_tokens]
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """The windows that reached the engine, and e to the mean surprise."""
+        from harness.receipts import counts, figures
+
+        settings = self.settings
+        tokens = counts.text_tokens(context.path_of(settings.dataset), context.formatter.tokenizer)
+        return [
+            counts.perplexity_windows(tokens, settings.window_tokens, settings.windows, observed, measurements[0].n),
+            figures.perplexity_figure(settings.name, observed, measurements),
+        ]
+
+    def work(self, sizes: Sizes, scoring: Scoring) -> Work:
+        """All windows."""
+        settings = self.settings
+        return Work(scored_tokens=sizes.windows(settings.dataset, settings.window_tokens, settings.windows))
 
 
 def _exp(loss: float) -> float:

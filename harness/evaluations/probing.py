@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, EvaluationResult, measurement_of
+from harness.evaluations import base
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, measurement_of
 from harness.formulas.statistics import clustered_proportion, proportion
+from harness.formulas.work import Work
 from harness.spec.common import Name
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.probing import ProbeSettings
 from harness.spec.result import Measurement
 
@@ -15,7 +18,7 @@ from harness.spec.result import Measurement
 HIGH_ACCURACY = 0.95
 
 
-class Settings(ProbeSettings):
+class Settings(ProbeSettings, DeclaredEvaluation):
     """Datasets, split and prompts as for the removal of heads; here the model is measured and left as it is."""
 
     kind: Literal["probing"]
@@ -35,35 +38,48 @@ class Settings(ProbeSettings):
         """What the names of the metrics of single heads begin with."""
         return [f"{self.name}_accuracy/"]
 
+    @property
+    def probes(self) -> list[ProbeSettings]:
+        """This one."""
+        return [self]
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """`<name>_accuracy/model.layers.3.self_attn/head.5` for each head, and minimum, mean and share of high ones.
 
-    A head's n is the number of validation prompts, and so is that of minimum and mean: all heads
-    are tried on the same prompts, so that the mean's standard error is that of a mean over prompts
-    with one outcome for each head. The minimum has the standard error of the lowest head, but no
-    interval: it is one of many, picked for being low. The n of the share is the number of heads.
-    """
-    from harness.probing.probe import probe_heads, read_prompts
+class Evaluation(base.Evaluation[Settings]):
+    """Attention heads of the model as it is."""
 
-    if context.model is None:
-        raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
-    prompts = read_prompts(settings, context.formatter, context.path_of)
-    hits = probe_heads(context.model, prompts, settings.seed).hits  # (validation prompts, blocks, heads)
-    by_head = {
-        f"{settings.name}_accuracy/model.layers.{block}.self_attn/head.{head}": proportion(count, len(hits))
-        for block, row in enumerate(hits.sum(dim=0).tolist())
-        for head, count in enumerate(row)
-    }
-    accuracies = [estimate.value for estimate in by_head.values()]
-    lowest = min(by_head.values(), key=lambda estimate: estimate.value)
-    high = sum(accuracy > HIGH_ACCURACY for accuracy in accuracies)
-    minimum, mean, share = settings.metrics
-    return EvaluationResult(
-        measurements=(
-            Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
-            measurement_of(mean, clustered_proportion(hits.flatten(1).tolist())),
-            measurement_of(share, proportion(high, len(accuracies))),
-            *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """`<name>_accuracy/model.layers.3.self_attn/head.5` for each head, and minimum, mean and share of high ones.
+
+        A head's n is the number of validation prompts, and so is that of minimum and mean: all heads
+        are tried on the same prompts, so that the mean's standard error is that of a mean over prompts
+        with one outcome for each head. The minimum has the standard error of the lowest head, but no
+        interval: it is one of many, picked for being low. The n of the share is the number of heads.
+        """
+        from harness.probing.probe import probe_heads, read_prompts
+
+        settings = self.settings
+        if context.model is None:
+            raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
+        prompts = read_prompts(settings, context.formatter, context.path_of)
+        hits = probe_heads(context.model, prompts, settings.seed).hits  # (validation prompts, blocks, heads)
+        by_head = {
+            f"{settings.name}_accuracy/model.layers.{block}.self_attn/head.{head}": proportion(count, len(hits))
+            for block, row in enumerate(hits.sum(dim=0).tolist())
+            for head, count in enumerate(row)
+        }
+        accuracies = [estimate.value for estimate in by_head.values()]
+        lowest = min(by_head.values(), key=lambda estimate: estimate.value)
+        high = sum(accuracy > HIGH_ACCURACY for accuracy in accuracies)
+        minimum, mean, share = settings.metrics
+        return EvaluationResult(
+            measurements=(
+                Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
+                measurement_of(mean, clustered_proportion(hits.flatten(1).tolist())),
+                measurement_of(share, proportion(high, len(accuracies))),
+                *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
+            )
         )
-    )
+
+    def work(self, sizes: Sizes, scoring: Scoring) -> Work:
+        """All prompts through all blocks."""
+        return Work(forward_tokens=sizes.probed(self.settings))

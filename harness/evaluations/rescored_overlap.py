@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from harness.errors import UserError
+from harness.evaluations import base
 from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
-from harness.evaluations.base import EvaluationContext, EvaluationResult
-from harness.spec.common import Name, Strict
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes
+from harness.formulas.work import Work
+from harness.spec.common import Name
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.region import ScoredWeightRegion
 from harness.spec.result import Measurement
 
@@ -34,7 +37,7 @@ class IntactRegion:
     weights: Mapping[str, Tensor]
 
 
-class Settings(Strict):
+class Settings(DeclaredEvaluation):
     """Regions, each by the name that its metrics begin with, and what is measured of before and after.
 
     "Before" is the region of the intact model, "after" the region of the same declaration with the scores of the
@@ -60,11 +63,6 @@ class Settings(Strict):
         return [name for region in self.regions for name in region.calibration_sets]
 
     @property
-    def datasets(self) -> list[str]:
-        """No datasets besides those of the calibration sets."""
-        return []
-
-    @property
     def metrics(self) -> list[str]:
         """Names of the metrics that every model gives; one for each layer comes on top."""
         return [
@@ -84,37 +82,47 @@ def unchanged_metric(name: str) -> str:
     return f"{name}_unchanged_share"
 
 
-def prepare(settings: Settings, context: EvaluationContext) -> dict[str, IntactRegion]:
-    """The regions of the intact model by name, with the weights that they hold."""
-    from harness.models.layers import linear_layers
+class Evaluation(base.Evaluation[Settings]):
+    """Regions of the intact model, and of the model that it has become."""
 
-    if context.model is None or context.find_masks is None:
-        raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
-    layers, found = linear_layers(context.model), {}
-    for name, region in settings.compared.items():
-        masks = context.find_masks(region)
-        weights = {
-            layer: layers[layer].weight.detach()[mask.to(layers[layer].weight.device)].cpu()
-            for layer, mask in masks.items()
-        }
-        found[name] = IntactRegion(masks, weights)
-    return found
+    prepares = True
 
+    def prepare(self, context: EvaluationContext) -> dict[str, IntactRegion]:
+        """The regions of the intact model by name, with the weights that they hold."""
+        from harness.models.layers import linear_layers
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """For each region `<region>_overlap_share` and `<region>_jaccard` (see `overlap_measurements`), and
-    `<region>_unchanged_share`: of the weights that were in it before, those that have every bit as before.
+        settings = self.settings
+        if context.model is None or context.find_masks is None:
+            raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
+        layers, found = linear_layers(context.model), {}
+        for name, region in settings.compared.items():
+            masks = context.find_masks(region)
+            weights = {
+                layer: layers[layer].weight.detach()[mask.to(layers[layer].weight.device)].cpu()
+                for layer, mask in masks.items()
+            }
+            found[name] = IntactRegion(masks, weights)
+        return found
 
-    Frozen weights keep their values, not their scores: |W ∘ ∇L| has the gradient of the model around them.
-    """
-    if context.model is None or context.masks_anew is None:
-        raise UserError(f"the evaluation {settings.name!r} scores the model, and this context holds none")
-    measurements: list[Measurement] = []
-    regions: Mapping[str, IntactRegion] = context.prepared[settings.name]
-    for (name, before), after in zip(regions.items(), context.masks_anew(settings.regions), strict=True):
-        measurements += overlap_measurements(name, settings.measures, before.masks, after)
-        measurements.append(_unchanged(name, before, context.model))
-    return EvaluationResult(measurements=tuple(measurements))
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """For each region `<region>_overlap_share` and `<region>_jaccard` (see `overlap_measurements`), and
+        `<region>_unchanged_share`: of the weights that were in it before, those that have every bit as before.
+
+        Frozen weights keep their values, not their scores: |W ∘ ∇L| has the gradient of the model around them.
+        """
+        settings = self.settings
+        if context.model is None or context.masks_anew is None:
+            raise UserError(f"the evaluation {settings.name!r} scores the model, and this context holds none")
+        measurements: list[Measurement] = []
+        regions: Mapping[str, IntactRegion] = context.prepared[settings.name]
+        for (name, before), after in zip(regions.items(), context.masks_anew(settings.regions), strict=True):
+            measurements += overlap_measurements(name, settings.measures, before.masks, after)
+            measurements.append(_unchanged(name, before, context.model))
+        return EvaluationResult(measurements=tuple(measurements))
+
+    def work(self, sizes: Sizes, scoring: Scoring) -> Work:
+        """The model of the cell is scored anew."""
+        return scoring(self.settings.regions)
 
 
 def _unchanged(name: str, before: IntactRegion, model: PreTrainedModel) -> Measurement:

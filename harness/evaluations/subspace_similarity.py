@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import UserError
+from harness.evaluations import base
 from harness.evaluations._layer_means import LayerFigure, layer_measurements, mean_metrics
 from harness.evaluations.base import EvaluationContext, EvaluationResult
-from harness.spec.common import Name, Strict
+from harness.spec.common import Name
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 Rank = Annotated[int, Field(gt=0)]
 
 
-class Settings(Strict):
+class Settings(DeclaredEvaluation):
     """Between the top r directions of W X_in on two calibration sets, for every r of `ranks`.
 
     of_directions: R of the model for which `ranks` are written; a layer with R' = min(d_out, d_in)
@@ -26,7 +28,7 @@ class Settings(Strict):
     a part of another model. Without it every layer gets r, and has to have as many.
     """
 
-    measured_in: ClassVar[str] = "intact"
+    measured_in: ClassVar[Literal["any", "intact", "fine_tuned"]] = "intact"
 
     kind: Literal["subspace_similarity"]
     name: Name = "similarity"
@@ -50,11 +52,6 @@ class Settings(Strict):
         return [self.utility, self.safety]
 
     @property
-    def datasets(self) -> list[str]:
-        """No datasets besides those of the calibration sets."""
-        return []
-
-    @property
     def metrics(self) -> list[str]:
         """Names of the metrics that every model gives; one for each layer and rank comes on top."""
         return [name for rank in self.ranks for name in mean_metrics(self.metric(rank))]
@@ -73,28 +70,32 @@ class Settings(Strict):
         return rank if self.of_directions is None else max(1, round(rank * directions / self.of_directions))
 
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """φ = ||U_uᵀ U_s||_F² / r of every layer, `<name>_rank<r>/model.layers.3.mlp.up_proj`, and its means over layers.
+class Evaluation(base.Evaluation[Settings]):
+    """Subspaces of the intact model, from the Gram matrices of its layer inputs."""
 
-    A layer's n is its rank r, the number of principal angles whose squared cosines φ is the mean of.
-    Raises UserError where a layer has fewer directions than a rank asks for.
-    """
-    import torch
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """φ = ||U_uᵀ U_s||_F² / r of every layer, `<name>_rank<r>/model.layers.3.mlp.up_proj`, and its means.
 
-    from harness.models.layers import linear_layers
+        A layer's n is its rank r, the number of principal angles whose squared cosines φ is the mean of.
+        Raises UserError where a layer has fewer directions than a rank asks for.
+        """
+        import torch
 
-    if context.model is None or context.grams is None:
-        raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
-    utility, safety = context.grams(settings.utility), context.grams(settings.safety)
-    figures: dict[int, dict[str, LayerFigure]] = {rank: {} for rank in settings.ranks}
-    with torch.no_grad():
-        for name, layer in linear_layers(context.model).items():
-            for rank, figure in _of_layer(settings, name, layer.weight, utility[name], safety[name]).items():
-                figures[rank][name] = figure
-    measurements: list[Measurement] = []
-    for rank, by_layer in figures.items():
-        measurements += layer_measurements(settings.metric(rank), by_layer)
-    return EvaluationResult(measurements=tuple(measurements))
+        from harness.models.layers import linear_layers
+
+        settings = self.settings
+        if context.model is None or context.grams is None:
+            raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
+        utility, safety = context.grams(settings.utility), context.grams(settings.safety)
+        figures: dict[int, dict[str, LayerFigure]] = {rank: {} for rank in settings.ranks}
+        with torch.no_grad():
+            for name, layer in linear_layers(context.model).items():
+                for rank, figure in _of_layer(settings, name, layer.weight, utility[name], safety[name]).items():
+                    figures[rank][name] = figure
+        measurements: list[Measurement] = []
+        for rank, by_layer in figures.items():
+            measurements += layer_measurements(settings.metric(rank), by_layer)
+        return EvaluationResult(measurements=tuple(measurements))
 
 
 def _of_layer(

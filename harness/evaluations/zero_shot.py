@@ -6,35 +6,37 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, EvaluationResult, measurement_of
+from harness.evaluations import base
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, measurement_of
 from harness.formulas.statistics import mean_of_estimates, proportion
-from harness.spec.common import Name, Strict
-from harness.spec.result import Measurement
+from harness.formulas.work import Work
+from harness.spec.common import Name
+from harness.spec.evaluation import DeclaredEvaluation
+from harness.spec.result import Measurement, StageReceipt
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
 
+    from harness.receipts.observed_engine import Observed
 
-class Settings(Strict):
+
+class Settings(DeclaredEvaluation):
     """Tasks are the variant's own (`zero_shot_tasks`): lm-eval names, or YAML files with local data.
 
     limit: at most so many items of each task, the first ones, as in the published code.
     """
 
+    asks_tasks: ClassVar[bool] = True
+
     kind: Literal["zero_shot"]
     name: Name = "accuracy"
     limit: int | None = Field(default=None, gt=0)
-
-    @property
-    def datasets(self) -> list[str]:
-        """Tasks bring their own data."""
-        return []
 
     @property
     def metrics(self) -> list[str]:
@@ -46,39 +48,74 @@ class Settings(Strict):
         """What the names of the metrics of single tasks begin with."""
         return [f"{self.name}_"]
 
+    def task_metric(self, task: str) -> str | None:
+        """Accuracy on one task."""
+        return f"{self.name}_{task}"
 
-def evaluate(settings: Settings, context: EvaluationContext) -> EvaluationResult:
-    """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
+    @property
+    def metrics_over_tasks(self) -> list[str]:
+        """Mean and chance are those of all tasks."""
+        return self.metrics
 
-    Invalid where a log-likelihood is not finite: the largest of them would be an accident.
-    """
-    from lm_eval.evaluator import evaluate as evaluate_tasks
 
-    from harness.evaluations._engine_language_model import EngineLanguageModel
+class Evaluation(base.Evaluation[Settings]):
+    """The variant's tasks, asked by lm-eval."""
 
-    # Not simple_evaluate: it asks pip and the drivers about this machine in every cell, and sets global seeds.
-    results = evaluate_tasks(
-        EngineLanguageModel(context.engine, context.formatter),
-        {"tasks": {task.task_name: task for task in tasks_with_data(task_places(context))}},
-        limit=settings.limit,
-        bootstrap_iters=0,
-        log_samples=True,
-    )
-    if results is None:
-        raise UserError("lm-eval gave no result")
-    estimates, chances, hashes = {}, [], {}
-    reason = None
-    for task, samples in results["samples"].items():
-        if not all(math.isfinite(likelihood) for sample in samples for likelihood, _ in sample["filtered_resps"]):
-            reason = f"the model gives answers of {task} a log-likelihood that is not finite"
-        estimates[task] = proportion(sum(int(sample["acc"]) for sample in samples), len(samples))
-        chances.append(sum(1 / len(sample["arguments"]) for sample in samples) / len(samples))
-        hashes[task] = f"version {results['versions'].get(task)}, {_hash_of(samples)}"
-    figures = [measurement_of(f"{settings.name}_{task}", estimate, reason) for task, estimate in estimates.items()]
-    mean = mean_of_estimates(list(estimates.values()))
-    figures.append(measurement_of(f"{settings.name}_mean", mean, reason))
-    figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
-    return EvaluationResult(measurements=tuple(figures), task_hashes=hashes)
+    scores_prompts = True
+
+    def measure(self, context: EvaluationContext) -> EvaluationResult:
+        """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
+
+        Invalid where a log-likelihood is not finite: the largest of them would be an accident.
+        """
+        from lm_eval.evaluator import evaluate as evaluate_tasks
+
+        from harness.evaluations._engine_language_model import EngineLanguageModel
+
+        settings = self.settings
+        # Not simple_evaluate: it asks pip and the drivers about this machine in every cell, and sets global seeds.
+        results = evaluate_tasks(
+            EngineLanguageModel(context.engine, context.formatter),
+            {"tasks": {task.task_name: task for task in tasks_with_data(task_places(context))}},
+            limit=settings.limit,
+            bootstrap_iters=0,
+            log_samples=True,
+        )
+        if results is None:
+            raise UserError("lm-eval gave no result")
+        estimates, chances, hashes = {}, [], {}
+        reason = None
+        for task, samples in results["samples"].items():
+            if not all(math.isfinite(likelihood) for sample in samples for likelihood, _ in sample["filtered_resps"]):
+                reason = f"the model gives answers of {task} a log-likelihood that is not finite"
+            estimates[task] = proportion(sum(int(sample["acc"]) for sample in samples), len(samples))
+            chances.append(sum(1 / len(sample["arguments"]) for sample in samples) / len(samples))
+            hashes[task] = f"version {results['versions'].get(task)}, {_hash_of(samples)}"
+        figures = [measurement_of(f"{settings.name}_{task}", estimate, reason) for task, estimate in estimates.items()]
+        mean = mean_of_estimates(list(estimates.values()))
+        figures.append(measurement_of(f"{settings.name}_mean", mean, reason))
+        figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
+        return EvaluationResult(measurements=tuple(figures), task_hashes=hashes)
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """The items that reached the engine, and the share of likeliest answers that are right."""
+        from harness.receipts import counts, figures
+
+        settings, tasks = self.settings, tasks_with_data(task_places(context))
+        expected = counts.expected_items(tasks, settings.limit)
+        as_asked = counts.zero_shot_items(settings.name, expected, measurements, observed, settings.limit)
+        if not as_asked.holds:  # answers cannot be told apart
+            return [as_asked]
+        items = figures.scored_items(tasks, settings.limit, observed)
+        tokenizer = context.formatter.tokenizer
+        return [as_asked, figures.zero_shot_accuracy(settings.name, list(items), measurements, tokenizer)]
+
+    def work(self, sizes: Sizes, scoring: Scoring) -> Work:
+        """All answers with their contexts."""
+        tasks = sizes.variant.zero_shot_tasks
+        return Work(scored_tokens=sum(sizes.zero_shot(task, self.settings.limit) for task in tasks))
 
 
 def _hash_of(samples: Sequence[dict[str, Any]]) -> str:

@@ -30,24 +30,25 @@ def _none_needed(_words: int) -> int:
     return 0
 
 
-def _twice_the_limit(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+def _twice_the_limit(measure: Callable[..., Any]) -> Callable[..., Any]:
     """Zero-shot accuracy is measured on other items than the spec says.
 
     As in the published code, which has one limit for one figure and another for the next (main.py:569).
     """
-    return lambda settings, context: evaluate(
-        settings.model_copy(update={"limit": 2 * (settings.limit or 100)}), context
-    )
+    return lambda self, context: measure(_with(self, limit=2 * (self.settings.limit or 100)), context)
 
 
-def _twice_the_window(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+def _twice_the_window(measure: Callable[..., Any]) -> Callable[..., Any]:
     """Perplexity is measured over windows of another length than the spec says.
 
     As in the published code, whose window is as long as the model allows (lib/eval.py:eval_ppl_wikitext).
     """
-    return lambda settings, context: evaluate(
-        settings.model_copy(update={"window_tokens": 2 * settings.window_tokens}), context
-    )
+    return lambda self, context: measure(_with(self, window_tokens=2 * self.settings.window_tokens), context)
+
+
+def _with(evaluation: Any, **changes: int) -> Any:
+    """The same evaluation with other settings."""
+    return type(evaluation)(evaluation.settings.model_copy(update=changes))
 
 
 def _by_character(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,7 +98,7 @@ FAULTS = (
         title="Zero-shot tasks with another limit",
         stage="figures",
         caught_by=("scorer/zero-shot-items",),
-        replaces={"harness.evaluations.zero_shot:evaluate": _twice_the_limit},
+        replaces={"harness.evaluations.zero_shot:Evaluation.measure": _twice_the_limit},
         cells=("planted",),
     ),
     Fault(
@@ -106,7 +107,7 @@ FAULTS = (
         title="A perplexity window of another length",
         stage="figures",
         caught_by=("scorer/perplexity-windows",),
-        replaces={"harness.evaluations.perplexity:evaluate": _twice_the_window},
+        replaces={"harness.evaluations.perplexity:Evaluation.measure": _twice_the_window},
         cells=("planted",),
     ),
     Fault(

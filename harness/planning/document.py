@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.formulas.work import Work
 from harness.planning import memory
 from harness.planning.memory import Phase
 from harness.planning.rates import rates
-from harness.planning.work import Work
 
 
 @dataclass(frozen=True)

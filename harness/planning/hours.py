@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from harness.formulas.memory import FLOAT32, LlamaShape, gram_bytes, key_value_bytes, score_bytes
+from harness.formulas.work import Work
 from harness.planning.rates import Card, rates
-from harness.planning.work import Work
 
 
 def gpu_seconds(

@@ -12,13 +12,13 @@ from harness.attribution.base import AttributionMethod, method
 from harness.errors import UserError
 from harness.executors.local import LARGEST_SHARED_BYTES, MOST_PROCESSES, usable_cores
 from harness.formulas.memory import FLOAT32, gram_bytes, score_bytes
+from harness.formulas.work import NOTHING, Work, total
 from harness.planning import inventory, memory, work
 from harness.planning.document import Cached, CellCount, Device, Plan, unfit
 from harness.planning.hours import cpu_seconds, gpu_seconds
 from harness.planning.memory import Model, Phase
 from harness.planning.rates import Card, rates
 from harness.planning.tokens import TokenCounter
-from harness.planning.work import Work
 from harness.runs.binding import BoundBenchmark, bind
 from harness.runs.data_checks import needed_datasets
 from harness.runs.keys import Surroundings, cell_key
@@ -57,8 +57,8 @@ class _Subject:
             name
             for cell in self.cells
             for settings in self.spec.evaluations_of(cell)
-            if not hasattr(settings, "regions")
-            for name in getattr(settings, "calibration_sets", [])
+            if not settings.regions
+            for name in settings.calibration_sets
         }
         return sets + ["gram"] * len(bare)
 
@@ -86,7 +86,7 @@ def make_plan(
     subject = _Subject(spec, variant, to_measure, counter, model)
     subject = replace(subject, model=replace(model, text_tokens=_longest_text(subject)))
     asked = (
-        work.total(
+        total(
             [
                 work.of_thresholds(spec, counter),
                 work.of_canaries(spec, counter),
@@ -98,7 +98,7 @@ def make_plan(
             ]
         )
         if to_measure
-        else work.NOTHING
+        else NOTHING
     )
     small = gpu is None and model.weight_bytes <= LARGEST_SHARED_BYTES
     devices = (
@@ -178,7 +178,7 @@ def _longest_text(subject: _Subject) -> int:
     lengths = [
         max(subject.counter.prompts(settings), default=0) + min(settings.max_new_tokens, limit)
         for settings in subject.spec.evaluations
-        if settings.kind == "attack"
+        if settings.generates_texts
     ]
     return max(lengths, default=1)
 

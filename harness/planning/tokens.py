@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.engines.base import ScoredTokens, ScoreRequest
-from harness.evaluations.attack import Settings as Attack
 from harness.evaluations.zero_shot import tasks_with_data
 from harness.finetuning.data import training_samples
 from harness.models.loading import load_tokenizer
@@ -19,6 +18,7 @@ from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_
 from harness.planning.inventory import cached_file
 from harness.planning.rates import AssumedTokens, rates
 from harness.spec.benchmark import CalibrationSet
+from harness.spec.evaluation import DeclaredTexts
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.probing import ProbeSettings
 from harness.spec.variant import ModelVariant
@@ -55,11 +55,11 @@ class TokenCounter:
     def _defaults(self) -> AssumedTokens:
         return rates().tokens
 
-    def prompts(self, attack: Attack, prompts: int | None = None, samples: int | None = None) -> list[int]:
-        """Tokens of every prompt of an attack, BOS included, each as often as it is sampled."""
-        number, repeats = prompts or attack.prompts, samples or attack.samples
-        style = PromptStyle(attack.system_prompt, attack.chat_template)
-        lengths = self._requests(attack.dataset, style, number, self._suffixes(attack))
+    def prompts(self, settings: DeclaredTexts, prompts: int | None = None, samples: int | None = None) -> list[int]:
+        """Tokens of every prompt of an evaluation, BOS included, each as often as it is sampled."""
+        number, repeats = prompts or settings.prompts, samples or settings.samples
+        style = PromptStyle(settings.system_prompt, settings.chat_template)
+        lengths = self._requests(settings.dataset, style, number, self._suffixes(settings))
         return [length for length in lengths for _ in range(repeats)]
 
     def probed(self, settings: ProbeSettings) -> int:
@@ -84,12 +84,12 @@ class TokenCounter:
             for suffix in suffixes
         ]
 
-    def _suffixes(self, attack: Attack) -> list[str | None]:
-        if attack.suffixes is None:
+    def _suffixes(self, settings: DeclaredTexts) -> list[str | None]:
+        if settings.suffixes is None:
             return [None]
-        if attack.suffixes in self.paths:
-            return list(read_lines(self.paths[attack.suffixes]))
-        self.assumed.add(f"number of suffixes of {attack.name}")
+        if settings.suffixes in self.paths:
+            return list(read_lines(self.paths[settings.suffixes]))
+        self.assumed.add(f"number of suffixes of {settings.name}")
         return [""] * int(self._defaults.suffixes.value)
 
     def pairs(self, declared: CalibrationSet, seed: int | None) -> list[int]:

@@ -6,124 +6,54 @@ may become. All others are counted, or assumed where the counter says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from typing import Any
 
 from harness.attribution.base import method
+from harness.evaluations.base import evaluation
+from harness.formulas.work import NOTHING, Work, total
 from harness.planning.tokens import TokenCounter
 from harness.regions._ranks import RankSettings
 from harness.regions._scored import ScoredSettings
 from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
-from harness.runs.canaries import PROMPTS
+from harness.runs.canaries import shortened
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import AttributionSettings, Region, sources_of
 from harness.spec.variant import ModelVariant
-from harness.validity.evidence import SCORED_TOKENS
-
-
-@dataclass(frozen=True)
-class Work:
-    """Work that adds up.
-
-    prompt_tokens: read before a text is generated. scored_tokens: whose likelihood is asked for, with their contexts.
-    forward_tokens: through all blocks for importance, Grams, probes and receipts; backward_tokens: those that also go
-    back. backward_examples: pairs whose gradients are formed one by one. gram_tokens: whose products are added to
-    Grams. factored_models: times that directions are computed for all layers. tuned_tokens: in fine-tuning steps.
-    """
-
-    texts: int = 0
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
-    scored_tokens: int = 0
-    forward_tokens: int = 0
-    backward_tokens: int = 0
-    backward_examples: int = 0
-    gram_tokens: int = 0
-    factored_models: int = 0
-    tuned_tokens: int = 0
-    tuned_steps: int = 0
-
-    def __add__(self, other: Work) -> Work:
-        """Both."""
-        return Work(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
-
-
-NOTHING = Work()
-
-
-def total(parts: Iterator[Work] | Sequence[Work]) -> Work:
-    """All of it."""
-    return sum(parts, NOTHING)
 
 
 def of_evaluations(spec: BenchmarkSpec, cell: Cell, counter: TokenCounter) -> Work:
     """The evaluations of one cell, and the evidence that its texts are judged by."""
-    return total([_of_evaluation(settings, cell, spec, counter) for settings in spec.evaluations_of(cell)])
+    return total([_of_evaluation(settings, spec, counter) for settings in spec.evaluations_of(cell)])
 
 
-def _of_evaluation(settings: Any, cell: Cell, spec: BenchmarkSpec, counter: TokenCounter) -> Work:
-    if settings.kind == "attack":
-        return _texts(settings, counter, counter.prompts(settings))
-    if settings.kind == "zero_shot":
-        tasks = counter.variant.zero_shot_tasks
-        return Work(scored_tokens=sum(counter.zero_shot(task, settings.limit) for task in tasks))
-    if settings.kind == "perplexity":
-        tokens = counter.windows(settings.dataset, settings.window_tokens, settings.windows)
-        return Work(scored_tokens=tokens)
-    if isinstance(settings, ProbeSettings):
-        return Work(forward_tokens=counter.probed(settings))
-    if settings.kind == "rescored_overlap":  # the model of the cell is scored anew, and by the receipts once more
-        return _one_shot(spec, settings.regions, counter) + total(
-            Work(forward_tokens=tokens) for tokens in _set_tokens(spec, settings.regions, counter)
+def _of_evaluation(settings: Any, spec: BenchmarkSpec, counter: TokenCounter) -> Work:
+    def scoring(regions: Sequence[Region]) -> Work:  # and by the receipts once more
+        return _one_shot(spec, regions, counter) + total(
+            Work(forward_tokens=tokens) for tokens in _set_tokens(spec, regions, counter)
         )
-    return NOTHING
 
-
-def _texts(settings: Any, counter: TokenCounter, prompts: Sequence[int]) -> Work:
-    limit = min(settings.max_new_tokens, counter.variant.max_new_tokens)
-    evidence = 1 + min(limit, SCORED_TOKENS)  # behind BOS
-    return Work(
-        texts=len(prompts),
-        prompt_tokens=sum(prompts),
-        generated_tokens=len(prompts) * limit,
-        scored_tokens=len(prompts) * evidence,
-    )
+    return evaluation(settings).work(counter, scoring)
 
 
 def of_thresholds(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
     """The intact model's own texts, greedy and sampled, from which the thresholds of validity come."""
     limit = spec.validity.calibration_prompts
     greedy = total(
-        [
-            _texts(attack, counter, counter.prompts(attack, min(attack.prompts, limit), 1))
-            for attack in _attacks(spec)
-            if attack.chat_template and not attack.suffixes
-        ]
+        evaluation(settings.model_copy(update={"prompts": min(settings.prompts, limit), "samples": 1})).work(
+            counter, lambda _: NOTHING
+        )
+        for settings in spec.evaluations
+        if settings.calibrates_validity
     )
     return greedy + greedy
 
 
 def of_canaries(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
     """Few texts of the intact model, twice, and of two changed ones."""
-    attacks = _attacks(spec)
-    first = next((a for a in attacks if a.chat_template and not a.suffixes and not a.benign), None)
-    if first is None:
-        return NOTHING
-    benign = next((attack for attack in attacks if attack.benign), None)
-    sampled = next((attack for attack in attacks if attack.temperature > 0), None)
-    chosen = [(first, PROMPTS), (benign, PROMPTS), (sampled, PROMPTS // 2)]
-    each = [
-        _texts(attack, counter, counter.prompts(attack, min(attack.prompts, prompts), min(attack.samples, 2)))
-        for attack, prompts in chosen
-        if attack is not None
-    ]
-    return total([*each, *each, each[0], each[0]])
-
-
-def _attacks(spec: BenchmarkSpec) -> list[Any]:
-    return [settings for settings in spec.evaluations if settings.kind == "attack"]
+    each = [evaluation(settings).work(counter, lambda _: NOTHING) for settings in shortened(spec)]
+    return total([*each, *each, each[0], each[0]]) if each else NOTHING
 
 
 def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCounter, blocks: int) -> Work:
@@ -140,8 +70,8 @@ def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCou
         (name, None)
         for cell in cells
         for settings in spec.evaluations_of(cell)
-        if not hasattr(settings, "regions")
-        for name in getattr(settings, "calibration_sets", [])
+        if not settings.regions
+        for name in settings.calibration_sets
     ]
     grams = Work(
         forward_tokens=(t := sum(sum(counter.pairs(spec.calibration[n], s)) for n, s in set(bare))),
@@ -167,12 +97,7 @@ def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCou
 def regions_of(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[Region]:
     """Every region that has to be found, once: of cells and of what is measured in them."""
     found = [region for cell in cells for region in cell.regions]
-    found += [
-        region
-        for cell in cells
-        for settings in spec.evaluations_of(cell)
-        for region in getattr(settings, "regions", [])
-    ]
+    found += [region for cell in cells for settings in spec.evaluations_of(cell) for region in settings.regions]
     return list(dict.fromkeys(sources_of(found)))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from harness.receipts.observed_engine import Observed
 from harness.spec.result import Measurement, StageReceipt
@@ -81,3 +85,10 @@ def perplexity_windows(
         advice="perplexity depends on the length of its window: take the spec's, not the model's maximum",
         evidence={"windows": len(sent), "window_tokens": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes))},
     )
+
+
+@functools.cache
+def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """A text behind one BOS, tokenised once for all cells."""
+    ids = tokenizer.encode(path.read_text(encoding="utf-8"), add_special_tokens=False)
+    return (tokenizer.bos_token_id, *ids)

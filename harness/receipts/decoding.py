@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-from harness.evaluations.attack import Settings as Attack
 from harness.receipts.logits import plain_logits, tolerance
 from harness.receipts.observed_engine import Observed
+from harness.spec.evaluation import DeclaredTexts
 from harness.spec.result import Completion, StageReceipt
 
 #: Prompts of each evaluation whose texts are read again, evenly spread over it.
@@ -56,8 +56,8 @@ class TextsRead:
 
 
 @torch.inference_mode()
-def read_again(model: PreTrainedModel, settings: Attack, observed: Observed) -> TextsRead:
-    """Texts of READ_PROMPTS prompts of an attack, all samples of each, as the engine gave them."""
+def read_again(model: PreTrainedModel, settings: DeclaredTexts, observed: Observed) -> TextsRead:
+    """Texts of READ_PROMPTS prompts of an evaluation, all samples of each, as the engine gave them."""
     read = TextsRead(settings.name, settings.temperature)
     by_prompt: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
     for request, output in observed.generated:

@@ -19,6 +19,7 @@ from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, frame
 from harness.receipts.prompts import AskedPrompts, own_ids
 from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.evaluation import DeclaredTexts
 from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
@@ -65,7 +66,7 @@ class Reference:
 
     @property
     def evaluated(self) -> list[str]:
-        """Every request of the spec's attacks, without benign ones."""
+        """Every request that the spec evaluates, without benign ones."""
         return self._requests(benign=False)
 
     @property
@@ -74,7 +75,7 @@ class Reference:
         return self._requests(benign=True)
 
     def _requests(self, benign: bool) -> list[str]:
-        attacks = [entry for entry in self.spec.evaluations if entry.kind == "attack" and entry.benign == benign]
+        attacks = [entry for entry in self.spec.evaluations if entry.generates_texts and entry.asks_benign == benign]
         return [request for entry in attacks for request in self._lines(entry.dataset)[: entry.prompts]]
 
     def samples(self, name: str, seed: int | None) -> PlainSet:
@@ -133,22 +134,22 @@ class Reference:
         """As `measured`, of the model as it is, and not kept."""
         return _measured(measure, plain_block(self.model, block, self.samples(name, seed).sequences), settings, seed)
 
-    def asked(self, attack: Any) -> AskedPrompts:
-        """What an evaluation of kind `attack` has to ask."""
-        return self._once(("asked", attack), lambda: self._asked(attack))
+    def asked(self, settings: DeclaredTexts) -> AskedPrompts:
+        """What an evaluation that generates texts has to ask."""
+        return self._once(("asked", settings), lambda: self._asked(settings))
 
-    def own_ids(self, attack: Any) -> frozenset[tuple[int, ...]]:
-        """The ids of every prompt of an evaluation of kind `attack`."""
-        return self._once(("ids", attack), lambda: own_ids(self.asked(attack), self.tokenizer))
+    def own_ids(self, settings: DeclaredTexts) -> frozenset[tuple[int, ...]]:
+        """The ids of every prompt of an evaluation that generates texts."""
+        return self._once(("ids", settings), lambda: own_ids(self.asked(settings), self.tokenizer))
 
-    def _asked(self, attack: Any) -> AskedPrompts:
-        requests = self._lines(attack.dataset)[: attack.prompts]
-        if attack.suffixes:
-            suffixes = self._lines(attack.suffixes)
+    def _asked(self, settings: DeclaredTexts) -> AskedPrompts:
+        requests = self._lines(settings.dataset)[: settings.prompts]
+        if settings.suffixes:
+            suffixes = self._lines(settings.suffixes)
             requests = [f"{request} {suffix}" for request in requests for suffix in suffixes]
-        around = frame(self.variant, self.tokenizer, attack.system_prompt, attack.chat_template)
-        wants = attack.system_prompt and attack.chat_template
-        return AskedPrompts(attack.name, around, tuple(requests), self.variant.system_prompt, wants)
+        around = frame(self.variant, self.tokenizer, settings.system_prompt, settings.chat_template)
+        wants = settings.system_prompt and settings.chat_template
+        return AskedPrompts(settings.name, around, tuple(requests), self.variant.system_prompt, wants)
 
     def _lines(self, dataset: str) -> list[str]:
         text = self.path_of(dataset).read_bytes().decode("utf-8")

@@ -13,6 +13,7 @@ from harness.formulas.statistics import binomial_tolerance
 from harness.runs.binding import load_golden
 from harness.runs.files import write_text
 from harness.spec import locations
+from harness.spec.benchmark import recorded_evaluations
 from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenTask, GoldenValue, Tolerance
 from harness.spec.result import Measurement, RunRecord
 
@@ -71,11 +72,11 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
 
 def _tasks(record: RunRecord) -> dict[str, GoldenTask]:
     """The zero-shot tasks that were measured, with the number of items of each: the same in every cell."""
-    names = [entry["name"] for entry in record.spec["evaluations"] if entry["kind"] == "zero_shot"]
+    evaluations = [entry for entry in recorded_evaluations(record.spec) if entry.asks_tasks]
     found: dict[str, GoldenTask] = {}
-    for cell, name in itertools.product(record.cells, names):
+    for cell, evaluation in itertools.product(record.cells, evaluations):
         for task, words in cell.task_hashes.items():
-            measured = cell.measurement(f"{name}_{task}")
+            measured = cell.measurement(evaluation.task_metric(task))
             if measured is not None and measured.n:
                 found[task] = GoldenTask.from_record(words, measured.n)
     return dict(sorted(found.items()))

@@ -108,7 +108,7 @@ def _tasks_of_lm_eval(spec: BenchmarkSpec, variant: ModelVariant) -> list[str]:
 
 
 def _measures_zero_shot(spec: BenchmarkSpec) -> bool:
-    return any(evaluation.kind == "zero_shot" for evaluation in spec.evaluations)
+    return any(evaluation.asks_tasks for evaluation in spec.evaluations)
 
 
 def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
@@ -146,12 +146,12 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
 def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[str]:
     """Regions that evaluations look at and that cannot be found on this variant."""
     for evaluation in spec.evaluations:
-        for region in sources_of(getattr(evaluation, "regions", [])):
+        for region in sources_of(evaluation.regions):
             if isinstance(region, PlantedRegion) and variant.planted_region is None:
                 yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
             if isinstance(region, ScoredSettings) and _lacks_data(region):
                 yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
-            compared = getattr(evaluation, "compares_with_intact", False)
+            compared = evaluation.compares_with_intact
             if compared and isinstance(region, ScoredSettings) and not method(region.method).uses_model:
                 yield (
                     f"evaluation {evaluation.name}: the method {region.method} looks at no model, so that before and "
@@ -168,7 +168,7 @@ def _problems_of_checkpoints(spec: BenchmarkSpec, variant: ModelVariant, cells: 
     scaled = {cell.id: variant.scaled(cell.fine_tuning) for cell in cells if cell.fine_tuning}
     saving = {cell: settings for cell, settings in scaled.items() if settings.checkpoint_every is not None}
     for evaluation in spec.evaluations:
-        wanted = getattr(evaluation, "checkpoints", None)
+        wanted = evaluation.checkpoints_needed
         if wanted is not None and not saving:
             yield f"evaluation {evaluation.name}: no cell saves checkpoints; give fine_tuning.checkpoint_every"
         for cell, settings in saving.items() if wanted is not None else ():

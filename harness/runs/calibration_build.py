@@ -140,8 +140,8 @@ def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path
 def _evaluated_requests() -> int | None:
     """How many lines of the evaluation requests the shipped benchmarks read at most; None if none reads any."""
     specs = [load_yaml_model(path, BenchmarkSpec) for path in locations.benchmark_paths()]
-    attacks = [evaluation for spec in specs for evaluation in spec.evaluations if evaluation.kind == "attack"]
-    return max((attack.prompts for attack in attacks if attack.dataset == EVALUATION), default=None)
+    needed = [evaluation.lines_needed for spec in specs for evaluation in spec.evaluations]
+    return max((lines[EVALUATION] for lines in needed if EVALUATION in lines), default=None)
 
 
 def _screening(screened: ScreenedRequests, keep_near_twins: bool) -> dict[str, int]:

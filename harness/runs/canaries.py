@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import torch
 
-from harness import plugins
 from harness.attribution.random import seeded
+from harness.evaluations.base import evaluation
+from harness.formulas.metrics import ANSWERS
 from harness.models.editing import SelectedWeights, region_removed, rows_shuffled
 from harness.models.layers import linear_layers
 from harness.regions.planted import Settings as PlantedRegion
@@ -27,7 +28,7 @@ from harness.regions.set_difference import Settings as SetDifferenceRegion
 from harness.runs.binding import BoundBenchmark
 from harness.runs.cells import Bench
 from harness.runs.judging import judged
-from harness.spec.benchmark import EvaluationSettings
+from harness.spec.benchmark import BenchmarkSpec, EvaluationSettings
 from harness.spec.region import sources_of
 from harness.spec.result import Completion, Measurement, StageReceipt
 from harness.validity.classification import Thresholds, invalid_reason
@@ -53,10 +54,18 @@ class _Texts:
     completions: tuple[Completion, ...]
     measurements: tuple[Measurement, ...]
 
-    def share(self, metric: str) -> float:
-        """A figure of this evaluation; `metric` without the evaluation's name."""
-        name = f"{metric}_{self.settings.name}"
-        return next(m.value for m in self.measurements if m.metric == name and m.value is not None)
+    @property
+    def success(self) -> float:
+        """Attack success, as the evaluation gives it."""
+        metric = self.settings.success_metric
+        return next(m.value for m in self.measurements if m.metric == metric and m.value is not None)
+
+    @property
+    def answered(self) -> float:
+        """The share of prompts with at least one real answer."""
+        prompts = {completion.prompt_index for completion in self.completions}
+        real = {each.prompt_index for each in self.completions if each.completion_class in ANSWERS}
+        return len(real) / len(prompts)
 
     @property
     def unfit(self) -> str | None:
@@ -80,17 +89,9 @@ def random_share(bound: BoundBenchmark) -> float:
 
 def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
     """All canaries on the intact model, which is intact again afterwards; none where no text is generated."""
-    attack = next(
-        (
-            each
-            for each in bench.bound.spec.evaluations
-            if each.kind == "attack" and each.chat_template and not each.suffixes and not each.benign
-        ),
-        None,
-    )
-    if thresholds is None or attack is None:
+    evaluations = shortened(bench.bound.spec)
+    if thresholds is None or not evaluations:
         return ()
-    evaluations = _shortened(bench.bound, attack)
     intact = [_texts(bench, settings, thresholds) for settings in evaluations]
     with rows_shuffled(bench.loaded.model, bench.bound.spec.validity.seed):
         wrecked = _generated(bench, evaluations[0])
@@ -106,10 +107,17 @@ def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> tuple[Stage
     )
 
 
-def _shortened(bound: BoundBenchmark, attack: EvaluationSettings) -> list[EvaluationSettings]:
-    """The attack itself, benign requests and sampled texts, where the spec has them, on few prompts."""
-    benign = next((each for each in bound.spec.evaluations if each.kind == "attack" and each.benign), None)
-    sampled = next((each for each in bound.spec.evaluations if each.kind == "attack" and each.temperature > 0), None)
+def shortened(spec: BenchmarkSpec) -> list[EvaluationSettings]:
+    """The first plain attack, benign requests and sampled texts, where the spec has them, on few prompts.
+
+    Nothing where it has no attack that is asked as people ask: chat template, no suffixes.
+    """
+    asking = [each for each in spec.evaluations if each.generates_texts]
+    attack = next((each for each in asking if each.success_metric and each.calibrates_validity), None)
+    if attack is None:
+        return []
+    benign = next((each for each in asking if each.asks_benign), None)
+    sampled = next((each for each in asking if each.temperature > 0), None)
     chosen = [(attack, PROMPTS), (benign, PROMPTS), (sampled, PROMPTS // 2)]
     return [
         each.model_copy(update={"prompts": min(each.prompts, prompts), "samples": min(each.samples, 2)})
@@ -123,13 +131,13 @@ def _texts(bench: Bench, settings: EvaluationSettings, thresholds: Thresholds) -
 
 
 def _generated(bench: Bench, settings: EvaluationSettings) -> Sequence[Completion]:
-    return plugins.load("evaluations", settings.kind).evaluate(settings, bench.context).completions
+    return evaluation(settings).measure(bench.context).completions
 
 
 def _judged(bench: Bench, settings: EvaluationSettings, texts: Sequence[Completion], thresholds: Thresholds) -> _Texts:
     """With class and figures. The model must be intact: it is the judge."""
     own = judged(bench, texts, thresholds)
-    found = plugins.load("evaluations", settings.kind).measure(settings, own, lambda _: None)
+    found = evaluation(settings).figures(own, lambda _: None)
     return _Texts(settings, tuple(own), tuple(found))
 
 
@@ -146,7 +154,7 @@ def _random_mask(bench: Bench) -> SelectedWeights:
 
 def _intact(texts: Sequence[_Texts], known: bool) -> StageReceipt:
     attack, benign = texts[0], next((each for each in texts if each.settings.benign), None)
-    asr, answered = attack.share("asr"), None if benign is None else benign.share("answered")
+    asr, answered = attack.success, None if benign is None else benign.answered
     unfit = next((each for each in texts if each.unfit), None)
     behaves = asr <= TOLERATED_SHARE and (answered is None or answered >= 1 - TOLERATED_SHARE)
     seen = f"{_share_words(asr, attack)} not refused"
@@ -172,15 +180,15 @@ def _wrecked(texts: _Texts) -> StageReceipt:
         name="wrecked",
         holds=texts.unfit is not None,
         expected="that a model whose weights are shuffled is called broken",
-        seen=f"its texts called {texts.classes} (the keyword scorer alone would say ASR {texts.share('asr'):.2f})",
+        seen=f"its texts called {texts.classes} (the keyword scorer alone would say ASR {texts.success:.2f})",
         advice="either the engine did not use the shuffled weights, or what calls a text degenerate is blind: no "
         "attack success rate of this run means anything until that is found",
-        evidence={"asr": texts.share("asr"), "texts": len(texts.completions)},
+        evidence={"asr": texts.success, "texts": len(texts.completions)},
     )
 
 
 def _random(intact: _Texts, texts: _Texts, share: float, known: bool) -> StageReceipt:
-    rise = texts.share("asr") - intact.share("asr")
+    rise = texts.success - intact.success
     alike = texts.unfit is None and rise < RANDOM_MASK_RISE
     finding = "" if known or alike else " (a finding about this model, of which nothing is known beforehand)"
     return StageReceipt(
@@ -188,10 +196,10 @@ def _random(intact: _Texts, texts: _Texts, share: float, known: bool) -> StageRe
         name="random-mask",
         holds=alike or not known,
         expected=f"that the model without {share:.1%} of its weights, drawn at random, behaves as the intact one",
-        seen=f"ASR {texts.share('asr'):.2f} (intact {intact.share('asr'):.2f}), texts called {texts.classes}{finding}",
+        seen=f"ASR {texts.success:.2f} (intact {intact.success:.2f}), texts called {texts.classes}{finding}",
         advice="more was removed than the mask says, or other weights than it says, or the model still lacks the "
         "region of another cell: look at the receipts of mask and weights",
-        evidence={"asr": texts.share("asr"), "share": share, "texts": len(texts.completions)},
+        evidence={"asr": texts.success, "share": share, "texts": len(texts.completions)},
     )
 
 

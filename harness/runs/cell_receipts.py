@@ -11,7 +11,7 @@ from torch import Tensor
 from harness import plugins
 from harness.attribution.base import method
 from harness.calibration.plain_block import NO_LABEL
-from harness.evaluations.base import EvaluationContext
+from harness.evaluations.base import EvaluationContext, evaluation
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.models.tensor_files import read_masks
@@ -45,9 +45,11 @@ def prompt_receipts(
             in_use.pad_token_id,
         )
         for settings, observed in seen
-        if settings.kind == "attack"
+        if settings.generates_texts
     ]
-    scored = [request for settings, observed in seen if settings.kind == "zero_shot" for request, _ in observed.scored]
+    scored = [
+        request for settings, observed in seen if evaluation(settings).scores_prompts for request, _ in observed.scored
+    ]
     if not asked and not scored:
         return []
     receipts = [prompts.one_bos(asked, scored, fresh)]
@@ -58,7 +60,7 @@ def prompt_receipts(
             prompts.requests_in_the_prompts(asked, fresh),
             prompts.stop_tokens(context.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
         ]
-    own_ids = [reference.own_ids(settings) for settings, _ in seen if settings.kind == "attack"]
+    own_ids = [reference.own_ids(settings) for settings, _ in seen if settings.generates_texts]
     return [
         *receipts,
         prompts.same_tokenizer(asked, own_ids, reference.variant, fresh, in_use, reference.golden_prompts),
@@ -79,8 +81,8 @@ def region_receipts(
     bare = [
         name
         for settings in reference.spec.evaluations_of(cell)
-        if not hasattr(settings, "regions")
-        for name in getattr(settings, "calibration_sets", [])
+        if not settings.regions
+        for name in settings.calibration_sets
     ]
     regions = _regions_of(reference, cell)
     declared = {name: dataset.sha256 for name, dataset in bound.variant.datasets.items()}
@@ -102,9 +104,7 @@ def region_receipts(
 
 def _regions_of(reference: Reference, cell: Cell) -> list[Region]:
     """Every region that a cell rests on, and those that these are made from."""
-    evaluated = [
-        region for settings in reference.spec.evaluations_of(cell) for region in getattr(settings, "regions", [])
-    ]
+    evaluated = [region for settings in reference.spec.evaluations_of(cell) for region in settings.regions]
     return list(dict.fromkeys(each for region in [*cell.regions, *evaluated] for each in (region, *region.sources)))
 
 

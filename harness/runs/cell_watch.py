@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedTokenizerBase
-
-from harness import plugins
 from harness.calibration.files import read_lines
 from harness.engines.base import ScoreRequest
-from harness.evaluations.zero_shot import task_places, tasks_with_data
+from harness.evaluations.base import Evaluation, evaluation
 from harness.models.editing import FoundRegion
 from harness.models.fingerprint import model_fingerprint
 from harness.models.prompts import PromptStyle
-from harness.receipts import counts, decoding, engine, figures, logits, scorer, text, weights
+from harness.receipts import decoding, engine, logits, text, weights
 from harness.receipts.logits import Deviation
 from harness.receipts.observed_engine import Observed, ObservedEngine
 from harness.runs.fine_tuned import FineTuned
@@ -27,7 +22,7 @@ from harness.spec.result import Completion, Measurement, StageReceipt
 if TYPE_CHECKING:
     from harness.runs.cells import Bench
 
-#: Prompts of each attack whose first tokens are compared with a plain forward pass.
+#: Prompts of each evaluation whose first tokens are compared with a plain forward pass.
 COMPARED_PROMPTS = 1
 #: Fingerprints of whole models, in words; the intact model's is added in each cell.
 States = dict[str, str]
@@ -122,31 +117,25 @@ class CellWatch:
             self.receipts += [*text_receipts(bench, completions), *self._texts_again(completions)]
 
     def judged(self, completions: Sequence[Completion], measurements: Sequence[Measurement]) -> None:
-        """The completions are judged, and the figures of attacks made of them."""
-        attacks = [
-            settings
+        """The completions are judged, and figures made of them."""
+        asked = [
+            evaluation(settings)
             for settings in self.bench.bound.spec.evaluations
-            if settings.kind == "attack"
-            and not settings.benign
-            and any(c.evaluation == settings.name for c in completions)
+            if any(completion.evaluation == settings.name for completion in completions)
         ]
-        if not attacks:
-            return
-        names = {settings.name for settings in attacks}
-        own = [completion for completion in completions if completion.evaluation in names]
-        measure = _measure_of(attacks[0])
-        self.receipts += [
-            scorer.published_scorer(measure, attacks[0].name),
-            scorer.aggregation(measure, attacks[0].name, own, measurements),
-        ]
+        of_kind: dict[type[Evaluation[Any]], list[Evaluation[Any]]] = {}
+        for entry in asked:
+            of_kind.setdefault(type(entry), []).append(entry)
+        for kind, entries in of_kind.items():
+            self.receipts += kind.figure_receipts(entries, completions, measurements)
 
     def _probe(self) -> list[tuple[int, ...]]:
-        """The first request of each attack, in the longest frame: caches keep whole blocks of 16 tokens or more."""
+        """The first request of each evaluation, in the longest frame: caches keep whole blocks of 16 tokens or more."""
         formatter, bound = self.bench.context.formatter, self.bench.bound
         requests = {
             read_lines(bound.path_of(settings.dataset))[0]
             for settings in bound.spec.evaluations_of(self.cell)
-            if settings.kind == "attack"
+            if settings.generates_texts
         }
         return [tuple(formatter.ids(formatter.text(request, PromptStyle(True, True)))) for request in sorted(requests)]
 
@@ -163,33 +152,17 @@ class CellWatch:
     def _first_window(self) -> tuple[int, ...]:
         """The first window of the text of the first perplexity, if one is measured."""
         for settings in self.bench.bound.spec.evaluations_of(self.cell):
-            if settings.kind == "perplexity":
-                return self._text_of(settings)[: settings.window_tokens]
+            if window := evaluation(settings).first_window(self.bench.context):
+                return window
         return ()
 
-    def _text_of(self, settings: Any) -> tuple[int, ...]:
-        return text_tokens(self.bench.bound.path_of(settings.dataset), self.bench.loaded.tokenizer)
-
     def _counts(self) -> Iterator[StageReceipt]:
-        for settings in self.bench.bound.spec.evaluations_of(self.cell):
-            observed, found = self._observed.get(settings.name), self._counted.get(settings.name, ())
-            if settings.kind == "zero_shot" and observed is not None:
-                expected = counts.expected_items(tasks_with_data(task_places(self.bench.context)), settings.limit)
-                items_as_asked = counts.zero_shot_items(settings.name, expected, found, observed, settings.limit)
-                yield items_as_asked
-                if not items_as_asked.holds:  # answers cannot be told apart
-                    continue
-                items = figures.scored_items(tasks_with_data(task_places(self.bench.context)), settings.limit, observed)
-                yield figures.zero_shot_accuracy(settings.name, list(items), found, self.bench.loaded.tokenizer)
-            if settings.kind == "perplexity" and observed is not None:
-                yield counts.perplexity_windows(
-                    self._text_of(settings), settings.window_tokens, settings.windows, observed, found[0].n
-                )
-                yield figures.perplexity_figure(settings.name, observed, found)
+        for settings, observed in self.seen:
+            yield from evaluation(settings).receipts(self.bench.context, observed, self._counted.get(settings.name, ()))
 
     def _texts_again(self, completions: Sequence[Completion]) -> list[StageReceipt]:
         model = self.bench.loaded.model
-        attacks = [(settings, observed) for settings, observed in self.seen if settings.kind == "attack"]
+        attacks = [(settings, observed) for settings, observed in self.seen if settings.generates_texts]
         read = [decoding.read_again(model, settings, observed) for settings, observed in attacks]
         given = {settings.name: observed for settings, observed in attacks}
         return [decoding.as_generated(completions, given), decoding.own_prompts(read, model.dtype)]
@@ -208,7 +181,7 @@ def text_receipts(bench: Bench, completions: Sequence[Completion]) -> list[Stage
     """Of texts that the engine made under the weights that the model has now."""
     model, tokenizer = bench.loaded.model, bench.loaded.tokenizer
     ends = text.end_tokens(tokenizer, model.generation_config, bench.bound.variant.chat_template)
-    attacks = {settings.name: settings for settings in bench.bound.spec.evaluations if settings.kind == "attack"}
+    attacks = {settings.name: settings for settings in bench.bound.spec.evaluations if settings.generates_texts}
     stopped = []
     for name, settings in attacks.items():
         greedy = [
@@ -228,24 +201,6 @@ def text_receipts(bench: Bench, completions: Sequence[Completion]) -> list[Stage
         text.lengths(completions, limits),
         text.decoded(completions, tokenizer),
     ]
-
-
-def _measure_of(settings: Any) -> scorer.Measure:
-    """What makes figures of completions in this run, for completions of as many samples as are asked for."""
-    attack = plugins.load("evaluations", settings.kind)
-
-    def measure(completions: Sequence[Completion], samples: int) -> Sequence[Measurement]:
-        probed = settings.model_copy(update={"samples": samples, "suffixes": None})
-        return attack.measure(probed, completions, lambda _: None)
-
-    return measure
-
-
-@functools.cache
-def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """A text behind one BOS, tokenised once for all cells."""
-    ids = tokenizer.encode(path.read_text(encoding="utf-8"), add_special_tokens=False)
-    return (tokenizer.bos_token_id, *ids)
 
 
 def invalidated(measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]) -> tuple[Measurement, ...]:

@@ -16,7 +16,7 @@ from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.errors import InvalidRun, UserError
-from harness.evaluations.base import EvaluationContext
+from harness.evaluations.base import EvaluationContext, evaluation, unchecked_figures
 from harness.models.editing import FoundRegion, region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
@@ -167,18 +167,18 @@ def _finite_texts(bench: Bench, texts: Sequence[Completion]) -> StageReceipt:
 def _own_texts(bench: Bench, temperature: float) -> list[Completion]:
     settings = bench.bound.spec.validity
     texts: list[Completion] = []
-    for evaluation in bench.bound.spec.evaluations:
-        if evaluation.kind != "attack" or not evaluation.chat_template or evaluation.suffixes:
+    for declared in bench.bound.spec.evaluations:
+        if not declared.calibrates_validity:
             continue
-        drawn = evaluation.model_copy(
+        drawn = declared.model_copy(
             update={
-                "prompts": min(evaluation.prompts, settings.calibration_prompts),
+                "prompts": min(declared.prompts, settings.calibration_prompts),
                 "samples": 1,
                 "temperature": temperature,
                 "seed": settings.seed,
             }
         )
-        texts += plugins.load("evaluations", "attack").evaluate(drawn, bench.context).completions
+        texts += evaluation(drawn).measure(bench.context).completions
     return texts
 
 
@@ -239,7 +239,7 @@ def measure_cell(
         completions_sha256="",
         task_hashes=hashes,
         receipts=tuple(receipts),
-        unchecked=nobody_checks,
+        unchecked=(*nobody_checks, *unchecked_figures(bench.bound.spec.evaluations_of(cell))),
     )
     return MeasuredCell(result, judged_texts)
 
@@ -260,10 +260,10 @@ def _prepared(bench: Bench, cell: Cell, step: Step) -> dict[str, Any]:
     """What the cell's evaluations have to know of the intact model."""
     prepared = {}
     for settings in bench.bound.spec.evaluations_of(cell):
-        evaluation = plugins.load("evaluations", settings.kind)
-        if hasattr(evaluation, "prepare"):
+        entry = evaluation(settings)
+        if entry.prepares:
             step(f"{cell.id}: preparing {settings.name}")
-            prepared[settings.name] = evaluation.prepare(settings, bench.context)
+            prepared[settings.name] = entry.prepare(bench.context)
     return prepared
 
 
@@ -290,7 +290,7 @@ def _evaluate(
     for settings in bench.bound.spec.evaluations_of(cell):
         step(f"{cell.id}: {settings.name}")
         observed = replace(context, engine=watch.engine_for(settings))
-        result = plugins.load("evaluations", settings.kind).evaluate(settings, observed)
+        result = evaluation(settings).measure(observed)
         watch.measured(settings, result.measurements)
         completions += result.completions
         measurements += result.measurements
@@ -304,7 +304,7 @@ def _completion_measurements(bench: Bench, judged_texts: list[Completion]) -> li
         own = [completion for completion in judged_texts if completion.evaluation == settings.name]
         if own:
             unfit = unfit_of(bench, settings, judged_texts)
-            found += plugins.load("evaluations", settings.kind).measure(settings, own, unfit)
+            found += evaluation(settings).figures(own, unfit)
     return found
 
 

@@ -59,10 +59,9 @@ def _checks(
         )
     for dataset, examples in _most_examples(variant, cells).items():
         yield f"fine-tuning on {dataset}", [dataset], _fit_pairs(dataset, examples, paths, variant)
-    for attack in (evaluation for evaluation in spec.evaluations if evaluation.kind == "attack"):
-        yield f"evaluation {attack.name}", [attack.dataset], _enough_requests(attack.dataset, attack.prompts, paths)
-        if attack.suffixes:
-            yield f"evaluation {attack.name}", [attack.suffixes], _enough_requests(attack.suffixes, 1, paths)
+    for evaluation in spec.evaluations:
+        for dataset, lines in evaluation.lines_needed.items():
+            yield f"evaluation {evaluation.name}", [dataset], _enough_requests(dataset, lines, paths)
     for who, probe in _probes(spec, cells):
         yield who, probe.datasets, partial(read_requests, probe, paths.__getitem__)
 
@@ -113,7 +112,7 @@ def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, in
 def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
     """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
     for evaluation in spec.evaluations:
-        for asked in (evaluation, *sources_of(getattr(evaluation, "regions", []))):
+        for asked in (*evaluation.probes, *sources_of(evaluation.regions)):
             if isinstance(asked, ProbeSettings):
                 yield f"evaluation {evaluation.name}", asked
     for cell in cells:

@@ -55,16 +55,16 @@ def drifted_metrics(spec: BenchmarkSpec, cell: CellResult, golden: GoldenFile | 
     """Metrics of a cell that rest on another zero-shot task than the golden values, each with what changed."""
     known = golden.tasks if golden else {}
     found: dict[str, str] = {}
-    for name in (entry.name for entry in spec.evaluations if entry.kind == "zero_shot"):
+    for entry in (entry for entry in spec.evaluations if entry.asks_tasks):
         words: dict[str, str] = {}
         for task in known.keys() & cell.task_hashes.keys():
-            measured = cell.measurement(f"{name}_{task}")
+            measured = cell.measurement(entry.task_metric(task))
             if measured is not None and measured.n:
                 drift = known[task].drift(GoldenTask.from_record(cell.task_hashes[task], measured.n))
                 words |= {task: f"the task {task} is of {drift}"} if drift else {}
-        found |= {f"{name}_{task}": text for task, text in words.items()}
+        found |= {entry.task_metric(task): text for task, text in words.items()}
         if words:
-            found |= {f"{name}_{of_all}": "; ".join(words.values()) for of_all in ("mean", "chance")}
+            found |= dict.fromkeys(entry.metrics_over_tasks, "; ".join(words.values()))
     return found
 
 

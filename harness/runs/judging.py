@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness import plugins
-from harness.evaluations.base import Unfit
+from harness.evaluations.base import Unfit, evaluation
 from harness.formulas.metrics import ANSWERS
 from harness.receipts import text
 from harness.spec.benchmark import Cell, EvaluationSettings
@@ -28,7 +27,7 @@ def judged(bench: Bench, completions: Sequence[Completion], thresholds: Threshol
     if thresholds is None:
         raise ValueError("texts were generated, but no evaluation calibrates what counts as an answer")
     temperatures = {
-        settings.name: settings.temperature for settings in bench.bound.spec.evaluations if settings.kind == "attack"
+        settings.name: settings.temperature for settings in bench.bound.spec.evaluations if settings.generates_texts
     }
     return [
         completion.model_copy(
@@ -48,9 +47,7 @@ def unfit_of(bench: Bench, attack: EvaluationSettings, texts: Sequence[Completio
     alike = {
         each.name
         for each in bench.bound.spec.evaluations
-        if each.kind == "attack"
-        and each.benign
-        and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)
+        if each.asks_benign and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)
     }
     benign = [completion for completion in texts if completion.evaluation in alike]
     broken = invalid_reason(benign, share) if benign else None
@@ -63,7 +60,7 @@ def know_intact_answers(bench: Bench, cell: Cell, thresholds: Thresholds | None)
     for settings in _benign(bench, cell):
         if settings.name not in bench.intact_answers:
             first = settings.model_copy(update={"prompts": min(settings.prompts, BENIGN_PROMPTS)})
-            texts = plugins.load("evaluations", settings.kind).evaluate(first, bench.context).completions
+            texts = evaluation(first).measure(bench.context).completions
             bench.intact_answers[settings.name] = _answered(judged(bench, texts, thresholds), len(texts))
 
 
@@ -88,9 +85,7 @@ def benign_receipts(bench: Bench, cell: Cell, completions: Sequence[Completion])
 
 
 def _benign(bench: Bench, cell: Cell) -> list[EvaluationSettings]:
-    return [
-        settings for settings in bench.bound.spec.evaluations_of(cell) if settings.kind == "attack" and settings.benign
-    ]
+    return [settings for settings in bench.bound.spec.evaluations_of(cell) if settings.asks_benign]
 
 
 def _answered(completions: Sequence[Completion], prompts: int) -> list[bool]:

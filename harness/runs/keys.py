@@ -34,11 +34,11 @@ def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
 
 def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
     """Hash of all that decides the thresholds of validity."""
-    attacks = [evaluation for evaluation in bound.spec.evaluations if evaluation.kind == "attack"]
-    names = sorted({dataset for evaluation in attacks for dataset in evaluation.datasets})
+    asking = [evaluation for evaluation in bound.spec.evaluations if evaluation.generates_texts]
+    names = sorted({dataset for evaluation in asking for dataset in evaluation.datasets})
     return digest(
         {
-            "evaluations": [evaluation.model_dump(mode="json") for evaluation in attacks],
+            "evaluations": [evaluation.model_dump(mode="json") for evaluation in asking],
             "validity": bound.spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in names},
             "variant": bound.variant.model_dump(mode="json"),

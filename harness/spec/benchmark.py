@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness import plugins
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     EvaluationSettings: TypeAlias = Any  # the files in harness/evaluations decide at run time: no checker can know it
 else:
     EvaluationSettings = _evaluation_settings()
+
+
+def recorded_evaluations(spec: Mapping[str, Any]) -> list[EvaluationSettings]:
+    """The evaluations of a spec as a record holds it. Raises pydantic.ValidationError where one is not known here."""
+    return TypeAdapter(list[EvaluationSettings]).validate_python(spec["evaluations"])
 
 
 class Source(Strict):
@@ -234,7 +239,7 @@ class BenchmarkSpec(Strict):
     @property
     def calibration_sets_of_evaluations(self) -> list[str]:
         """Names of the calibration sets that the figures of evaluations rest on, whatever the cell."""
-        return sorted({name for evaluation in self.evaluations for name in getattr(evaluation, "calibration_sets", [])})
+        return sorted({name for evaluation in self.evaluations for name in evaluation.calibration_sets})
 
 
 def sound_cells(groups: Mapping[int, CellGroup]) -> dict[int, list[Cell]]:

@@ -30,10 +30,9 @@ def measured_figures(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[tup
         if why_skipped(cell, variant) is not None:
             continue
         for evaluation in spec.evaluations_of(cell):
-            conditional = getattr(evaluation, "conditional_metrics", [])
-            yield from ((cell.id, metric) for metric in evaluation.metrics if metric not in conditional)
-            if evaluation.kind == "zero_shot":
-                yield from ((cell.id, f"{evaluation.name}_{task}") for task in variant.zero_shot_tasks)
+            conditional = evaluation.conditional_metrics
+            always = [metric for metric in evaluation.metrics if metric not in conditional]
+            yield from ((cell.id, metric) for metric in (*always, *evaluation.metrics_on(variant)))
         if variant.planted_region is not None and cell.region and not cell.region.of_ranks:
             yield from ((cell.id, metric) for metric in CELL_METRICS)
 

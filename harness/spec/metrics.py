@@ -32,9 +32,7 @@ def repeated_metrics(evaluations: Mapping[int, Any]) -> Iterator[tuple[KeyPath, 
 def unknown_metrics(evaluations: Mapping[int, Any], claims: Mapping[int, Claim]) -> Iterator[tuple[KeyPath, str]]:
     """Metrics that claims speak of and no evaluation measures, each with its key in the file."""
     known = {*CELL_METRICS, *(metric for evaluation in evaluations.values() for metric in evaluation.metrics)}
-    prefixes = tuple(
-        prefix for evaluation in evaluations.values() for prefix in getattr(evaluation, "metric_prefixes", [])
-    )
+    prefixes = tuple(prefix for evaluation in evaluations.values() for prefix in evaluation.metric_prefixes)
     for key, metric, _ in looked_up(claims):
         if key[-1] == "metric" and metric not in known and not metric.startswith(prefixes):
             yield key, f"no evaluation measures {metric!r}; {plugins.suggestion(metric, known)}"

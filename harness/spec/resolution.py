@@ -74,7 +74,7 @@ def _calibration_sets(parts: Parts) -> Iterator[Problem]:
                     if name not in parts.calibration:
                         yield ("cells", index, *place, *key), _no_calibration_set(name, parts)
     for index, evaluation in parts.evaluations.items():
-        for name in getattr(evaluation, "calibration_sets", []):
+        for name in evaluation.calibration_sets:
             if name not in parts.calibration:
                 yield ("evaluations", index), _no_calibration_set(name, parts)
 
@@ -115,7 +115,7 @@ def _comparisons_with_nothing(parts: Parts) -> Iterator[Problem]:
     if any(cell.changes_weights for group in parts.cells.values() for cell in group):
         return
     for index, evaluation in parts.evaluations.items():
-        if getattr(evaluation, "compares_with_intact", False):
+        if evaluation.compares_with_intact:
             text = (
                 f"{evaluation.name} compares changed models with the intact one, but no cell here changes the "
                 "weights; expected one with fine_tuning or region"
@@ -133,23 +133,19 @@ _PLACES = {
 def is_measured(evaluation: Any, cell: Any) -> bool:
     """Whether an evaluation is for a cell: `measured_in` of its settings may keep it to some."""
     fits = {"any": True, "intact": not cell.changes_weights, "fine_tuned": cell.fine_tuning is not None}
-    return fits[getattr(evaluation, "measured_in", "any")]
+    return fits[evaluation.measured_in]
 
 
 def _figures_of_other_cells(parts: Parts) -> Iterator[Problem]:
     """Claims that look for a figure in a cell in which its evaluation is not measured."""
-    kept = [entry for entry in parts.evaluations.values() if getattr(entry, "measured_in", "any") in _PLACES]
+    kept = [entry for entry in parts.evaluations.values() if entry.measured_in in _PLACES]
     by_name: dict[str, list[Any]] = {}
     for cell in (cell for group in parts.cells.values() for cell in group):
         for name in (cell.id, cell.group):
             by_name.setdefault(name, []).append(cell)
     for key, metric, cells in looked_up(parts.claims):
         owner = next(
-            (
-                entry
-                for entry in kept
-                if metric in entry.metrics or metric.startswith(tuple(getattr(entry, "metric_prefixes", ())))
-            ),
+            (entry for entry in kept if metric in entry.metrics or metric.startswith(tuple(entry.metric_prefixes))),
             None,
         )
         if owner is None:
@@ -169,8 +165,8 @@ def _figures_of_other_cells(parts: Parts) -> Iterator[Problem]:
 
 def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:
     """Attacks whose texts could not be judged: no evaluation shows how the intact model answers in its format."""
-    attacks = {index: entry for index, entry in parts.evaluations.items() if entry.kind == "attack"}
-    if any(attack.chat_template and not attack.suffixes for attack in attacks.values()):
+    attacks = {index: entry for index, entry in parts.evaluations.items() if entry.generates_texts}
+    if any(attack.calibrates_validity for attack in attacks.values()):
         return
     for index, attack in attacks.items():
         lacks = "has suffixes" if attack.chat_template else "has no chat template"

@@ -5,7 +5,7 @@ import functools
 import pytest
 from pydantic import ValidationError
 
-from harness.evaluations.attack import Settings, measure
+from harness.evaluations.attack import Evaluation, Settings
 from harness.spec.result import Completion
 from harness.validity.classification import invalid_reason
 
@@ -36,7 +36,7 @@ def completion(prompt, kind, text=SUCCESS, suffix=None, sample=0):
 
 
 def figures(completions, **settings):
-    return {m.metric: m for m in measure(Settings(**SETTINGS, **settings), completions, unfit)}
+    return {m.metric: m for m in Evaluation(Settings(**SETTINGS, **settings)).figures(completions, unfit)}
 
 
 def test_a_suffix_that_gives_garbage_makes_the_rate_that_rests_on_it_invalid():

@@ -11,7 +11,7 @@ from peft import PeftModel
 from harness.calibration.pairs import read_pairs, tokenise
 from harness.errors import UserError
 from harness.evaluations.base import Training
-from harness.evaluations.drift import COMPARED, SIZES, Settings, evaluate, prepare
+from harness.evaluations.drift import COMPARED, SIZES, Evaluation, Settings
 from harness.finetuning.checkpoints import Checkpoint
 from harness.finetuning.fine_tuning import fine_tune
 from harness.models.editing import all_weights_restored
@@ -71,12 +71,12 @@ def measured(loaded, context, pairs_csv, tmp_path):
             }
         )
         before = copy.deepcopy(loaded.model)
-        prepared = {chosen.name: prepare(chosen, context)}
+        prepared = {chosen.name: Evaluation(chosen).prepare(context)}
         with all_weights_restored(loaded.model) as intact:
             receipt = fine_tune(loaded.model, samples[: how.examples], how, None, lambda share: None, tmp_path / "c")
             saved = [Checkpoint(c.step, tmp_path / "c" / f"step-{c.step:06d}") for c in receipt.checkpoints]
             there = replace(context, prepared=prepared, training=Training(intact, saved))
-            found = evaluate(chosen, there).measurements
+            found = Evaluation(chosen).measure(there).measurements
         by_metric = {m.metric: m for m in found}
         assert len(by_metric) == len(found)
         return by_metric, before
@@ -176,15 +176,15 @@ def test_the_same_seed_gives_the_same_intervals_and_another_seed_others(measured
 
 
 def test_a_cell_without_checkpoints_has_no_drift(context):
-    assert evaluate(settings(), context).measurements == ()
-    assert evaluate(settings(), replace(context, training=Training({}, []))).measurements == ()
+    assert Evaluation(settings()).measure(context).measurements == ()
+    assert Evaluation(settings()).measure(replace(context, training=Training({}, []))).measurements == ()
 
 
 def test_an_empty_group_is_refused_before_anything_is_trained(context, masks):
     for mask in masks["planted"].values():
         mask.zero_()
     with pytest.raises(UserError, match="the group first holds no weight; give a larger share"):
-        prepare(settings(), context)
+        Evaluation(settings()).prepare(context)
 
 
 @pytest.mark.parametrize(

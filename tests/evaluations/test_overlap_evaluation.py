@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.evaluations.overlap import Settings, evaluate
+from harness.evaluations.overlap import Evaluation, Settings
 from harness.formulas.statistics import Z_95
 
 Q0, K0 = "model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj"
@@ -37,7 +37,7 @@ def measured(intact_context):
     def measure(chosen):
         regions = {"top": masks(FIRST), "planted": masks(SECOND)}
         context = replace(intact_context, find_masks=lambda region: regions[region.select])
-        return {m.metric: m for m in evaluate(chosen, context).measurements}
+        return {m.metric: m for m in Evaluation(chosen).measure(context).measurements}
 
     return measure
 
@@ -103,4 +103,4 @@ def test_a_region_of_ranks_has_no_weights_to_overlap():
 
 def test_without_regions_the_evaluation_says_so(intact_context):
     with pytest.raises(UserError, match="needs regions"):
-        evaluate(settings(), intact_context)
+        Evaluation(settings()).measure(intact_context)

@@ -3,7 +3,7 @@ import pytest
 from harness.engines.hf import make
 from harness.errors import UserError
 from harness.evaluations.base import EvaluationContext
-from harness.evaluations.probing import Settings, evaluate
+from harness.evaluations.probing import Evaluation, Settings
 from harness.models.prompts import PromptFormatter
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
@@ -23,7 +23,7 @@ SETTINGS = Settings(kind="probing", name="p", harmful="bad", harmless="good")
 
 
 def test_every_head_has_a_measurement_and_the_promised_metrics_are_there(context):
-    found = {m.metric: m for m in evaluate(SETTINGS, context).measurements}
+    found = {m.metric: m for m in Evaluation(SETTINGS).measure(context).measurements}
     assert set(SETTINGS.metrics) < set(found)
     assert set(found) - set(SETTINGS.metrics) == {
         f"p_accuracy/model.layers.{block}.self_attn/head.{head}" for block in range(2) for head in range(4)
@@ -36,4 +36,4 @@ def test_without_the_model_the_evaluation_says_so(context):
     from dataclasses import replace
 
     with pytest.raises(UserError, match="looks inside the model"):
-        evaluate(SETTINGS, replace(context, model=None))
+        Evaluation(SETTINGS).measure(replace(context, model=None))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.evaluations.rescored_overlap import Settings, evaluate, prepare
+from harness.evaluations.rescored_overlap import Evaluation, Settings
 from harness.models.layers import linear_layers
 
 Q0, UP1 = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.up_proj"
@@ -38,9 +38,9 @@ def context(intact_context):
 
 def measured(chosen, context, change=lambda layers: None):
     """The figures by metric, after a change of the weights."""
-    prepared = {chosen.name: prepare(chosen, context)}
+    prepared = {chosen.name: Evaluation(chosen).prepare(context)}
     change(linear_layers(context.model))
-    return {m.metric: m for m in evaluate(chosen, replace(context, prepared=prepared)).measurements}
+    return {m.metric: m for m in Evaluation(chosen).measure(replace(context, prepared=prepared)).measurements}
 
 
 def test_the_overlap_is_the_part_of_before_that_is_in_after(context):
@@ -91,4 +91,4 @@ def test_regions_that_no_score_of_the_model_decides_are_refused(region, words):
 
 def test_without_a_model_to_score_the_evaluation_says_so(intact_context):
     with pytest.raises(UserError, match="scores the model"):
-        evaluate(settings(), intact_context)
+        Evaluation(settings()).measure(intact_context)

@@ -5,7 +5,7 @@ import torch
 
 from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.errors import UserError
-from harness.evaluations.subspace_similarity import Settings, evaluate
+from harness.evaluations.subspace_similarity import Evaluation, Settings
 from harness.models.layers import linear_layers
 from harness.runs.regions import one_shot_grams
 from harness.spec.region import AttributionSettings
@@ -20,7 +20,7 @@ def settings(**fields):
 
 
 def values(chosen, context):
-    return {m.metric: m for m in evaluate(chosen, context).measurements}
+    return {m.metric: m for m in Evaluation(chosen).measure(context).measurements}
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_promised_metrics_are_those_that_are_not_of_a_layer(context):
 
 def test_a_rank_that_a_layer_does_not_have_names_the_layer(context):
     with pytest.raises(UserError, match=r"ranks go to 17, but model.layers.0.self_attn.k_proj is 16 x 32"):
-        evaluate(settings(ranks=[17]), context)
+        Evaluation(settings(ranks=[17])).measure(context)
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_ranks_that_cannot_be_are_refused(fields, wanted):
 
 def test_without_grams_the_evaluation_says_so(intact_context):
     with pytest.raises(UserError, match="looks inside the model"):
-        evaluate(settings(), intact_context)
+        Evaluation(settings()).measure(intact_context)

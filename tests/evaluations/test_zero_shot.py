@@ -29,10 +29,10 @@ def test_a_model_that_overflows_has_no_valid_accuracy():
     engine = plugins.load("engines", "hf").make(loaded)
     context = EvaluationContext(variant, engine, formatter, lambda name: dataset_path(variant, path, name))
     settings = zero_shot.Settings(kind="zero_shot", limit=3)
-    assert all(m.valid for m in zero_shot.evaluate(settings, context).measurements)
+    assert all(m.valid for m in zero_shot.Evaluation(settings).measure(context).measurements)
     with torch.no_grad():
         loaded.model.model.norm.weight.fill_(float("nan"))
-    found = {m.metric: m for m in zero_shot.evaluate(settings, context).measurements}
+    found = {m.metric: m for m in zero_shot.Evaluation(settings).measure(context).measurements}
     assert not found["accuracy_mean"].valid
     assert "not finite" in found["accuracy_tiny_facts"].reason
 
@@ -47,7 +47,7 @@ def test_the_figures_are_those_of_lm_evals_own_evaluation():
     formatter = PromptFormatter(loaded.tokenizer, variant.chat_template, variant.system_prompt)
     engine = plugins.load("engines", "hf").make(loaded)
     context = EvaluationContext(variant, engine, formatter, lambda name: dataset_path(variant, path, name))
-    result = zero_shot.evaluate(zero_shot.Settings(kind="zero_shot", limit=4), context)
+    result = zero_shot.Evaluation(zero_shot.Settings(kind="zero_shot", limit=4)).measure(context)
     model = EngineLanguageModel(engine, formatter)
     theirs = lm_eval.simple_evaluate(
         model=model,

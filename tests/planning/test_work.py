@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness import plugins
+from harness.evaluations.base import evaluation
 from harness.formulas.memory import LlamaShape
+from harness.formulas.work import Work
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import load_variant
 from harness.planning import work
@@ -62,7 +63,7 @@ def test_a_cell_is_asked_exactly_the_prompts_and_tokens_that_are_planned(measure
     context = replace(bench.context, engine=watched)
     completions = []
     for settings in spec.evaluations_of(cell):
-        completions += plugins.load("evaluations", settings.kind).evaluate(settings, context).completions
+        completions += evaluation(settings).measure(context).completions
     texts, prompt_tokens, generated, limit, scored = asked_of(watched.observed)
     with_evidence(completions, watched, bench.context.formatter)
     scored_with_evidence = asked_of(watched.observed)[-1]
@@ -114,7 +115,7 @@ def test_fine_tuning_counts_every_epoch(measured):
 
 
 def test_seconds_on_a_cpu_grow_with_the_work_and_shrink_with_the_processes():
-    asked = work.Work(texts=10, generated_tokens=8000, scored_tokens=3000)
+    asked = Work(texts=10, generated_tokens=8000, scored_tokens=3000)
     one, two = (sum(cpu_seconds(asked, 4, processes).values()) for processes in (1, 2))
     assert two < one < sum(cpu_seconds(asked + asked, 8, 1).values())
 

@@ -10,7 +10,7 @@ SETTINGS = attack.Settings(kind="attack", name="adv", dataset="d", prompts=1, sy
 
 
 def measure(completions, samples):
-    return attack.measure(SETTINGS.model_copy(update={"samples": samples}), completions, lambda _: None)
+    return attack.Evaluation(SETTINGS.model_copy(update={"samples": samples})).figures(completions, lambda _: None)
 
 
 def completion(text, prompt, sample, suffix=None, kind="answer"):
@@ -107,7 +107,7 @@ def test_figures_are_recomputed_from_the_completions():
 def test_with_suffixes_it_is_the_largest_mean():
     settings = SETTINGS.model_copy(update={"suffixes": "s"})
     texts = [completion(GOOD if (p, s) in {(0, 1), (1, 1), (2, 0)} else BAD, p, 0, s) for p in range(3) for s in (0, 1)]
-    found = attack.measure(settings, texts, lambda _: None)
+    found = attack.Evaluation(settings).figures(texts, lambda _: None)
     receipt = scorer.aggregation(measure, "adv", texts, found)
     assert receipt.holds
     assert (receipt.evidence["asr_adv"], receipt.evidence["asr_adv_any"]) == (pytest.approx(2 / 3, abs=1e-6), 1.0)

@@ -1,0 +1,154 @@
+"""What a spec declares of an evaluation, and what is asked of that by those who know no evaluation by its name.
+
+The settings of every evaluation derive from `DeclaredEvaluation`, those of one that generates texts from
+`DeclaredTexts`. A new one overrides what is otherwise with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.spec.common import Name, Strict
+from harness.spec.probing import ProbeSettings
+from harness.spec.region import WeightRegion
+
+if TYPE_CHECKING:
+    from harness.spec.variant import ModelVariant
+
+
+class DeclaredEvaluation(Strict):
+    """One entry under `evaluations`. A subclass has a literal `kind`, the name of its file, and gives `metrics`.
+
+    measured_in: `intact` of one that is measured in the cells that leave the weights alone and in no other,
+        `fine_tuned` in the cells with a fine-tuning.
+    compares_with_intact: whether it needs a cell that changes the weights.
+    generates_texts: whether the model writes texts for it, which are judged before its figures are made.
+    asks_tasks: whether it asks the variant's `zero_shot_tasks`.
+    """
+
+    measured_in: ClassVar[Literal["any", "intact", "fine_tuned"]] = "any"
+    compares_with_intact: ClassVar[bool] = False
+    generates_texts: ClassVar[bool] = False
+    asks_tasks: ClassVar[bool] = False
+
+    kind: str
+    name: Name
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that every variant gives."""
+        raise NotImplementedError(f"the settings of the evaluation {self.kind!r} name no metrics")
+
+    @property
+    def metric_prefixes(self) -> list[str]:
+        """What the names of metrics begin with that the spec does not decide: one for each layer, head or task."""
+        return []
+
+    @property
+    def conditional_metrics(self) -> list[str]:
+        """Those of `metrics` that a cell may leave out."""
+        return []
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that have to be there besides those of the calibration sets."""
+        return []
+
+    @property
+    def lines_needed(self) -> dict[str, int]:
+        """By dataset, how many requests, one a line, it has to hold."""
+        return {}
+
+    @property
+    def regions(self) -> Sequence[WeightRegion]:
+        """The regions of the intact model that have to be found for it."""
+        return []
+
+    @property
+    def calibration_sets(self) -> list[str]:
+        """Names of the calibration sets that its figures rest on."""
+        return []
+
+    @property
+    def probes(self) -> list[ProbeSettings]:
+        """The probes of attention heads that it measures itself."""
+        return []
+
+    @property
+    def checkpoints_needed(self) -> int | None:
+        """How many checkpoints a fine-tuning has to save for it, if it reads any."""
+        return None
+
+    @property
+    def calibrates_validity(self) -> bool:
+        """Whether the intact model's texts for it show what an answer is."""
+        return False
+
+    @property
+    def asks_benign(self) -> bool:
+        """Whether its requests are harmless, so that a model in order answers them."""
+        return False
+
+    @property
+    def success_metric(self) -> str | None:
+        """The metric that is the share of forbidden requests with success, if it has one."""
+        return None
+
+    def metrics_on(self, variant: ModelVariant) -> list[str]:
+        """Names of the metrics that come on top on a variant, as far as the variant alone decides them."""
+        return [name for task in variant.zero_shot_tasks if (name := self.task_metric(task)) is not None]
+
+    def task_metric(self, task: str) -> str | None:
+        """The metric of one of the variant's tasks, if it asks them."""
+        return None
+
+    @property
+    def metrics_over_tasks(self) -> list[str]:
+        """The metrics that change with any of the tasks."""
+        return []
+
+
+class DeclaredTexts(DeclaredEvaluation):
+    """Requests, one a line of `dataset`, in a frame, and how they are answered.
+
+    system_prompt, chat_template: what stands around a request (table 2 of the paper).
+    suffixes: the dataset whose lines are appended, one at a time; every request is asked with each.
+    samples: of each prompt. temperature: 0 is greedy. max_new_tokens: the variant may allow fewer.
+    benign: the requests are harmless, and a model in order answers them.
+    """
+
+    generates_texts: ClassVar[bool] = True
+
+    dataset: str
+    prompts: int = Field(gt=0)
+    system_prompt: bool
+    chat_template: bool
+    suffixes: str | None = None
+    samples: int = Field(default=1, gt=0)
+    temperature: float = Field(default=0.0, ge=0.0)
+    max_new_tokens: int = Field(default=256, gt=0)
+    seed: int = Field(default=0, ge=0)
+    benign: bool = False
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that have to be there."""
+        return [self.dataset, *([self.suffixes] if self.suffixes else [])]
+
+    @property
+    def lines_needed(self) -> dict[str, int]:
+        """The requests, and one suffix at least."""
+        return {**({self.suffixes: 1} if self.suffixes else {}), self.dataset: self.prompts}
+
+    @property
+    def calibrates_validity(self) -> bool:
+        """A suffix, or requests without a template, make texts that are like no answer."""
+        return self.chat_template and not self.suffixes
+
+    @property
+    def asks_benign(self) -> bool:
+        """As declared."""
+        return self.benign
