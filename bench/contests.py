@@ -19,11 +19,11 @@ from bench.agreement import (
 from harness.attribution._gradient_sums import example_losses
 from harness.calibration.pairs import Sample, batches
 from harness.formulas.subspace import LowRankFactors, direction_count, leading_directions
+from harness.low_rank.factors import low_rank_factors
 from harness.models.layers import linear_layers, transformer_blocks
 from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 from harness.runs.regions import one_shot_grams, one_shot_scores
 from harness.spec.region import AttributionSettings
-from harness.subspaces.factors import low_rank_factors
 
 SETTINGS = AttributionSettings()
 ACT_SVD_RANK = 8

@@ -17,7 +17,7 @@ LAYERS = [
     {"data"},
     {"calibration"},
     {"engines"},
-    {"attribution", "probing", "subspaces", "validity", "finetuning", "regions"},
+    {"attribution", "probing", "low_rank", "validity", "finetuning", "regions"},
     {"receipts"},
     {"evaluations"},
     {"fetching"},

@@ -83,7 +83,7 @@ FAULTS = (
         title="ActSVD removes the least important ranks in place of the most important ones",
         stage="mask",
         caught_by=("mask/ranks",),
-        replaces={"harness.subspaces.factors:leading_directions": _of_the_other_end},
+        replaces={"harness.low_rank.factors:leading_directions": _of_the_other_end},
         cells=("act-svd-top",),
     ),
 )

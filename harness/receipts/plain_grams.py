@@ -1,4 +1,4 @@
-"""Grams of one block by their plain definition. Nothing of harness/subspaces is used."""
+"""Grams of one block by their plain definition. Nothing of harness/low_rank is used."""
 
 from __future__ import annotations
 

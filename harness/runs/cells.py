@@ -17,6 +17,7 @@ from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.errors import InvalidRun, UserError
 from harness.evaluations.base import EvaluationContext, evaluation, unchecked_figures
+from harness.low_rank.factors import ranks_in_layer
 from harness.models.editing import FoundRegion, region_removed
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
@@ -37,7 +38,6 @@ from harness.runs.regions import RegionFinder, Witness
 from harness.runs.store import TensorStore
 from harness.spec.benchmark import Cell
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
-from harness.subspaces.factors import ranks_in_layer
 from harness.validity.classification import Thresholds, calibrate, class_counts
 from harness.validity.evidence import with_evidence
 

@@ -16,6 +16,8 @@ from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
 from harness.formulas.matching import matched_random_mask
+from harness.low_rank.factors import low_rank_factors
+from harness.low_rank.grams import gram_matrices
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
@@ -29,8 +31,6 @@ from harness.runs.head_regions import HeadFinder
 from harness.runs.selection import Masks, select
 from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import AttributionSettings, Region, RegionSettings, ScoredWeightRegion, WeightRegion
-from harness.subspaces.factors import low_rank_factors
-from harness.subspaces.grams import gram_matrices
 
 #: What a region is found from: scores or Grams by layer.
 Measured = dict[str, Tensor]

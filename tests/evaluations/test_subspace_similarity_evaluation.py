@@ -9,7 +9,7 @@ from harness.evaluations.subspace_similarity import Evaluation, Settings
 from harness.models.layers import linear_layers
 from harness.runs.regions import one_shot_grams
 from harness.spec.region import AttributionSettings
-from tests.subspaces.conftest import kept_inputs
+from tests.low_rank.conftest import kept_inputs
 
 LAST_UP = "model.layers.1.mlp.up_proj"
 

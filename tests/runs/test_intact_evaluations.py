@@ -13,8 +13,8 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from tests.low_rank.conftest import kept_inputs
 from tests.runs.conftest import run_in_process
-from tests.subspaces.conftest import kept_inputs
 
 SPEC = """
 id: overlaps

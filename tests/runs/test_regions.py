@@ -16,7 +16,7 @@ from harness.regions.top import Settings as TopRegion
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 from harness.spec.region import AttributionSettings
-from tests.subspaces.conftest import kept_inputs
+from tests.low_rank.conftest import kept_inputs
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from harness.formulas.subspace import (
     projection_factors,
     removal_factors,
 )
+from harness.low_rank.grams import Grams
 from harness.regions._ranks import RankSettings
 from harness.regions.act_svd import Settings as ActSvdRegion
 from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
-from harness.subspaces.grams import Grams
 
 
 @torch.no_grad()

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from harness.errors import UserError
+from harness.low_rank.factors import low_rank_factors
 from harness.regions.act_svd import Settings as ActSvdRegion
 from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
-from harness.subspaces.factors import low_rank_factors
 
 WIDTHS = {"q_proj": 8, "k_proj": 4, "v_proj": 2}
 

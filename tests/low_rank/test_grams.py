@@ -4,11 +4,11 @@ import torch
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
 from harness.formulas.subspace import leading_directions
+from harness.low_rank.grams import gram_matrices
 from harness.models.layers import block_layers, layer_type, linear_layers
 from harness.models.tensor_files import read_tensors, write_tensors
 from harness.spec.region import AttributionSettings
-from harness.subspaces.grams import gram_matrices
-from tests.subspaces.conftest import kept_inputs
+from tests.low_rank.conftest import kept_inputs
 
 SETTINGS = AttributionSettings()
 
