@@ -1,5 +1,17 @@
-"""`python -m harness` is the `harness` command."""
+"""The `harness` command, also as `python -m harness`. A signal ends it in words from the first import on."""
 
-from harness.cli import main
+from __future__ import annotations
 
-main(prog_name="harness")
+from harness import interruption
+
+
+def main() -> None:
+    """Run the command line."""
+    with interruption.ends_in_words():
+        from harness.cli import main as command
+
+        command(prog_name="harness")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,8 @@ def main() -> None:
     """Measure how brittle safety alignment is, and whether the measurement means anything.
 
     Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
-    missing; 5 the machine failed; 6 a zero-shot task has changed; 70 an error of the harness, with a traceback.
+    missing; 5 the machine failed; 6 a zero-shot task has changed; 70 an error of the harness, with a traceback;
+    130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP.
     """
     # Progress is ours; the bars of libraries would write over it. They read this when imported.
     os.environ.setdefault("TQDM_DISABLE", "1")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from harness.errors import MachineError, UserError
+from harness.interruption import words
 from harness.runs.failures import machine_failure
 
 #: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
@@ -40,7 +41,7 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             click.echo(f"error: {known}", err=True)
             sys.exit(known.exit_code)
         except KeyboardInterrupt:
-            click.echo("interrupted; finished cells are on disk: the same command goes on after them", err=True)
-            sys.exit(130)
+            click.echo(words(signal.SIGINT), err=True)
+            sys.exit(128 + signal.SIGINT)
 
     return wrapped

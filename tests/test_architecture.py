@@ -8,7 +8,7 @@ from harness import plugins
 
 ROOT = Path(harness.__file__).parent
 LAYERS = [
-    {"errors"},
+    {"errors", "interruption"},
     {"plugins"},
     {"spec"},
     {"formulas"},

@@ -158,6 +158,9 @@ def _bind(spec: BenchmarkSpec, model: str, instead: Instead) -> BoundBenchmark:
 
 def _execute(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> list[RunRecord]:
     """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
+    from harness.runs.processes import start_tracker
+
+    start_tracker()
     from harness.executors.base import run_all
     from harness.reports.progress import ProgressBar
 

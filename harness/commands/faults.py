@@ -41,6 +41,9 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
 
     Exit code 0 only if each is caught by what is there for it, and no run without a fault raises an alarm.
     """
+    from harness.runs.processes import start_tracker
+
+    start_tracker()
     from harness.faults.document import PLACE, markdown
     from harness.faults.suite import run_suite
     from harness.runs.files import write_text

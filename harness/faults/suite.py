@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from harness.errors import MachineError, UserError
-from harness.executors.local import MOST_PROCESSES, InProcess, usable_cores
+from harness.executors.local import InProcess
 from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, Alarm, Fault, Outcome, Trial
 from harness.faults.catalogue import FAULTS, find_fault
 from harness.runs import provenance
@@ -20,6 +19,7 @@ from harness.runs.binding import bind
 from harness.runs.failures import machine_failure
 from harness.runs.judgement import without_number
 from harness.runs.pipeline import run_benchmarks
+from harness.runs.processes import MOST_PROCESSES, WorkerEnded, pool, usable_cores
 from harness.runs.workbench import Workbench
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -106,11 +106,27 @@ def _in_processes(jobs: Sequence[Job], processes: int, step: Step) -> Iterator[D
             step(_words(job))
             yield _run(job)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(jobs), MOST_PROCESSES), context) as pool:
-        for number, future in enumerate(as_completed([pool.submit(_run, job) for job in jobs]), start=1):
-            step(f"{number} of {len(jobs)} done: {_words(future.result().job)}")
-            yield future.result()
+    number = min(processes, len(jobs), MOST_PROCESSES)
+    done: list[Done] = []
+    try:
+        yield from _noted(jobs, number, step, done)
+    except WorkerEnded as error:
+        finished = {each.job for each in done}
+        rest = [job for job in jobs if job not in finished]
+        step(f"a process ended before its work was done{error.how}; {len(rest)} unfinished runs begin once more")
+        for job in rest:
+            shutil.rmtree(job.folder, ignore_errors=True)
+        yield from _noted(rest, number, step, done)
+
+
+def _noted(jobs: Sequence[Job], processes: int, step: Step, done: list[Done]) -> Iterator[Done]:
+    """Jobs done by a pool, each noted in `done`. Raises WorkerEnded where a process dies."""
+    total = len(done) + len(jobs)
+    with pool(processes) as workers:
+        for _, each in workers.results([workers.submit(_run, job) for job in jobs]):
+            done.append(each)
+            step(f"{len(done)} of {total} done: {_words(each.job)}")
+            yield each
 
 
 def _words(job: Job) -> str:

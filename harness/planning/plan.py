@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import plugins
 from harness.attribution.base import AttributionMethod, method
 from harness.errors import UserError
-from harness.executors.local import LARGEST_SHARED_BYTES, MOST_PROCESSES, usable_cores
+from harness.executors.local import LARGEST_SHARED_BYTES
 from harness.formulas.memory import FLOAT32, gram_bytes, score_bytes
 from harness.formulas.work import NOTHING, Work, total
 from harness.planning import inventory, memory, work
@@ -22,6 +22,7 @@ from harness.planning.tokens import TokenCounter
 from harness.runs.binding import BoundBenchmark, bind
 from harness.runs.data_checks import needed_datasets
 from harness.runs.keys import Surroundings, cell_key
+from harness.runs.processes import MOST_PROCESSES, usable_cores
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
 from harness.spec.variant import ModelVariant

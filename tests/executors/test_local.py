@@ -1,15 +1,12 @@
-"""Where cells are measured: how many processes, with one thread each, and what is said when one of them ends."""
+"""Where cells are measured: how many processes, with one thread each."""
 
-import os
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
-from harness.errors import MachineError
 from harness.executors import local
-from harness.executors.local import InProcess, Processes, executor
+from harness.executors.local import InProcess, executor
 from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -50,18 +47,3 @@ def test_a_large_model_keeps_all_threads(bound, tmp_path, three_threads, monkeyp
     with executor([bound], tmp_path) as chosen:
         assert isinstance(chosen, InProcess)
         assert chosen.threads == 3
-
-
-def test_cores_are_counted_where_the_system_does_not_say_which_are_allowed(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert local.usable_cores() == os.cpu_count()
-
-
-@pytest.mark.parametrize(("end", "words"), [((os._exit, 3), "exit code 3"), ((signal.raise_signal, 9), "signal 9")])
-def test_a_process_that_ends_is_reported_by_what_is_known(tmp_path, end, words):
-    with local._pool(2, tmp_path) as pool:
-        processes = Processes(pool, 2)
-        with pytest.raises(MachineError) as caught:
-            processes._result(processes._submit(*end))
-    assert words in str(caught.value)
-    assert ("want of memory" in str(caught.value)) == (words == "signal 9")

@@ -1,0 +1,98 @@
+"""Signals that end a command: Ctrl-C, SIGTERM and SIGHUP unwind it in the same way and end it in the same words.
+
+Imports the standard library alone: it is at work before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+#: What ends a command from outside.
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+#: So long the clearing up may take: a signal within it is the same wish again, a later one ends the process at once.
+GRACE_SECONDS = 1.0
+
+
+class Interrupted(BaseException):
+    """A signal asked the command to end. No KeyboardInterrupt, since click makes exit code 1 of that."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class _State:
+    """What the handler knows: when a signal first came, which one waits, and how many ask it to wait."""
+
+    first: float | None = None
+    waiting: int | None = None
+    holds = 0
+
+
+def words(signum: int) -> str:
+    """What is said of a command that a signal ended, and how to go on."""
+    return (
+        f"interrupted by {signal.Signals(signum).name}; start the same command again: a run of benchmarks goes on "
+        "after its last finished cell"
+    )
+
+
+@contextmanager
+def ends_in_words() -> Iterator[None]:
+    """Within it each signal of ENDING raises Interrupted in the main thread; the process then ends with 128 + signal.
+
+    A signal that the process was started to ignore, as under nohup, stays ignored.
+    """
+    try:
+        for each in ENDING:
+            if signal.getsignal(each) is not signal.SIG_IGN:
+                signal.signal(each, _handle)
+        yield
+    except Interrupted as error:
+        _say(error.signum)
+        _end_within_grace(128 + error.signum)
+        sys.exit(128 + error.signum)
+
+
+def _say(signum: int) -> None:
+    with suppress(OSError, ValueError):  # the terminal may be gone, which is what SIGHUP tells
+        print(words(signum), file=sys.stderr, flush=True)
+
+
+def _end_within_grace(code: int) -> None:
+    """What Python waits for at its end, such as threads that download, it does not wait for longer."""
+    timer = threading.Timer(GRACE_SECONDS / 2, os._exit, [code])
+    timer.daemon = True
+    timer.start()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """A signal that comes within it is raised at its end: nothing that it begins is left half begun."""
+    _State.holds += 1
+    try:
+        yield
+    finally:
+        _State.holds -= 1
+        if not _State.holds and _State.waiting is not None:
+            signum, _State.waiting = _State.waiting, None
+            raise Interrupted(signum)
+
+
+def _handle(signum: int, _frame: FrameType | None) -> None:
+    now = time.monotonic()
+    if _State.first is None:
+        _State.first = now
+        if not _State.holds:
+            raise Interrupted(signum)
+        _State.waiting = signum
+    elif now - _State.first > GRACE_SECONDS:
+        _say(signum)
+        os._exit(128 + signum)

@@ -1,0 +1,188 @@
+"""The one pool of processes: what its workers do when they are told to end, when they die, and when the first one does.
+
+A worker imports this module before anything heavy, and this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from harness.errors import MachineError
+from harness.interruption import ENDING, held
+
+#: Each process holds the libraries and a model, about 1 GB, however many cores there are.
+MOST_PROCESSES = 8
+#: Linux: the signal that a process gets when the thread that started it ends.
+_PR_SET_PDEATHSIG = 1
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; where the system does not say which (macOS), all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Pool:
+    """Workers to which functions of modules are handed. Made by `pool`."""
+
+    def __init__(self, executor: ProcessPoolExecutor, processes: int) -> None:
+        self._executor = executor
+        self._others = set(multiprocessing.active_children())
+        self._workers: set[BaseProcess] = set()
+        self.processes = processes
+
+    def submit(self, work: Callable[..., Any], *arguments: object) -> Future[Any]:
+        """Hand over a call. Raises WorkerEnded where a worker has died."""
+        try:
+            with held(), _signals_blocked():  # for the processes that this may start, which inherit the mask
+                future = self._executor.submit(work, *arguments)
+                self._workers |= set(multiprocessing.active_children()) - self._others
+        except BrokenProcessPool:
+            raise self._ended() from None
+        return future
+
+    def result(self, future: Future[Any]) -> Any:
+        """What a call gave or raised. Raises WorkerEnded where a worker has died."""
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise self._ended() from None
+
+    def results(self, futures: Sequence[Future[Any]]) -> Iterator[tuple[Future[Any], Any]]:
+        """Each call with what it gave, as they end. Raises WorkerEnded behind all that had ended before a death."""
+        broken = False
+        for future in as_completed(futures):
+            if isinstance(future.exception(), BrokenProcessPool):
+                broken = True
+                continue
+            yield future, self.result(future)
+        if broken:
+            raise self._ended()
+
+    def kill(self) -> None:
+        """End every worker at once: what it is at would be done again anyway."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.join(timeout=1)
+
+    def _ended(self) -> WorkerEnded:
+        return WorkerEnded(exit_words([_exit_code(worker) for worker in self._workers]))
+
+
+class WorkerEnded(MachineError):
+    """A worker died. how: the exit code in words, in brackets behind a blank, or nothing."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(
+            f"a process that measures cells ended before its work was done{how}; finished cells are on disk: start "
+            "the same command again, and it goes on from there"
+        )
+        self.how = how
+
+
+@contextmanager
+def pool(processes: int, begin: str | None = None, *arguments: object) -> Iterator[Pool]:
+    """Workers, ended at the latest with the context, and within a second of this process however that ends.
+
+    begin: "module:function", called in each worker with the arguments before its first work; named, not given, so
+    that a worker can be ended while it imports that module.
+    """
+    start_tracker()  # it would unblock signals in the midst of starting a worker
+    start = (os.getpid(), begin, arguments)
+    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, start)
+    workers = Pool(executor, processes)
+    try:
+        yield workers
+    except BaseException:
+        workers.kill()
+        raise
+    executor.shutdown()
+
+
+def start_tracker() -> None:
+    """Start Python's own process that clears up semaphores, deaf to signals to the whole group.
+
+    To be called before libraries that start it (joblib) are imported: SIGHUP would end it before the first process.
+    """
+    with _signals_blocked():
+        resource_tracker.ensure_running()
+
+
+def exit_words(exit_codes: Sequence[int | None]) -> str:
+    """What exit codes tell of why; the pool itself ends the others by SIGTERM when one has died."""
+    ended = [code for code in exit_codes if code]
+    own = [code for code in ended if code != -signal.SIGTERM] or ended
+    if not own:
+        return ""
+    if own[0] > 0:
+        return f" (exit code {own[0]}; what it wrote stands above)"
+    killed = ", which is also how the system ends one for want of memory" if own[0] == -signal.SIGKILL else ""
+    return f" (signal {-own[0]}, {signal.Signals(-own[0]).name}{killed})"
+
+
+def _exit_code(worker: BaseProcess) -> int | None:
+    """The exit code of a worker that has ended. The pool waits for it too, and who comes second sees it later."""
+    deadline = time.monotonic() + 5
+    while worker.exitcode is None and time.monotonic() < deadline:
+        worker.join(timeout=0.1)
+        time.sleep(0.01)
+    return worker.exitcode
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A signal to the whole group waits, in a worker that starts, until that can say what it does with it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# What follows runs in the workers.
+
+
+def _begin(first: int, begin: str | None, arguments: tuple[object, ...]) -> None:
+    """Tie this worker to the first process, and only then import what it is for."""
+    _end_with(first)
+    for each in ENDING:
+        if each != signal.SIGTERM:  # by which the pool ends its workers
+            signal.signal(each, signal.SIG_IGN)  # it reaches the whole group of processes, and the first one decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    if begin is not None:
+        module, _, name = begin.partition(":")
+        getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _end_with(first: int) -> None:
+    """End when the first process does: by the system on Linux, whatever this one is at, and by a thread elsewhere."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != first:  # it had ended before
+            os._exit(1)
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,109 @@
+"""Workers of the one pool: what is said when one dies, what is kept, and that none outlives the first process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import MachineError
+from harness.runs import processes
+from harness.runs.processes import WorkerEnded, exit_words, pool
+from tests.process_groups import members, wait_for
+
+#: A program whose workers import a module that takes long, as torch does, and never come to their work.
+SLOW = """
+import pathlib, sys
+from harness.runs.processes import pool
+if __name__ == "__main__":
+    with pool(2, "slow_import:begin") as workers:
+        futures = [workers.submit(abs, number) for number in (-1, -2)]
+        print("started", flush=True)
+        [workers.result(future) for future in futures]
+"""
+
+
+def test_cores_are_counted_where_the_system_does_not_say_which_are_allowed(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert processes.usable_cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ((os._exit, 3), r"exit code 3; what it wrote stands above"),
+        ((signal.raise_signal, 9), r"signal 9, SIGKILL, which is also how the system ends one for want of memory"),
+        ((signal.raise_signal, 15), r"signal 15, SIGTERM\)"),
+    ],
+)
+def test_a_worker_that_dies_is_told_by_its_exit_code(end, words):
+    with pool(2) as workers, pytest.raises(MachineError, match=words) as caught:
+        workers.result(workers.submit(*end))
+    assert caught.value.exit_code == 5
+
+
+def test_of_several_exit_codes_the_one_that_is_no_consequence_is_told():
+    assert "exit code 3" in exit_words([-15, None, 3, -15])
+    assert exit_words([0, None]) == ""
+
+
+def test_what_was_done_before_a_death_is_given_back_before_it_is_told():
+    done = []
+    with pool(1) as workers:
+        futures = [workers.submit(abs, -1), workers.submit(abs, -2), workers.submit(os._exit, 7)]
+        results = workers.results(futures)
+        with pytest.raises(WorkerEnded, match="exit code 7"):
+            while True:
+                done.append(next(results)[1])
+    assert sorted(done) == [1, 2]
+
+
+def test_an_error_of_the_work_is_the_works_own():
+    with pytest.raises(ZeroDivisionError), pool(1) as workers:
+        workers.result(workers.submit(divmod, 1, 0))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_reaches_the_whole_group_is_the_first_process_to_decide(signum):
+    with pool(1) as workers:
+        worker = workers.result(workers.submit(os.getpid))
+        os.kill(worker, signum)
+        assert workers.result(workers.submit(os.getpid)) == worker
+
+
+@pytest.fixture
+def importing(tmp_path):
+    """A process in a group of its own, both workers of which are at an import that lasts a minute."""
+    (tmp_path / "slow_import.py").write_text(
+        "import ctypes, os, pathlib\npathlib.Path(f'importing-{os.getpid()}').touch()\n"
+        "ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock, as while a library is loaded\n"
+    )
+    (tmp_path / "program.py").write_text(SLOW)
+    path = os.pathsep.join([str(tmp_path), str(Path(processes.__file__).parents[2])])
+    program = subprocess.Popen(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(lambda: len(list(tmp_path.glob("importing-*"))) == 2)
+    yield program
+    for pid in members(program.pid):
+        os.kill(pid, signal.SIGKILL)
+    program.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes of a group are read from /proc")
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_still_importing_ends_with_the_first_process(importing, signum):
+    assert len(members(importing.pid)) >= 3
+    importing.send_signal(signum)
+    importing.wait()
+    ended = time.monotonic()
+    wait_for(lambda: not members(importing.pid))
+    assert time.monotonic() - ended < 1
