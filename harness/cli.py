@@ -26,6 +26,7 @@ from harness.commands import (
     report,
 )
 from harness.exit_codes import with_exit_codes
+from harness.spec.instead import shown
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,7 +117,7 @@ def organism_build(name: str, out: Path, seed: int | None) -> None:
 
     with ProgressBar() as progress:
         build(name, out, seed, progress.share)
-    click.echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {benchmarks.shown(str(out))}")
+    click.echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {shown(str(out))}")
 
 
 def _number(value: float | None) -> str:

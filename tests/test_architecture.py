@@ -23,7 +23,7 @@ LAYERS = [
     {"fetching"},
     {"runs"},
     {"executors", "reports", "explanation"},
-    {"planning"},
+    {"planning", "api"},
     {"faults"},
     {"exit_codes"},
     {"commands"},

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +16,12 @@ from harness.errors import MachineError, UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.loading import load_yaml_model, recorded_spec
+from harness.spec.instead import Instead
+from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
     from harness.reports.ci import Judged
-    from harness.runs.binding import BoundBenchmark
     from harness.spec.result import RunRecord
 
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
@@ -49,26 +46,6 @@ OUT = click.option(
     show_default=True,
     help="Folder for records, scores and reports.",
 )
-
-
-@dataclass(frozen=True)
-class Instead:
-    """What the command line puts in the place of a variant's own."""
-
-    weights: Path | None = None
-    engine: str | None = None
-
-    def of(self, variant: ModelVariant) -> ModelVariant:
-        """The variant with it."""
-        if self.weights is not None:
-            variant = variant.with_weights(self.weights)
-        return variant if self.engine is None else variant.model_copy(update={"engine": self.engine})
-
-    @property
-    def options(self) -> str:
-        """The options as a record's command names them, each behind a blank."""
-        weights = "" if self.weights is None else f" --weights {shown(str(self.weights))}"
-        return weights + ("" if self.engine is None else f" --engine {shown(self.engine)}")
 
 
 @click.command()
@@ -140,37 +117,16 @@ def _refuse_weights_of_several(weights: Path | None, models: Sequence[str]) -> N
         raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
 
 
-def _spec(name: str) -> BenchmarkSpec:
-    path = locations.find_benchmark(name)
-    if path.suffix != ".json":
-        return load_yaml_model(path, BenchmarkSpec)
-    from harness.runs.journal import read_record
-
-    return recorded_spec(read_record(path).spec, path)
-
-
-def _bind(spec: BenchmarkSpec, model: str, instead: Instead) -> BoundBenchmark:
-    from harness.runs.binding import bind
-
-    path = locations.find_variant(model)
-    return bind(spec, instead.of(load_yaml_model(path, ModelVariant)), path)
-
-
 def _execute(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> list[RunRecord]:
-    """Run benchmarks on models, both as they were given; a record's command names them in the same way."""
+    """Run benchmarks on models, both as they were given, under a bar."""
     from harness.runs.processes import start_tracker
 
     start_tracker()
-    from harness.executors.base import run_all
+    from harness.api.benchmarks import run_together
     from harness.reports.progress import ProgressBar
 
-    bound = [_bind(_spec(benchmark), model, instead) for benchmark, model in chosen]
-    commands = {
-        id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}"
-        for one, (benchmark, model) in zip(bound, chosen, strict=True)
-    }
     with ProgressBar() as progress:
-        return [record for record, _ in run_all(bound, out, lambda one: commands[id(one)], progress)]
+        return [record for record, _ in run_together(chosen, out, instead, progress)]
 
 
 def _run_for_ci(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) -> list[Judged]:
@@ -229,8 +185,3 @@ def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
 def _leave(records: list[RunRecord]) -> None:
     gravity = [0, 6, 4, 1, 3]
     sys.exit(max((record.verdict.exit_code for record in records), key=gravity.index, default=0))
-
-
-def shown(given: str) -> str:
-    """A benchmark or model as a command shows it: a path without the folders of this machine around it."""
-    return shlex.quote(Path(os.path.abspath(given)).name if os.sep in given or given in (".", "..") else given)

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from harness.exit_codes import with_exit_codes
-from harness.spec.region import AttributionSettings
 
 FILE = click.Path(path_type=Path)
 
@@ -23,10 +22,10 @@ FILE = click.Path(path_type=Path)
 @with_exit_codes
 def score(model_dir: Path, method: str, data: Path | None, samples: int | None, seed: int, out: Path) -> None:
     """Importance scores of a checkpoint's linear layers, as safetensors."""
-    from harness.runs.checkpoints import score_checkpoint
+    from harness.api import models
 
-    used = score_checkpoint(model_dir, method, data, samples, seed, AttributionSettings(), out)
-    click.echo(f"{out}: {method} scores from {used} samples")
+    found = models.score(model_dir, method, data, samples=samples, seed=seed, out=out)
+    click.echo(f"{out}: {method} scores from {found.samples} samples")
 
 
 @click.command()
@@ -38,10 +37,10 @@ def score(model_dir: Path, method: str, data: Path | None, samples: int | None, 
 @with_exit_codes
 def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: Path) -> None:
     """Gram matrices of the inputs of a checkpoint's linear layers, as safetensors: what ranks are found from."""
-    from harness.runs.checkpoints import gram_checkpoint
+    from harness.api import models
 
-    used = gram_checkpoint(model_dir, data, samples, seed, AttributionSettings(), out)
-    click.echo(f"{out}: Gram matrices from {used} samples")
+    found = models.subspaces(model_dir, data, samples=samples, seed=seed, out=out)
+    click.echo(f"{out}: Gram matrices from {found.samples} samples")
 
 
 @click.command()

@@ -28,13 +28,12 @@ def explain(record: Path, cell: str | None, reference: Path | None, as_json: boo
     RECORD is a record.json or the folder that holds it, CELL a cell or a group of cells. Without CELL, every cell
     that is unexpected or invalid is explained. Reads the record and the completions beside it; loads no model.
     """
+    from harness.api.benchmarks import explanations
     from harness.explanation.recorded import open_run
-    from harness.explanation.story import chosen_cells
-    from harness.explanation.story import explain as explained
     from harness.explanation.words import heading, told
 
     run, other = open_run(record), open_run(reference) if reference else None
-    stories = [explained(run, chosen, other) for chosen in chosen_cells(run, cell)]
+    stories = explanations(run, cell, other)
     if as_json:
         content = {
             "record": run.record.id,

@@ -11,7 +11,7 @@ from harness.faults.base import Alarm, Fault, Outcome, Trial
 from harness.models.loading import source_directory
 from harness.regions.top import Settings as TopRegion
 from harness.runs.checkpoint_edits import edit_checkpoint
-from harness.runs.checkpoints import score_checkpoint
+from harness.runs.checkpoints import load_directory, measured_scores
 from harness.spec.loading import load_yaml_model
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
@@ -50,7 +50,7 @@ def _edit_a_checkpoint(trial: Trial) -> Outcome:
     if directory is None:
         raise ValueError(f"{trial.variant} is no local checkpoint")
     settings, scores = AttributionSettings(), trial.folder / "scores.safetensors"
-    score_checkpoint(directory, "magnitude", None, None, 0, settings, scores)
+    measured_scores(load_directory(directory), [], "magnitude", 0, settings).written(scores)
     region = TopRegion(select="top", method="magnitude", fraction=0.01)
     try:
         edit_checkpoint(directory, region, settings, [scores], trial.folder / "edited")

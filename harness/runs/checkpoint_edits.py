@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from harness.errors import InvalidRun, UserError
 from harness.models.editing import region_removed
@@ -21,7 +22,7 @@ from harness.models.tensor_files import read_tensors
 from harness.receipts.weights import saved_checkpoint
 from harness.regions._ranks import RankSettings
 from harness.regions._scored import ScoredSettings
-from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, load_directory
+from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, Measured, load_directory
 from harness.runs.files import storage_error
 from harness.runs.regions import found_region
 from harness.spec.region import AttributionSettings, region_kinds
@@ -64,16 +65,22 @@ def region_of_options(
     for name in ("scores", "gram"):
         if name in fields:
             fields["data"] = fields.pop(name)
-    model = region_kinds()[selection]
-    if issubclass(model, ScoredSettings):
-        fields["method"] = "magnitude"  # a region must name some method; the receipt has that of the files
+    region = declared_region(selection, fields)
+    return region, settings, [given[name] for name in FILES if given[name] is not None]
+
+
+def declared_region(selection: str, fields: Mapping[str, Any]) -> ScoredSettings | RankSettings:
+    """A region on scores or Grams that are at hand, from the keys of a spec. Raises UserError for a value out of
+    range."""
+    kind = region_kinds()[selection]
+    # A region must name some method; a receipt has that of what was measured.
+    method = {"method": "magnitude"} if issubclass(kind, ScoredSettings) else {}
     try:
-        region = model.model_validate({"select": selection, **fields})
+        return kind.model_validate({"select": selection, **method, **fields})  # type: ignore[return-value]
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{first['loc'][-1]} is {first['input']}; " if first["loc"] else ""
         raise UserError(where + first["msg"].removeprefix("Value error, ").lower()) from None
-    return region, settings, [given[name] for name in FILES if given[name] is not None]  # type: ignore[return-value]
 
 
 def _allowed(selection: str) -> tuple[str, ...]:
@@ -94,14 +101,12 @@ def edit_checkpoint(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already and is not empty")
-    contents = [(path, *read_tensors(path)) for path in files]
+    contents = [(path, Measured(*read_tensors(path))) for path in files]
     loaded = load_directory(model_dir)
     layers = linear_layers(loaded.model)
-    refuse_unfit = _refuse_unfit_grams if isinstance(region, RankSettings) else _refuse_unfit_scores
-    for path, tensors, metadata in contents:
-        refuse_unfit(path, tensors, metadata, layers)
-        _refuse_other_weights(path, metadata, loaded.model)
-    found = found_region(region, settings, layers, [tensors for _, tensors, _ in contents])
+    for path, measured in contents:
+        require_fit(path, measured, loaded.model, region)
+    found = found_region(region, settings, layers, [dict(measured.tensors) for _, measured in contents])
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
@@ -110,7 +115,7 @@ def edit_checkpoint(
         if edit.receipt is None:
             raise UserError("the edit left no receipt")
         _refuse_unsaved_edit(temporary, edit.receipt)
-        _write_receipt(temporary, region, settings, [metadata for _, _, metadata in contents], edit.receipt)
+        _write_receipt(temporary, region, settings, [measured.metadata for _, measured in contents], edit.receipt)
         temporary.chmod(0o755)
         if out.is_dir():
             out.rmdir()
@@ -159,8 +164,20 @@ def _method_of(origins: Sequence[Mapping[str, str]]) -> str | list[str]:
     return methods[0] if len(set(methods)) == 1 else methods
 
 
+def require_fit(
+    where: Path | str, measured: Measured, model: PreTrainedModel, region: ScoredSettings | RankSettings
+) -> None:
+    """Raises UserError for scores or Grams of other layers or other weights: a mask from them would mean nothing.
+
+    where: the file that they are from, or the role that they have.
+    """
+    fits = _refuse_unfit_grams if isinstance(region, RankSettings) else _refuse_unfit_scores
+    fits(where, measured.tensors, measured.metadata, linear_layers(model))
+    _refuse_other_weights(where, measured.metadata, model)
+
+
 def _refuse_unfit_scores(
-    path: Path, scores: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
+    path: Path | str, scores: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
 ) -> None:
     """Scores for other layers would give a mask that means nothing."""
     if metadata.get("format", SCORES_FORMAT) != SCORES_FORMAT:
@@ -169,7 +186,7 @@ def _refuse_unfit_scores(
 
 
 def _refuse_unfit_grams(
-    path: Path, grams: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
+    path: Path | str, grams: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
 ) -> None:
     """Matrices that are no Gram matrices of these layers would give directions that mean nothing."""
     if metadata.get("format") != GRAMS_FORMAT:
@@ -182,7 +199,9 @@ def _refuse_unfit_grams(
             raise UserError(f"{path}: {name} is not symmetric and no Gram matrix; make the file again")
 
 
-def _refuse_other_shapes(path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _refuse_other_shapes(
+    path: Path | str, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
     if missing := sorted(set(shapes) ^ set(tensors)):
         raise UserError(f"{path}: the layers differ from the model's, first {missing[0]}")
     for name, shape in shapes.items():
@@ -192,7 +211,7 @@ def _refuse_other_shapes(path: Path, tensors: Mapping[str, Tensor], shapes: Mapp
             raise UserError(f"{path}: {name} holds numbers that are not finite")
 
 
-def _refuse_other_weights(path: Path, metadata: Mapping[str, str], model: nn.Module) -> None:
+def _refuse_other_weights(path: Path | str, metadata: Mapping[str, str], model: nn.Module) -> None:
     made_for = metadata.get("model_sha256")
     if made_for is not None and made_for != model_fingerprint(model):
         raise UserError(f"{path}: made for other weights; measure this checkpoint first")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from harness.calibration.pairs import Pair, Sample, draw, read_pairs, samples_sh
 from harness.errors import UserError
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel, load_checkpoint
-from harness.models.tensor_files import write_tensors
+from harness.models.tensor_files import read_tensors, write_tensors
 from harness.runs.files import storage_error
 from harness.runs.regions import one_shot_grams, one_shot_scores
 from harness.spec.region import AttributionSettings
@@ -22,45 +23,66 @@ SCORES_FORMAT = "brittleness-harness scores 1"
 GRAMS_FORMAT = "brittleness-harness grams 1"
 
 
-def score_checkpoint(
-    model_dir: Path,
-    method: str,
-    data: Path | None,
-    samples: int | None,
-    seed: int,
-    settings: AttributionSettings,
-    out: Path,
-) -> int:
-    """Write the scores of a checkpoint's linear layers. Returns the number of samples used.
+@dataclass(frozen=True)
+class Measured:
+    """Scores or Gram matrices by layer, and what they were measured with.
 
-    samples: None takes 128, or all pairs where there are fewer. Bad input is found before the
-    weights are loaded.
+    tensors: scores (d_out, d_in) float32 or Grams (d_in, d_in), on the CPU. metadata: what `written` puts beside them.
     """
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+    @property
+    def samples(self) -> int:
+        """The number of pairs behind them."""
+        return int(self.metadata.get("samples", "0"))
+
+    def written(self, out: Path) -> Measured:
+        """Write a safetensors file that `harness edit` takes. Raises UserError where it exists, MachineError for a
+        full disk. Returns itself."""
+        refuse_existing(out)
+        try:
+            write_tensors(out, self.tensors, self.metadata)
+        except OSError as error:
+            raise storage_error(error, out) from None
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Measured:
+        """What `written` wrote. Raises UserError for a file that is missing, damaged or of another kind."""
+        tensors, metadata = read_tensors(path)
+        if metadata.get("format") not in (SCORES_FORMAT, GRAMS_FORMAT):
+            raise UserError(
+                f"{path}: holds {metadata.get('format', 'no format')!r}; expected a file of harness score or harness "
+                "subspaces"
+            )
+        return cls(tensors, metadata)
+
+
+def require_data(method: str, data: str | Path | None) -> bool:
+    """Whether a method looks at calibration data. Raises UserError for an unknown one, and where data are missing."""
     uses_data = attribution.method(method).uses_data
     if uses_data and data is None:
         raise UserError(f"the method {method} needs --data: a CSV file with the columns prompt and response")
-    _refuse_existing(out)
-    pairs = _drawn(data, samples, seed) if data is not None and uses_data else []
-    loaded = load_directory(model_dir)
+    return uses_data
+
+
+def measured_scores(
+    loaded: LoadedModel, pairs: Sequence[Pair], method: str, seed: int, settings: AttributionSettings
+) -> Measured:
+    """Scores of the linear layers of a model as it is now."""
     tokenised = _tokenised(pairs, loaded)
     scores = one_shot_scores(loaded.model, tokenised, method, settings, seed)
     metadata = {"format": SCORES_FORMAT, "method": method, **_origin(loaded, tokenised, seed, settings)}
-    return _write(out, scores, metadata, tokenised)
+    return Measured(scores, metadata)
 
 
-def gram_checkpoint(
-    model_dir: Path, data: Path, samples: int | None, seed: int, settings: AttributionSettings, out: Path
-) -> int:
-    """Write the Gram matrices of the inputs of a checkpoint's linear layers. Returns the number of samples used.
-
-    samples: as for `score_checkpoint`. Layers that share an input share one stored matrix.
-    """
-    _refuse_existing(out)
-    pairs = _drawn(data, samples, seed)
-    loaded = load_directory(model_dir)
+def measured_grams(loaded: LoadedModel, pairs: Sequence[Pair], seed: int, settings: AttributionSettings) -> Measured:
+    """Gram matrices of the inputs of the linear layers of a model as it is now; a shared input shares one matrix."""
     tokenised = _tokenised(pairs, loaded)
     grams = one_shot_grams(loaded.model, tokenised, settings)
-    return _write(out, grams, {"format": GRAMS_FORMAT, **_origin(loaded, tokenised, seed, settings)}, tokenised)
+    return Measured(grams, {"format": GRAMS_FORMAT, **_origin(loaded, tokenised, seed, settings)})
 
 
 def load_directory(model_dir: Path) -> LoadedModel:
@@ -70,12 +92,14 @@ def load_directory(model_dir: Path) -> LoadedModel:
     return load_checkpoint(str(model_dir.resolve()))
 
 
-def _refuse_existing(out: Path) -> None:
-    if out.exists():
+def refuse_existing(out: Path | None) -> None:
+    """Raises UserError where a file that would be written is there already."""
+    if out is not None and out.exists():
         raise UserError(f"{out}: exists already")
 
 
-def _drawn(data: Path, samples: int | None, seed: int) -> list[Pair]:
+def drawn_pairs(data: Path, samples: int | None, seed: int) -> list[Pair]:
+    """Pairs of a CSV file, drawn with a seed; samples: None takes 128, or all where there are fewer."""
     pairs = read_pairs(data)
     return draw(pairs, min(DEFAULT_SAMPLES, len(pairs)) if samples is None else samples, seed)
 
@@ -93,11 +117,3 @@ def _origin(loaded: LoadedModel, samples: Sequence[Sample], seed: int, settings:
         "seed": str(seed),
         "settings": settings.model_dump_json(),
     }
-
-
-def _write(out: Path, tensors: dict[str, Tensor], metadata: dict[str, str], samples: Sequence[Sample]) -> int:
-    try:
-        write_tensors(out, tensors, metadata)
-    except OSError as error:
-        raise storage_error(error, out) from None
-    return len(samples)

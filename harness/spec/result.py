@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import Name, Strict
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
 CheckStatus = Literal["passed", "failed", "skipped_invalid", "missing_golden", "missing_measurement", "drift"]
@@ -336,3 +339,38 @@ class RunRecord(Strict):
     def cell(self, cell_id: str) -> CellResult | None:
         """The cell of that id, or None."""
         return next((cell for cell in self.cells if cell.id == cell_id), None)
+
+    def to_frame(self) -> DataFrame:
+        """Every figure as a row of a pandas data frame, in the record's order.
+
+        Columns: cell, group, the cells' parameters as `parameter_<name>`, metric, value, n, standard_error, low and
+        high (the interval), valid, reason, and golden, tolerance and status of its check, empty where there is none.
+
+        Example:
+            >>> table = record.to_frame()
+            >>> table.query("metric == 'asr_vanilla' and not valid").cell.tolist()
+            ['snip-top']
+        """
+        from pandas import DataFrame
+
+        checks = {(check.cell, check.metric): check for check in self.checks}
+        rows = []
+        for cell in self.cells:
+            parameters = {f"parameter_{name}": value for name, value in cell.parameters.items()}
+            for measured in cell.measurements:
+                low, high = measured.interval or (None, None)
+                check = checks.get((cell.id, measured.metric))
+                rows.append(
+                    {
+                        "cell": cell.id,
+                        "group": cell.group,
+                        **parameters,
+                        **measured.model_dump(exclude={"interval", "resolution"}),
+                        "low": low,
+                        "high": high,
+                        "golden": check.golden if check else None,
+                        "tolerance": check.tolerance if check else None,
+                        "status": check.status if check else None,
+                    }
+                )
+        return DataFrame(rows)
