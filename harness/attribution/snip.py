@@ -34,14 +34,8 @@ class Method(AttributionMethod):
 
     def plain_score(self, block: PlainBlock, settings: AttributionSettings, seed: int) -> PlainScores:
         """Mean over samples of |W ∘ ∂L/∂W|, each sample's gradient by autograd, summed in float64."""
-        weights, samples = block.weights(), 0
-        totals: PlainScores = {}
-        for gradients in block.gradients(settings.loss_reduction):
-            samples += 1
-            for name, gradient in gradients.items():
-                total = totals.setdefault(name, torch.zeros_like(gradient, dtype=torch.float64))
-                total += gradient.abs()
-        return {name: weights[name].abs() * total.cpu() / samples for name, total in totals.items()}
+        means = block.mean_over_samples(settings.loss_reduction, torch.abs)
+        return {name: weight.abs() * means[name] for name, weight in block.weights().items()}
 
     def mistakes(
         self, block: PlainBlock, settings: AttributionSettings, seed: int

@@ -80,6 +80,17 @@ class PlainBlock:
                     found = torch.autograd.grad(self._loss(*state.sample(index), reduction), weights)
                 yield dict(zip(layers, found, strict=True))
 
+    def mean_over_samples(self, reduction: str, of_gradient: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """Mean over samples of something of each one's ∂L/∂W, by layer, summed in float64; on the CPU."""
+        totals: dict[str, Tensor] = {}
+        samples = 0
+        for gradients in self.gradients(reduction):
+            samples += 1
+            for name, gradient in gradients.items():
+                total = totals.setdefault(name, torch.zeros_like(gradient, dtype=torch.float64))
+                total += of_gradient(gradient)
+        return {name: total.cpu() / samples for name, total in totals.items()}
+
     def _loss(self, hidden: Tensor, keywords: Mapping[str, Any], labels: Tensor, reduction: str) -> Tensor:
         final = hidden
         for block in transformer_blocks(self.model)[self.index :]:

@@ -45,6 +45,25 @@ def sum_of_absolute_gradients(output_gradients: Tensor, inputs: Tensor, at_once:
     return total
 
 
+def signed_snip_score(weight: Tensor, mean_gradient: Tensor) -> Tensor:
+    """Signed SNIP W_ij * mean over examples of dL(x)/dW_ij, in float32.
+
+    Removing the weight changes the mean loss by about minus this, to first order.
+    weight, mean_gradient: (d_out, d_in). Returns (d_out, d_in).
+    Source: Orgad et al. 2026, arXiv 2604.09544.
+    """
+    return weight.detach().float() * mean_gradient.float()
+
+
+def sum_of_gradients(output_gradients: Tensor, inputs: Tensor) -> Tensor:
+    """Sum over examples of dL(x)/dW for a linear layer y = W x, in float32, in one product.
+
+    output_gradients: (B, T, d_out), the gradient of each example's own loss at the layer's output.
+    inputs: (B, T, d_in). Returns (d_out, d_in).
+    """
+    return _product(output_gradients.flatten(0, 1)[None], inputs.flatten(0, 1)[None])[0]
+
+
 def _product(gradients: Tensor, inputs: Tensor) -> Tensor:
     """(k, T, d_out)ᵀ x (k, T, d_in) -> (k, d_out, d_in) in float32.
 

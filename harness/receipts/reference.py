@@ -24,8 +24,8 @@ from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
-#: Of every block a few samples are scored, and a few rows of it kept, to see that scores are of that block at all.
-GLIMPSED_SAMPLES, GLIMPSED_ROWS = 4, 32
+#: Of every block a few samples are scored, and so many rows kept, to see that scores are of that block at all.
+GLIMPSED_ROWS = 32
 #: What Grams are called among the methods.
 GRAM = "gram"
 
@@ -116,14 +116,14 @@ class Reference:
     def glimpse(
         self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
-        """As `measured`, from GLIMPSED_SAMPLES samples alone, of GLIMPSED_ROWS rows of each layer, evenly spread."""
+        """As `measured`, of as few samples as the method needs, of GLIMPSED_ROWS evenly spread rows of a layer."""
         key = ("glimpse", measure, name, seed, settings.loss_reduction, settings.activation_positions, block)
         return self._once(key, lambda: self._glimpse(measure, name, seed, settings, block))
 
     def _glimpse(
         self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
     ) -> dict[str, Tensor] | None:
-        few = () if name is None else self.samples(name, seed).sequences[:GLIMPSED_SAMPLES]
+        few = () if name is None else self.samples(name, seed).sequences[: method(measure).glimpsed_samples]
         seen = plain_block(self.model, block, few) if few else PlainBlock(self.model, block)
         found = _measured(measure, seen, settings, seed)
         return None if found is None else {layer: glimpsed_rows(score).clone() for layer, score in found.items()}

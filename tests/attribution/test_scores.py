@@ -20,7 +20,7 @@ def samples(loaded, pairs_csv):
     return tokenise(draw(read_pairs(pairs_csv), 6, seed=0), loaded.tokenizer, 128)
 
 
-def snip_reference(model, samples, reduction):
+def snip_reference(model, samples, reduction, of_example=torch.abs):
     model = copy.deepcopy(model).double().requires_grad_()
     total = dict.fromkeys(linear_layers(model), 0.0)
     for sample in samples:
@@ -30,7 +30,7 @@ def snip_reference(model, samples, reduction):
         count = (sample.labels != IGNORED).sum()
         (losses / count if reduction == "mean" else losses).backward()
         for name, layer in linear_layers(model).items():
-            total[name] = total[name] + (layer.weight * layer.weight.grad).abs().detach()
+            total[name] = total[name] + of_example((layer.weight * layer.weight.grad).detach())
     return {name: score / len(samples) for name, score in total.items()}
 
 
@@ -80,6 +80,37 @@ def test_snip_equals_the_equation_in_float64(loaded, samples, reduction):
         torch.testing.assert_close(found[name].double(), score, rtol=1e-4, atol=1e-5 * float(score.max()))
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_signed_snip_equals_the_equation_in_float64(loaded, samples, reduction):
+    found = one_shot_scores(loaded.model, samples, "signed-snip", AttributionSettings(loss_reduction=reduction), 0)
+    for name, score in snip_reference(loaded.model, samples, reduction, lambda example: example).items():
+        assert 0.2 < float((score < 0).double().mean()) < 0.8
+        torch.testing.assert_close(found[name].double(), score, rtol=1e-4, atol=1e-5 * float(score.abs().max()))
+
+
+def test_the_sign_of_signed_snip_is_that_of_what_a_removal_does_to_the_loss(loaded, samples):
+    """Without the least scores the loss rises, without the largest it falls, by about the sum of the scores."""
+    scores = one_shot_scores(loaded.model, samples, "signed-snip", AttributionSettings(), 0)
+    name = "model.layers.1.mlp.down_proj"
+    weight, score = linear_layers(loaded.model)[name].weight.data, scores[name]
+    before = mean_loss(loaded.model, samples)
+    for chosen in (score <= score.flatten().kthvalue(20).values, score >= score.flatten().topk(20).values[-1]):
+        kept = weight.clone()
+        weight[chosen] *= 0.9  # a small part of a removal, so that the first order is all there is to see
+        change = mean_loss(loaded.model, samples) - before
+        weight.copy_(kept)
+        assert change == pytest.approx(-0.1 * float(score[chosen].double().sum()), rel=0.1)
+    assert float(score.min()) < 0 < float(score.max())
+
+
+def mean_loss(model, samples):
+    model, losses = copy.deepcopy(model).double(), []
+    for sample in samples:
+        logits = model(input_ids=sample.input_ids[None]).logits[0, :-1]
+        losses.append(torch.nn.functional.cross_entropy(logits, sample.labels[1:], ignore_index=IGNORED))
+    return float(torch.stack(losses).mean())
+
+
 @pytest.mark.parametrize(("positions", "shift"), [("response", False), ("predicting", True)])
 def test_wanda_equals_the_equation_in_float64(loaded, samples, positions, shift):
     found = one_shot_scores(loaded.model, samples, "wanda", AttributionSettings(activation_positions=positions), 0)
@@ -87,7 +118,7 @@ def test_wanda_equals_the_equation_in_float64(loaded, samples, positions, shift)
         torch.testing.assert_close(found[name].double(), score, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["snip", "wanda"])
+@pytest.mark.parametrize("method", ["snip", "signed_snip", "wanda"])
 def test_a_stream_that_starts_at_a_later_block_gives_that_blocks_scores(loaded, samples, method):
     settings = AttributionSettings()
     whole = one_shot_scores(loaded.model, samples, method, settings, 0)

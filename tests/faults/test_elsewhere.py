@@ -171,7 +171,7 @@ def test_what_does_not_depend_on_the_cell_is_computed_once(tmp_path):
 
     loaded = load_variant(bound.variant, bound.variant_file)
     bench = prepare_bench(bound, loaded, model_fingerprint(loaded.model), TensorStore(tmp_path / "store"))
-    with replaced("harness.receipts.reference:entering", counted):
+    with replaced("harness.receipts.reference:plain_block", counted):
         for _ in range(3):
             for method in ("snip", "wanda"):
                 bench.reference.measured(method, "safety", None, bound.spec.attribution, 3)

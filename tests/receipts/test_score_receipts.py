@@ -63,7 +63,7 @@ def test_plain_snip_is_the_definition(loaded, plain, reduction):
     assert departure(found, snip_in_float64(loaded.model, plain, reduction)) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["snip", "wanda", "magnitude", "random"])
+@pytest.mark.parametrize("name", ["snip", "signed_snip", "wanda", "magnitude", "random"])
 @pytest.mark.parametrize("positions", ["response", "predicting"])
 def test_the_scores_in_use_agree_with_the_plain_ones(loaded, plain, samples, name, positions):
     settings = AttributionSettings(activation_positions=positions)
@@ -77,6 +77,20 @@ def test_the_grams_in_use_agree_with_the_plain_ones(loaded, plain, samples):
     in_use = one_shot_grams(loaded.model, samples, AttributionSettings())
     block = plain_block(loaded.model, BLOCK, plain.sequences)
     assert departure(in_use, plain_grams(block, AttributionSettings())) < 1e-5
+
+
+def test_mistakes_of_signed_scores_are_named(loaded, plain, samples):
+    block, own = plain_block(loaded.model, BLOCK, plain.sequences), method("signed_snip")
+    settings = AttributionSettings()
+    right = own.plain_score(block, settings, 0)
+    mistakes = own.mistakes(block, settings, 0)
+    reduced = one_shot_scores(loaded.model, samples, "signed_snip", AttributionSettings(loss_reduction="sum"), 0)
+    for scores, words in (
+        ({name: score.abs() for name, score in right.items()}, "the absolute value of the mean was taken"),
+        (reduced, "the loss was reduced in the other way"),
+    ):
+        receipt = as_defined([ScoresInUse("data", "signed_snip on s", scores, right, mistakes)], "block 2", False)
+        assert words in receipt.words
 
 
 def test_random_scores_of_another_seed_are_no_scores_of_this_one(loaded, samples):
