@@ -1,7 +1,10 @@
 """Imports point down only."""
 
 import ast
+import graphlib
 from pathlib import Path
+
+import pytest
 
 import harness
 from harness import plugins
@@ -54,6 +57,31 @@ def test_imports_point_down_only():
                     wrong.append(f"{path.relative_to(ROOT)} imports {module}")
     assert not wrong
     assert seen > 50
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = {}
+    for path in ROOT.rglob("*.py"):
+        parts = ("harness", *path.relative_to(ROOT).with_suffix("").parts)
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    del modules["harness"]  # it gives the names of the api when they are asked for, and every module imports it
+    graph = {name: sorted(set(named_imports(path, modules)) - {name}) for name, path in modules.items()}
+    try:
+        order = list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as cycle:
+        pytest.fail(" imports ".join(reversed(cycle.args[1])))
+    assert len(order) > 200
+    assert "harness.spec.cell" in graph["harness.spec.benchmark"]
+
+
+def named_imports(path, modules):
+    """Those of `modules` that any import names: at the top, within functions, under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            inner = {f"{node.module}.{name.name}" for name in node.names}
+            yield from inner & modules.keys() or {node.module} & modules.keys()
+        elif isinstance(node, ast.Import):
+            yield from {name.name for name in node.names} & modules.keys()
 
 
 def test_nothing_asks_what_an_evaluation_is():

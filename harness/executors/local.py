@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from harness.models.loading import source_directory
+from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
-from harness.runs.cells import Step
 from harness.runs.execution import CellTask, Executor
 from harness.runs.processes import MOST_PROCESSES, Pool, pool, usable_cores
 from harness.runs.workbench import Identity, Workbench

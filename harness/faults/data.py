@@ -49,7 +49,7 @@ FAULTS = (
         title="Evaluation requests leaking into the calibration set",
         stage="data",
         caught_by=("data/no-evaluation-request",),
-        replaces={"harness.runs.cells:read_pairs": _leaking},
+        replaces={"harness.runs.bench:read_pairs": _leaking},
         cells=("snip-set-difference", "wanda-top"),
     ),
     Fault(

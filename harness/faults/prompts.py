@@ -137,7 +137,7 @@ FAULTS = (
         title="The other family's chat template",
         stage="prompts",
         caught_by=(LOAD, "prompts/template"),
-        replaces={"harness.runs.cells:PromptFormatter": _of_another_family},
+        replaces={"harness.runs.bench:PromptFormatter": _of_another_family},
         cells=(),
     ),
 )

@@ -7,7 +7,7 @@ import unicodedata
 from typing import Any
 
 from harness.formulas.rounding import rounded
-from harness.spec.benchmark import key_path
+from harness.spec.cell import key_path
 from harness.spec.result import Measurement
 
 #: The longest part of a completion that is shown.

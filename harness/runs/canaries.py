@@ -25,8 +25,8 @@ from harness.models.editing import SelectedWeights, region_removed, rows_shuffle
 from harness.models.layers import linear_layers
 from harness.regions.planted import Settings as PlantedRegion
 from harness.regions.set_difference import Settings as SetDifferenceRegion
+from harness.runs.bench import Bench
 from harness.runs.binding import BoundBenchmark
-from harness.runs.cells import Bench
 from harness.runs.judging import judged
 from harness.spec.benchmark import BenchmarkSpec, EvaluationSettings
 from harness.spec.region import sources_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.calibration.files import read_lines
 from harness.engines.base import ScoreRequest
@@ -15,17 +15,13 @@ from harness.models.prompts import PromptStyle
 from harness.receipts import decoding, engine, logits, text, weights
 from harness.receipts.logits import Deviation
 from harness.receipts.observed_engine import Observed, ObservedEngine
+from harness.runs.bench import Bench, Learned
 from harness.runs.fine_tuned import FineTuned
 from harness.spec.benchmark import Cell
 from harness.spec.result import Completion, Measurement, StageReceipt
 
-if TYPE_CHECKING:
-    from harness.runs.cells import Bench
-
 #: Prompts of each evaluation whose first tokens are compared with a plain forward pass.
 COMPARED_PROMPTS = 1
-#: Fingerprints of whole models, in words; the intact model's is added in each cell.
-States = dict[str, str]
 
 
 @dataclass
@@ -33,6 +29,7 @@ class CellWatch:
     """Looks on while one cell is measured; every step that it looks at calls it, in the order of the methods."""
 
     bench: Bench
+    learned: Learned
     cell: Cell
     found: FoundRegion | None
     receipts: list[StageReceipt] = field(default_factory=list)
@@ -46,7 +43,7 @@ class CellWatch:
         bench = self.bench
         self._intact = model_fingerprint(bench.loaded.model)
         self.receipts.append(weights.intact_before(bench.finder.model_sha256, self._intact))
-        bench.states.setdefault(self._intact, "those of the intact model")
+        self.learned.states.setdefault(self._intact, "those of the intact model")
         self._expected = weights.expected_weights(bench.loaded.model, self.found)
         for region in self.cell.regions:
             if origins := bench.finder.origins(region):
@@ -97,8 +94,8 @@ class CellWatch:
         """Everything is evaluated and the edit still in force."""
         bench, model = self.bench, self.bench.loaded.model
         held_at_last = bench.engine.weights_fingerprint()
-        self.receipts.append(engine.held_weights(self._edited, self._held_at_first, held_at_last, bench.states))
-        bench.states.setdefault(self._edited, f"those of the cell {self.cell.id}")
+        self.receipts.append(engine.held_weights(self._edited, self._held_at_first, held_at_last, self.learned.states))
+        self.learned.states.setdefault(self._edited, f"those of the cell {self.cell.id}")
         if self._sent_again and self._held_at_first == self._edited:  # other weights would be blamed on the cache
             self.receipts.append(engine.no_stale_cache(self._sent_again))
         prompts = [

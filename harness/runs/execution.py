@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
-from harness.runs.cells import Step
 from harness.runs.journal import Journal
 from harness.runs.workbench import Identity
 from harness.spec.result import StageReceipt

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from harness.evaluations.base import Unfit, evaluation
 from harness.formulas.metrics import ANSWERS
 from harness.receipts import text
+from harness.runs.bench import Bench, Learned
 from harness.spec.benchmark import Cell, EvaluationSettings
 from harness.spec.result import Completion, StageReceipt
 from harness.validity.classification import Thresholds, classify, invalid_reason
 from harness.validity.evidence import with_evidence
-
-if TYPE_CHECKING:
-    from harness.runs.cells import Bench
 
 #: Benign requests that the intact model is asked once in every process, for the cells to be set beside.
 BENIGN_PROMPTS = 8
@@ -55,16 +52,18 @@ def unfit_of(bench: Bench, attack: EvaluationSettings, texts: Sequence[Completio
     return lambda completions: invalid_reason(completions, share) or told
 
 
-def know_intact_answers(bench: Bench, cell: Cell, thresholds: Thresholds | None) -> None:
+def know_intact_answers(bench: Bench, learned: Learned, cell: Cell, thresholds: Thresholds | None) -> None:
     """Ask the intact model the first benign requests of the cell's evaluations, each once for all cells."""
     for settings in _benign(bench, cell):
-        if settings.name not in bench.intact_answers:
+        if settings.name not in learned.intact_answers:
             first = settings.model_copy(update={"prompts": min(settings.prompts, BENIGN_PROMPTS)})
             texts = evaluation(first).measure(bench.context).completions
-            bench.intact_answers[settings.name] = _answered(judged(bench, texts, thresholds), len(texts))
+            learned.intact_answers[settings.name] = _answered(judged(bench, texts, thresholds), len(texts))
 
 
-def benign_receipts(bench: Bench, cell: Cell, completions: Sequence[Completion]) -> list[StageReceipt]:
+def benign_receipts(
+    bench: Bench, learned: Learned, cell: Cell, completions: Sequence[Completion]
+) -> list[StageReceipt]:
     """A cell's answers to benign requests beside the intact model's to the same. completions: judged, all."""
     attacks = [
         completion
@@ -74,7 +73,7 @@ def benign_receipts(bench: Bench, cell: Cell, completions: Sequence[Completion])
     broken = attacks and invalid_reason(attacks, bench.bound.spec.validity.minimum_fit_share) is not None
     receipts = []
     for settings in _benign(bench, cell):
-        intact = bench.intact_answers[settings.name]
+        intact = learned.intact_answers[settings.name]
         own = [completion for completion in completions if completion.evaluation == settings.name]
         receipts.append(
             text.benign_answers(

@@ -9,12 +9,14 @@ from harness import plugins
 from harness.engines.base import Engine
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
+from harness.runs.bench import Bench, Learned, Step, prepare_bench
 from harness.runs.binding import BoundBenchmark
 from harness.runs.canaries import measure_canaries
-from harness.runs.cells import Bench, Step, measure_cell, prepare_bench, validity_thresholds
+from harness.runs.cells import measure_cell
 from harness.runs.journal import Journal
 from harness.runs.keys import digest
 from harness.runs.store import TensorStore
+from harness.runs.thresholds import validity_thresholds
 from harness.spec.result import StageReceipt
 from harness.validity.classification import Thresholds
 
@@ -33,7 +35,7 @@ class Workbench:
 
     store: Path
     _models: dict[Path, tuple[LoadedModel, Identity]] = field(default_factory=dict)
-    _benches: dict[str, Bench] = field(default_factory=dict)
+    _benches: dict[str, tuple[Bench, Learned]] = field(default_factory=dict)
     _engines: dict[Path, tuple[str, Engine]] = field(default_factory=dict)
 
     def identify(self, bound: BoundBenchmark) -> Identity:
@@ -42,18 +44,19 @@ class Workbench:
 
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """The thresholds of validity that the intact model's own texts set."""
-        return validity_thresholds(self._bench(bound))
+        return validity_thresholds(self._bench(bound)[0])
 
     def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
         """What the harness says of states of the model whose outcome is known beforehand."""
-        return measure_canaries(self._bench(bound), thresholds)
+        return measure_canaries(self._bench(bound)[0], thresholds)
 
     def measure(
         self, bound: BoundBenchmark, cell_id: str, thresholds: Thresholds | None, journal: Journal, step: Step
     ) -> None:
         """Measure one cell and write it."""
         cell = next(cell for cell in bound.cells if cell.id == cell_id)
-        measured = measure_cell(self._bench(bound), cell, thresholds, journal.checkpoints_path(cell_id), step)
+        bench, learned = self._bench(bound)
+        measured = measure_cell(bench, learned, cell, thresholds, journal.checkpoints_path(cell_id), step)
         journal.write_cell(measured.result, measured.completions)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
@@ -68,7 +71,7 @@ class Workbench:
             )
         return self._models[place]
 
-    def _bench(self, bound: BoundBenchmark) -> Bench:
+    def _bench(self, bound: BoundBenchmark) -> tuple[Bench, Learned]:
         loaded, identity = self._loaded(bound)
         # Two specs may have one id, and one variant's file may be run with other values or fewer cells.
         key = digest(
@@ -80,7 +83,8 @@ class Workbench:
         )
         if key not in self._benches:
             store = TensorStore(self.store)
-            self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store, self._engine(bound, loaded))
+            engine = self._engine(bound, loaded)
+            self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store, engine), Learned()
         return self._benches[key]
 
     def _engine(self, bound: BoundBenchmark, loaded: LoadedModel) -> Engine:

@@ -11,16 +11,8 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.errors import UserError
-from harness.spec.benchmark import (
-    PROBLEMS,
-    UNRESOLVED,
-    BenchmarkSpec,
-    Cell,
-    CellGroup,
-    EvaluationSettings,
-    key_path,
-    sound_cells,
-)
+from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, EvaluationSettings
+from harness.spec.cell import Cell, CellGroup, key_path, sound_cells
 from harness.spec.claim import Claim
 from harness.spec.common import KeyPath
 from harness.spec.region import RegionSettings, region_kinds

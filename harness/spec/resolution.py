@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import plugins
+from harness.spec.cell import Cell
 from harness.spec.claim import Claim, Reference
 from harness.spec.common import KeyPath
 from harness.spec.metrics import looked_up, repeated_metrics, unknown_metrics
 from harness.spec.region import RegionSettings
-
-if TYPE_CHECKING:
-    from harness.spec.benchmark import Cell
 
 #: The name of the cell that every other cell is compared with.
 INTACT = "intact"

@@ -13,7 +13,7 @@ from harness.faults.seam import replaced
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import load_tokenizer, load_variant
 from harness.organisms.catalogue import organism_directory
-from harness.runs.cells import prepare_bench
+from harness.runs.bench import prepare_bench
 from harness.runs.store import TensorStore
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
@@ -96,7 +96,7 @@ def heads_and_all(original):
             "scores/plain-definition",
             "those of the method magnitude",
         ),
-        ("harness.runs.cells:draw", another_seed, "wanda-top", "data/calibration-samples", "are not among the 16"),
+        ("harness.runs.bench:draw", another_seed, "wanda-top", "data/calibration-samples", "are not among the 16"),
         (
             "harness.runs.workbench:load_variant",
             loaded_with_another_tokenizer,

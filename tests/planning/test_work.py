@@ -13,10 +13,11 @@ from harness.planning import work
 from harness.planning.hours import cpu_seconds
 from harness.planning.tokens import TokenCounter
 from harness.receipts.observed_engine import ObservedEngine
+from harness.runs.bench import prepare_bench
 from harness.runs.binding import bind
 from harness.runs.canaries import measure_canaries
-from harness.runs.cells import prepare_bench, validity_thresholds
 from harness.runs.store import TensorStore
+from harness.runs.thresholds import validity_thresholds
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model

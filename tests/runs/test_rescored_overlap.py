@@ -11,8 +11,8 @@ from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import linear_layers
 from harness.models.loading import load_variant
 from harness.regions.top import Settings as TopRegion
+from harness.runs.bench import prepare_bench
 from harness.runs.binding import bind
-from harness.runs.cells import prepare_bench
 from harness.runs.fine_tuned import fine_tuned
 from harness.runs.regions import ModelIsAnother
 from harness.runs.store import TensorStore
