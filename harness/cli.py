@@ -13,6 +13,7 @@ import harness
 from harness.commands import (
     benchmarks,
     calibration,
+    catalogues,
     checkpoints,
     compare,
     data,
@@ -70,7 +71,7 @@ for command in (
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
-    """Check specs, variants, golden files and golden prompts; without PATHS, all that ship."""
+    """Check specs, variants, golden files and golden prompts; without PATHS, those of all catalogues."""
     from harness.spec.validation import validate_files
 
     click.echo(f"{validate_files(paths)} files are valid")
@@ -97,7 +98,8 @@ def accept(record: Path, reason: str) -> None:
             style=None if change.old == change.new else "bold",
         )
     Console().print(table)
-    click.echo(f"written: {acceptance.write_golden(golden)}")
+    path = acceptance.write_golden(golden)
+    click.echo(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 
 @main.group()
@@ -122,3 +124,6 @@ def organism_build(name: str, out: Path, seed: int | None) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
+
+
+catalogues.add_option(main)

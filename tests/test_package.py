@@ -1,40 +1,43 @@
 """What a wheel holds: everything that is needed away from a checkout."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
 import harness
+from tests.installed import install
 
 ROOT = Path(__file__).parents[1]
+BENCHMARK = """
+id: tiny
+title: Perplexity of the intact model
+source: {work: test}
+cells: [{id: intact, title: Intact}]
+golden_values: none
+evaluations:
+  - {kind: perplexity, dataset: perplexity, window_tokens: 32, windows: 3}
+"""
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
-    """The folder of an unpacked wheel, built from this checkout."""
+    """The folder into which a wheel, built from this checkout, is installed without its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = folder.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(folder / "unpacked")
+    install(ROOT, folder / "unpacked")
     return folder / "unpacked"
 
 
-def run(unpacked, *arguments):
+def run(unpacked, *arguments, cwd=None):
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments],
-        cwd=unpacked.parent,
+        cwd=cwd or unpacked.parent,
         env=environment,
         capture_output=True,
         text=True,
@@ -56,6 +59,24 @@ def test_an_installed_wheel_lists_and_validates_what_it_ships(unpacked):
     assert listed.returncode == 0, listed.stderr
     assert "figure-2a" in listed.stdout and "tiny-llama3-instruct" in listed.stdout
     assert run(unpacked, "validate").returncode == 0
+
+
+def test_an_installed_wheel_writes_golden_values_beside_the_user_and_never_into_itself(unpacked, tmp_path):
+    """With a catalogue of his own, and without; the benchmark is known by its name alone."""
+    benchmarks = tmp_path / "own" / "benchmarks"
+    benchmarks.mkdir(parents=True)
+    (benchmarks / "tiny.yaml").write_text(BENCHMARK)
+    before = {path: path.read_bytes() for path in unpacked.rglob("*.yaml")}
+    measured = run(unpacked, "run", "tiny", "--model", "tiny-llama2-chat", "--catalogue", "own", cwd=tmp_path)
+    assert measured.returncode == 0, measured.stdout + measured.stderr
+    (record,) = tmp_path.glob("runs/tiny-llama2-chat/tiny/*/record.json")
+    command = json.loads(record.read_text())["provenance"]["command"]
+    assert command == "harness run tiny --model tiny-llama2-chat --catalogue own"
+    for options, target in (((), ""), (("--catalogue", "own"), "own/")):
+        accepted = run(unpacked, "accept", str(record), "--reason", "because", *options, cwd=tmp_path)
+        assert f"written: {target}golden/tiny-llama2-chat/tiny.yaml" in accepted.stdout, accepted.stderr
+        assert (tmp_path / target / "golden/tiny-llama2-chat/tiny.yaml").is_file()
+    assert {path: path.read_bytes() for path in unpacked.rglob("*.yaml")} == before
 
 
 def test_the_version_is_the_same_everywhere(unpacked):

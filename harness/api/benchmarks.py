@@ -73,8 +73,9 @@ def run_together(
     Returns each record with its path, in the order of `chosen`. Errors as of `run`.
     """
     bound = [_bound(benchmark, model, instead) for benchmark, model in chosen]
+    own = "".join(f" --catalogue {shown(str(folder))}" for folder in locations.given_catalogues())
     commands = {
-        id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}"
+        id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}{own}"
         for one, (benchmark, model) in zip(bound, chosen, strict=True)
     }
     return run_all(bound, out, lambda one: commands[id(one)], progress)

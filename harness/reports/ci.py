@@ -186,10 +186,11 @@ def _place(run: Judged, finding: Finding) -> str:
     """`file=benchmarks/figure-2a.yaml,line=20,` where the spec is a file of the checkout; else nothing."""
     try:
         path = locations.find_benchmark(run.spec)
-        file = path.resolve().relative_to(locations.root().resolve())
-    except (UserError, ValueError):
+    except UserError:
         return ""
-    if path.suffix == ".json":
+    tops = (locations.root().resolve(), Path.cwd())
+    file = next((path.resolve().relative_to(top) for top in tops if path.resolve().is_relative_to(top)), None)
+    if path.suffix == ".json" or file is None:
         return ""
     cell = run.record.cell(finding.cell)
     if finding.cell == "claims" and finding.check is not None:

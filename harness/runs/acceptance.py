@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
@@ -100,13 +101,17 @@ def _kept(value: GoldenValue, measured: Measurement | None) -> str:
     return f"kept: published in {value.source.publication}; {shown}"
 
 
-def write_golden(golden: GoldenFile) -> str:
-    """Write a golden file to its place, under the comment that heads the file there. Returns the relative place."""
-    path = locations.golden_path(golden.variant, golden.benchmark)
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+def write_golden(golden: GoldenFile) -> Path:
+    """Write a golden file to the user's catalogue, under the comment that heads the one in use. Returns its place.
+
+    Raises UserError where no catalogue can be written to; nothing is ever written into an installed package.
+    """
+    path = locations.golden_target(golden.variant, golden.benchmark)
+    used = locations.golden_path(golden.variant, golden.benchmark)
+    text = used.read_text(encoding="utf-8") if used.is_file() else ""
     comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), text.splitlines(keepends=True))
     write_text(path, "".join(comment) + golden_yaml(golden))
-    return str(path.relative_to(locations.root()))
+    return path
 
 
 def golden_yaml(golden: GoldenFile) -> str:

@@ -20,7 +20,7 @@ NAMED = 3
 
 
 def validate_files(paths: Sequence[Path]) -> int:
-    """Check these files, or all that ship. Returns their number; raises one UserError with every problem."""
+    """Check these files, or those of all catalogues. Returns their number; raises one UserError with every problem."""
     problems = []
     chosen = list(paths) or [
         *locations.benchmark_paths(),
@@ -42,7 +42,7 @@ def validate_files(paths: Sequence[Path]) -> int:
 
 
 def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
-    """What a golden file lacks of a benchmark and variant that ship; of others no spec is at hand."""
+    """What a golden file lacks of a benchmark and variant of the catalogues; of others no spec is at hand."""
     specs, variants = (
         {each.stem: each for each in found} for found in (locations.benchmark_paths(), locations.variant_paths())
     )

@@ -13,11 +13,12 @@ from harness.spec.result import Measurement, Verdict
 
 def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatch):
     record = finished[0]
-    monkeypatch.setattr(locations, "root", lambda: tmp_path)
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     changes, golden = acceptance.accept(record, "first values")
     assert {change.old for change in changes} == {None}
     acceptance.write_golden(golden)
     path = locations.golden_path("tiny-llama2-chat", "small")
+    assert path == tmp_path / "golden" / "tiny-llama2-chat" / "small.yaml"
     assert load_yaml_model(path, GoldenFile) == golden
     assert yaml.safe_load(path.read_text())["source"]["reason"] == "first values"
     checks = golden_checks(BenchmarkSpec.model_validate(record.spec), record.cells, {}, golden)
@@ -75,8 +76,8 @@ values:
 
 
 def test_published_values_and_the_files_comment_outlive_a_record(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(locations, "root", lambda: tmp_path)
-    path = locations.golden_path("tiny-llama2-chat", "small")
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    path = locations.golden_target("tiny-llama2-chat", "small")
     path.parent.mkdir(parents=True)
     path.write_text(PUBLISHED)
     before = load_yaml_model(path, GoldenFile).values

@@ -264,8 +264,8 @@ def test_a_control_that_is_not_evaluated_fails_unless_the_variant_has_none_of_it
     [("w", "b", "variant is 'w'; expected 'v'"), ("v", "c", "benchmark is 'c'; expected 'b'")],
 )
 def test_a_golden_file_in_the_wrong_place_is_refused(tmp_path, monkeypatch, variant, benchmark, wrong):
-    monkeypatch.setattr(locations, "root", lambda: tmp_path)
-    path = locations.golden_path("v", "b")
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    path = locations.golden_target("v", "b")
     path.parent.mkdir(parents=True)
     path.write_text(f"variant: {variant}\nbenchmark: {benchmark}\nvalues: []\n")
     with pytest.raises(UserError, match=wrong):
