@@ -32,7 +32,8 @@ KINDS = ("attribution", "engines", "evaluations", "regions", "reports.layouts", 
 #: What a module of a kind must have, where no base class of the kind says it.
 PARTS = {
     "engines": ("make", "version", "problems"),
-    "evaluations": ("Settings",),
+    "evaluations": ("Settings", "Evaluation"),
+    "attribution": ("Method",),
     "reports.layouts": ("draw",),
     "executors": ("executor",),
 }

@@ -91,14 +91,19 @@ def test_two_distributions_do_not_share_a_name(tmp_path, monkeypatch):
 
 EVALUATION = """
     from typing import Literal
-    from harness.spec.common import Strict
+    from harness.evaluations import base
+    from harness.spec.evaluation import DeclaredEvaluation
 
-    class Settings(Strict):
+    class Settings(DeclaredEvaluation):
         kind: Literal["counted"]
         name: str = "counted"
         most: int
-        datasets: list[str] = []
-        metrics: list[str] = ["counted"]
+
+        @property
+        def metrics(self):
+            return ["counted"]
+
+    class Evaluation(base.Evaluation[Settings]): ...
 """
 SPEC = """
 id: counted
@@ -116,22 +121,29 @@ evaluations:
     [
         ("counted", "3", None),
         ("counted", "many", ":8: evaluations[0].most is 'many'; expected a valid integer"),
-        ("count", "3", ":8: evaluations[0]: kind is count; expected one of attack, counted, cracked, drift"),
+        ("count", "3", ":8: evaluations[0]: kind is count; expected one of attack, bare, counted, cracked"),
         ("attack", "3", ":8: evaluations[0]: the evaluations plugin 'attack' is there twice"),
         ("cracked", "3", ":8: evaluations[0]: the evaluations plugin 'cracked' of counting 0.1 is broken"),
+        ("bare", "3", "counting.bare.Settings derives from no DeclaredEvaluation (harness.spec.evaluation)"),
     ],
 )
 def test_a_spec_with_an_evaluation_of_another_distribution_is_checked_as_any(tmp_path, monkeypatch, kind, most, words):
-    modules = {"counted": "counting.counted", "attack": "counting.counted", "cracked": "counting.nowhere"}
+    modules = {
+        "counted": "counting.counted",
+        "attack": "counting.counted",
+        "cracked": "counting.nowhere",
+        "bare": "counting.bare",
+    }
     entries = {("evaluations", name): module for name, module in modules.items()}
-    distribution(tmp_path, "counting", entries, {"counting/__init__.py": "", "counting/counted.py": EVALUATION})
+    files = {"__init__": "", "counted": EVALUATION, "bare": "class Settings: ...\nclass Evaluation: ..."}
+    distribution(tmp_path, "counting", entries, {f"counting/{name}.py": text for name, text in files.items()})
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "counted.yaml"
     path.write_text(SPEC.replace("KIND", kind).replace("MOST", most))
     result = CliRunner().invoke(main, ["validate", str(path)])
     assert result.exit_code == (2 if words else 0), result.output
     assert (words or "1 files are valid") in result.output
-    for module in ("counting.counted", "counting"):
+    for module in ("counting.counted", "counting.bare", "counting"):
         sys.modules.pop(module, None)
 
 

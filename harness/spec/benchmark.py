@@ -14,6 +14,7 @@ from harness import plugins
 from harness.spec.cell import Cell, CellGroup, sound_cells
 from harness.spec.claim import Claim
 from harness.spec.common import Name, Share, Strict
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.plugged import settings_type
 from harness.spec.region import AttributionSettings
 from harness.spec.resolution import Parts, is_measured, unresolved
@@ -25,7 +26,7 @@ UNRESOLVED, PROBLEMS = "unresolved", "problems"
 def _evaluation_settings() -> Any:
     """Union of the `Settings` of all evaluations that ship: a new file in harness/evaluations joins by itself."""
     settings = (plugins.shipped("evaluations", name).Settings for name in plugins.shipped_names("evaluations"))
-    return settings_type("evaluations", "kind", reduce(operator.or_, settings))
+    return settings_type("evaluations", "kind", reduce(operator.or_, settings), DeclaredEvaluation)
 
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from harness import plugins
 from harness.errors import UserError
 
 
-def settings_type(kind: str, key: str, shipped: Any) -> Any:
+def settings_type(kind: str, key: str, shipped: Any, base: type) -> Any:
     """The type of an entry of a spec whose `key` names a plugin of that kind, which has `Settings`.
 
-    shipped: the union of the settings that ship, told apart by the same key. Of an installed plugin nothing is
-    imported until a spec names it. One that is broken, or there twice, is an error at the entry that names it.
+    shipped: the union of the settings that ship, told apart by the same key. base: what all settings derive from.
+    Of an installed plugin nothing is imported until a spec names it. One that is broken, or there twice, is an error
+    at the entry that names it.
     """
 
     def chosen(raw: Any, shipped_settings: ValidatorFunctionWrapHandler) -> Any:
@@ -30,10 +31,17 @@ def settings_type(kind: str, key: str, shipped: Any) -> Any:
                 "union_tag_invalid", {"discriminator": f"'{key}'", "tag": name, "expected_tags": tags}
             )
         try:
-            settings = plugins.load(kind, name).Settings if plugins.find(kind, name) else None
+            settings = _declared(plugin, base) if (plugin := plugins.find(kind, name)) else None
         except UserError as error:
             raise ValueError(str(error)) from error
         return shipped_settings(raw) if settings is None else settings.model_validate(raw)
 
     as_it_is: Any = SerializeAsAny  # a checker takes it for a type
     return Annotated[shipped, Field(discriminator=key), as_it_is(), WrapValidator(chosen)]
+
+
+def _declared(plugin: plugins.Installed, base: type) -> Any:
+    settings = plugins.load(plugin.kind, plugin.name).Settings
+    if not (isinstance(settings, type) and issubclass(settings, base)):
+        raise plugins.broken(plugin, f"{plugin.module}.Settings derives from no {base.__name__} ({base.__module__})")
+    return settings
