@@ -80,12 +80,17 @@ def validate(paths: tuple[Path, ...]) -> None:
 @main.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--reason", required=True, help="Why these are the right values; kept in the golden file.")
+@click.option("--tolerances-only", is_flag=True, help="Keep the values; derive their tolerances from RECORD.")
 @with_exit_codes
-def accept(record: Path, reason: str) -> None:
+def accept(record: Path, reason: str, tolerances_only: bool) -> None:
     """Write golden values from RECORD, old and new side by side. An invalid record is refused."""
     from harness.runs import acceptance
     from harness.runs.journal import read_record
 
+    if tolerances_only:
+        golden = acceptance.derive_tolerances(read_record(record), reason)
+        click.echo(f"written: {acceptance.write_golden(golden)}")
+        return
     changes, golden = acceptance.accept(read_record(record), reason)
     table = Table("cell", "metric", "old", "new", "note")
     for change in changes:

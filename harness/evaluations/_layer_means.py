@@ -34,17 +34,28 @@ def layer_measurements(metric: str, by_layer: Mapping[str, LayerFigure]) -> list
     interval that of a mean of independent values, 1.96 standard errors over the layers on either
     side: it says how well so many layers stand for their kind, not how the figure would change with
     other data, and it is too narrow where layers resemble each other, as those with one input do.
-    It stands without `standard_error`, from which golden values would take the tolerance of a share
-    of n prompts. A mean of one layer has no interval; one of no layers is not there.
+    Its resolution is what one unit of the smallest layer changes in it. It stands without
+    `standard_error`, from which golden values would take the tolerance of a share of n prompts. A
+    mean of one layer has no interval; one of no layers is not there.
     """
     means = []
     for name, members in zip(mean_metrics(metric), _kinds(list(by_layer)), strict=True):
         values = [by_layer[layer].value for layer in members]
+        resolutions = [resolution for layer in members if (resolution := by_layer[layer].resolution) is not None]
+        resolution = max(resolutions) / len(values) if resolutions else None
         if len(values) > 1:
             estimate = mean(values)
-            means.append(Measurement(metric=name, value=estimate.value, n=estimate.n, interval=estimate.interval))
+            means.append(
+                Measurement(
+                    metric=name,
+                    value=estimate.value,
+                    n=estimate.n,
+                    interval=estimate.interval,
+                    resolution=resolution,
+                )
+            )
         elif values:
-            means.append(Measurement(metric=name, value=values[0], n=1))
+            means.append(Measurement(metric=name, value=values[0], n=1, resolution=resolution))
     layers = [
         Measurement(metric=f"{metric}/{name}", value=f.value, n=f.n, resolution=f.resolution)
         for name, f in by_layer.items()

@@ -325,5 +325,10 @@ def _ratios(
 
 def _measurement(metric: str, figure: Figure) -> Measurement:
     return Measurement(
-        metric=metric, value=figure.value, n=figure.n, interval=figure.interval, resolution=figure.resolution
+        metric=metric,
+        value=figure.value,
+        n=figure.n,
+        interval=figure.interval,
+        resolution=figure.resolution,
+        neighbours=figure.neighbours,
     )

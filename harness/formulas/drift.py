@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ QUANTILES = (0.05, 0.25, 0.75, 0.95, 0.99)
 #: A resampled quantile or trimmed mean is found among so many bins of equal count: of more values than that its
 #: rank is exact to 1/2048; point estimates are exact.
 BINS = 2048
+#: By so many ranks another processor may move a quantile, beside the 2% of every figure: under three instruction sets
+#: none of the quantiles of extension-drift on tiny-llama3-instruct moved by more (REPRODUCIBILITY.md, "Processors").
+NEIGHBOUR_RANKS = 1
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class Figure:
     """A statistic of n weights. resampled: (B,) its values over resampled layers, where it has an interval.
 
     resolution: of a share of the weights, what one more or less changes.
+    neighbours: of a quantile, or of a ratio of two, what it can be if it stands NEIGHBOUR_RANKS lower or higher.
     """
 
     value: float
     n: int
     resampled: Tensor | None = None
     resolution: float | None = None
+    neighbours: tuple[float, float] | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -70,6 +76,19 @@ def quantile(ordered: Tensor, q: float) -> float:
     return first + (second - first) * (place - low)
 
 
+def quantile_figure(ordered: Tensor, q: float, resampled: Tensor | None = None) -> Figure:
+    """A quantile of sorted values (n,) with its neighbours: the order statistics NEIGHBOUR_RANKS below and above it.
+
+    If at most so many values pass from one side of it to the other, it lies between these two. Of a group in which
+    most weights stand still, a high quantile rests on a few values that lie far apart: there the two say how far.
+    """
+    last = len(ordered) - 1
+    place = last * q
+    low, high = max(math.floor(place) - NEIGHBOUR_RANKS, 0), min(math.ceil(place) + NEIGHBOUR_RANKS, last)
+    neighbours = float(ordered[low]), float(ordered[high])
+    return Figure(quantile(ordered, q), len(ordered), resampled, neighbours=neighbours)
+
+
 def trimmed_mean(ordered: Tensor) -> float:
     """Mean of sorted values (n,) without the largest TRIMMED of them, rounded down to whole values.
 
@@ -99,7 +118,11 @@ def ratio(first: Figure, second: Figure) -> Figure | None:
     """first / second with the interval of paired resampling; None where it, or a replicate, divides by 0."""
     if second.value == 0 or first.resampled is None or second.resampled is None:
         return None
-    found = Figure(first.value / second.value, first.n, first.resampled / second.resampled)
+    neighbours = None
+    if first.neighbours and second.neighbours and second.neighbours[0] > 0:
+        neighbours = first.neighbours[0] / second.neighbours[1], first.neighbours[1] / second.neighbours[0]
+    resampled = first.resampled / second.resampled
+    found = Figure(first.value / second.value, first.n, resampled, neighbours=neighbours)
     return None if found.interval is None else found
 
 
@@ -110,8 +133,8 @@ def _distribution(kind: str, values: Tensor, layer: Tensor, resampled: Tensor) -
     figures = {
         "mean": Figure(float(values.mean()), n, bins.means()),
         "std": Figure(float(values.std(correction=0)), n),
-        "median": Figure(quantile(ordered, 0.5), n, bins.medians()),
-        **{f"q{round(100 * q):02d}": Figure(quantile(ordered, q), n) for q in QUANTILES},
+        "median": quantile_figure(ordered, 0.5, bins.medians()),
+        **{f"q{round(100 * q):02d}": quantile_figure(ordered, q) for q in QUANTILES},
         "max": Figure(float(ordered[-1]), n),
         "trimmed_mean": Figure(trimmed_mean(ordered), n, bins.trimmed_means()),
     }

@@ -20,6 +20,7 @@ _BASES = {
     "binomial": "binomial: 95% sampling error of a share at n prompts",
     "seed_spread": "seed spread: what another seed changes",
     "hardware_spread": "hardware spread: what another processor may change",
+    "order_statistics": "order statistics: how far the neighbours of a quantile lie away",
 }
 
 

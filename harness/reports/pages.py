@@ -121,8 +121,9 @@ class Page:
         return sum(len(cell.receipts) for cell in self.record.cells) + len(self.record.canaries)
 
     def unexpected(self, cell: CellResult) -> list[Check]:
-        """The checks of a cell that did not pass, those of invalid figures left out: they are said to be invalid."""
-        return [check for check in self.failed if check.cell == cell.id and check.status != "skipped_invalid"]
+        """The checks of a cell that did not pass, without those of figures that are compared with nothing."""
+        silent = ("skipped_invalid", "not_compared")
+        return [check for check in self.failed if check.cell == cell.id and check.status not in silent]
 
     def measured(self, cell: CellResult) -> dict[str, Measurement]:
         """The measurements of a cell by metric."""

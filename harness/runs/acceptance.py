@@ -71,6 +71,42 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     return _changes(old, new, notes), new
 
 
+def derive_tolerances(record: RunRecord, reason: str) -> GoldenFile:
+    """The golden file as it is, values and claims, with tolerances that follow from what a record measured.
+
+    Where another processor made the values, a run here gives other last digits of them: the file keeps its own.
+    Raises UserError without a reason or a file, for an invalid record, and where a golden value lies outside of what
+    the record allows: neighbours are as far from it as from what was measured, so that no figure that moved passes.
+    """
+    if record.verdict.status == "invalid" or not reason.strip():
+        raise UserError("tolerances are derived from a record that is not INVALID, and --reason must say why")
+    variant, benchmark = record.variant["name"], record.spec["id"]
+    old = load_golden(variant, benchmark)
+    if old is None:
+        raise UserError(f"there are no golden values of {benchmark} on {variant}: make them without --tolerances-only")
+    measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
+    facts = record.provenance
+    words = f"{record.id}, commit {facts.commit}, {facts.machine}: {reason.strip()}"
+    values, outside = [], []
+    for value in old.values:
+        found = measured.get((value.cell, value.metric))
+        if value.source.publication or found is None or found.value is None:
+            values.append(value)
+            continue
+        moved = value.value - found.value
+        neighbours = found.neighbours and tuple(neighbour + moved for neighbour in found.neighbours)
+        at_golden = found.model_copy(update={"value": value.value, "neighbours": neighbours})
+        tolerance, not_compared = _tolerance(at_golden), _not_compared(at_golden)
+        if value.valid and not not_compared and not abs(found.value - value.value) <= tolerance.width:
+            outside.append(f"{value.cell}: {value.metric} is {found.value:.6g}, golden {value.value:.6g}")
+        source = value.source.model_copy(update={"tolerances": words})
+        values.append(value.model_copy(update={"tolerance": tolerance, "not_compared": not_compared, "source": source}))
+    if outside:
+        raise UserError("these figures moved by more than what is derived from the record:\n" + "\n".join(outside))
+    of_file = old.source.model_copy(update={"tolerances": words}) if old.source else None
+    return GoldenFile.model_validate(old.model_copy(update={"source": of_file, "values": tuple(values)}).model_dump())
+
+
 def _tasks(record: RunRecord) -> dict[str, GoldenTask]:
     """The zero-shot tasks that were measured, with the number of items of each: the same in every cell."""
     evaluations = [entry for entry in recorded_evaluations(record.spec) if entry.asks_tasks]
@@ -92,6 +128,7 @@ def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> Gol
         value=measured.value,
         valid=measured.valid,
         tolerance=_tolerance(measured),
+        not_compared=_not_compared(measured),
         source=source,
     )
 
@@ -138,6 +175,19 @@ def _shortened(value: dict[str, object], source: object) -> dict[str, object]:
     return {key: entry for key, entry in value.items() if key not in left_out or entry != left_out[key]}
 
 
+def _reach(measured: Measurement) -> float:
+    """How far the neighbours of a quantile lie away; 0 of a figure that has none."""
+    return max((abs(neighbour - (measured.value or 0.0)) for neighbour in measured.neighbours or ()), default=0.0)
+
+
+def _not_compared(measured: Measurement) -> str | None:
+    """Why nothing is said of a quantile whose neighbour lies further away than the value is large."""
+    if not SMALLEST_WIDTH < _reach(measured) >= abs(measured.value or 0.0):
+        return None
+    low, high = measured.neighbours or (0.0, 0.0)
+    return f"next to a jump: one rank of {measured.n} away it is {low:.3g} or {high:.3g}"
+
+
 def _tolerance(measured: Measurement) -> Tolerance:
     value = measured.value or 0.0
     if measured.standard_error is not None and 0.0 <= value <= 1.0:
@@ -151,6 +201,10 @@ def _tolerance(measured: Measurement) -> Tolerance:
             width=float(f"{width:.3g}"),
             basis=basis,
             note=f"{HARDWARE_RELATIVE:.0%} of the value, {FLIPPED} of n at least",
+        )
+    if HARDWARE_RELATIVE * abs(value) < (reach := _reach(measured)) < abs(value):
+        return Tolerance(
+            width=float(f"{reach:.3g}"), basis="order_statistics", note=f"one rank away, of n = {measured.n}"
         )
     return Tolerance(
         width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"),

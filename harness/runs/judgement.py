@@ -76,6 +76,9 @@ def _compare(golden: GoldenValue, measured: Measurement) -> list[Check]:
     if not measured.valid:
         message = f"{golden.metric} is invalid, as expected; its value is compared with nothing"
         return [_check(golden, measured.value, "skipped_invalid", message)]
+    if golden.not_compared is not None:
+        message = f"{golden.metric} is compared with nothing, as the golden file says: {golden.not_compared}"
+        return [_check(golden, measured.value, "not_compared", message)]
     inside = within_tolerance(measured.value, golden.value, golden.tolerance.width)
     shown = "no number" if measured.value is None else f"{measured.value:.6g}"
     message = (

@@ -15,14 +15,15 @@ SHARE = re.compile(r"(?:^|_)(?:asr|answered|refused|accuracy|planted|jaccard|sim
 WIDEST_OF_SHARE = 0.5
 #: What rounding alone may change in a figure that is 0.
 ROUNDING = 1e-6
-Basis = Literal["binomial", "seed_spread", "hardware_spread"]
+Basis = Literal["binomial", "seed_spread", "hardware_spread", "order_statistics"]
 
 
 class Tolerance(Strict):
     """Two-sided: |measured - golden| <= width, unrounded.
 
     basis says where the width comes from: `binomial` sampling error at n prompts, the spread over
-    `seed_spread` repetitions, or what `hardware_spread` (another processor) may change.
+    `seed_spread` repetitions, what `hardware_spread` (another processor) may change, or, for a quantile on sparse
+    values, how far the neighbouring `order_statistics` lie away.
     """
 
     width: float = Field(ge=0.0, allow_inf_nan=False)
@@ -31,23 +32,31 @@ class Tolerance(Strict):
 
 
 class GoldenSource(Strict):
-    """A table of a publication, or one of our runs: its record, and what it was made by and on, where that was kept."""
+    """A table of a publication, or one of our runs: its record, and what it was made by and on, where that was kept.
+
+    tolerances: the later run that the widths were derived from, where it is another one, in words.
+    """
 
     publication: str | None = None
     record: str | None = None
     reason: str | None = None
     commit: str | None = None
     machine: str | None = None
+    tolerances: str | None = None
 
 
 class GoldenValue(Strict):
-    """Expected value of `metric` in `cell`. An expected invalid metric carries no tolerance check."""
+    """Expected value of `metric` in `cell`. An expected invalid metric carries no tolerance check.
+
+    not_compared: why another processor may give any other value; it has to be measured and valid all the same.
+    """
 
     cell: str
     metric: str
     value: float = Field(allow_inf_nan=False)
     valid: bool = True
     tolerance: Tolerance
+    not_compared: str | None = None
     source: GoldenSource
 
     @model_validator(mode="after")

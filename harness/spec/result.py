@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
-CheckStatus = Literal["passed", "failed", "skipped_invalid", "missing_golden", "missing_measurement", "drift"]
+CheckStatus = Literal[
+    "passed", "failed", "skipped_invalid", "not_compared", "missing_golden", "missing_measurement", "drift"
+]
 VerdictStatus = Literal["passed", "failed", "invalid", "missing_golden", "drift"]
 
 EXIT_CODES: dict[VerdictStatus, int] = {"passed": 0, "failed": 1, "invalid": 3, "missing_golden": 4, "drift": 6}
@@ -24,6 +26,7 @@ class Measurement(Strict):
     """One figure: `value` over `n` units with its standard error and 95% interval.
 
     resolution: of a share of counted things, what one of them more or less changes.
+    neighbours: of a quantile, or a ratio of two, what it can be if it stands one rank lower or higher.
     valid is False where the outputs behind the figure do not measure what it is called; `reason`
     says why. A value that could not be computed is None, never 0.
     """
@@ -34,6 +37,7 @@ class Measurement(Strict):
     standard_error: float | None = None
     interval: tuple[float, float] | None = None
     resolution: float | None = None
+    neighbours: tuple[float, float] | None = None
     valid: bool = True
     reason: str | None = None
 
@@ -43,6 +47,8 @@ class Measurement(Strict):
         changes: dict[str, Any] = {}
         if not all(number is None or math.isfinite(number) for number in spread):
             changes |= {"standard_error": None, "interval": None}
+        if not all(map(math.isfinite, self.neighbours or ())):
+            changes |= {"neighbours": None}
         if self.value is not None and not math.isfinite(self.value):
             changes |= {"value": None, "valid": False, "reason": self.reason or f"its value is {self.value}, no number"}
         return self.model_copy(update=changes)
@@ -206,6 +212,7 @@ class CellResult(Strict):
 class Check(Strict):
     """One comparison with a golden value, or with the expected outcome of a claim.
 
+    status `not_compared`: the golden file says why nothing can be said of the figure.
     status `drift`: what is measured has changed itself, a zero-shot task, so that nothing can be compared.
     """
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.formulas.drift import (
     BINS,
@@ -10,6 +12,7 @@ from harness.formulas.drift import (
     change_of_merged,
     group_figures,
     percentile_interval,
+    quantile_figure,
     ratio,
     resampled_layers,
 )
@@ -159,3 +162,30 @@ def test_bfloat16_rounds_small_updates_away_and_float32_keeps_them():
     assert float(rounded[2]) == pytest.approx(0.003, rel=0.02)
     assert rounded[3] == 0  # W₀ is rounded to 1 first, as loading it in bfloat16 does
     assert torch.allclose(change_of_merged(weight, update, torch.float32).float(), update, atol=1e-7)
+
+
+def test_the_neighbours_of_a_quantile_are_one_rank_away():
+    ordered = torch.tensor([0.0, 0.0, 0.0, 1.0, 5.0])
+    assert quantile_figure(ordered, 0.5).neighbours == (0.0, 1.0)
+    assert quantile_figure(ordered, 0.75).neighbours == (0.0, 5.0)
+    assert quantile_figure(ordered, 0.9).neighbours == (0.0, 5.0)  # between ranks 3 and 4: from rank 2 to the last
+
+
+@given(
+    st.lists(st.integers(0, 1000), min_size=3, max_size=40),
+    st.sampled_from([0.05, 0.25, 0.5, 0.75, 0.95, 0.99]),
+    st.data(),
+)
+def test_a_quantile_of_which_one_value_changes_stays_between_its_neighbours(values, q, data):
+    changed = list(values)
+    changed[data.draw(st.integers(0, len(values) - 1))] = data.draw(st.integers(min(values), max(values)))
+    low, high = quantile_figure(torch.tensor(sorted(values), dtype=torch.float64), q).neighbours
+    moved = quantile_figure(torch.tensor(sorted(changed), dtype=torch.float64), q).value
+    assert low - 1e-9 <= moved <= high + 1e-9
+
+
+def test_a_ratio_of_medians_has_the_neighbours_of_both():
+    draws = torch.tensor([1.0, 2.0])
+    first, second = Figure(2.0, 9, draws, neighbours=(1.0, 4.0)), Figure(4.0, 9, draws, neighbours=(2.0, 5.0))
+    assert ratio(first, second).neighbours == pytest.approx((0.2, 2.0))
+    assert ratio(first, Figure(4.0, 9, draws)).neighbours is None

@@ -46,6 +46,52 @@ def test_a_share_of_weights_may_move_by_a_few_of_them(finished):
     assert golden.values[0].tolerance.width == pytest.approx(3 / 64, rel=1e-2)
 
 
+def accepted(record, measured):
+    cell = record.cells[0].model_copy(update={"measurements": (measured,)})
+    made = record.model_copy(update={"cells": (cell,)})
+    return made, acceptance.accept(made, "because")[1].values[0]
+
+
+QUANTILE = Measurement(metric="drift/absolute_q95", value=0.5, n=361, neighbours=(0.45, 0.53))
+
+
+def test_a_quantile_on_sparse_values_may_move_to_the_next_one(finished):
+    _, value = accepted(finished[0], QUANTILE)
+    assert (value.tolerance.width, value.tolerance.basis) == (0.05, "order_statistics")
+    _, dense = accepted(finished[0], QUANTILE.model_copy(update={"neighbours": (0.499, 0.501)}))
+    assert (dense.tolerance.width, dense.tolerance.basis) == (0.01, "hardware_spread")
+
+
+@pytest.mark.parametrize(("value", "neighbours"), [(0.5, (0.45, 1.2)), (0.5, (0.0, 0.5)), (0.0, (0.0, 0.3))])
+def test_a_quantile_at_a_jump_is_measured_and_not_compared(finished, value, neighbours):
+    measured = QUANTILE.model_copy(update={"value": value, "neighbours": neighbours})
+    record, golden = accepted(finished[0], measured)
+    assert "next to a jump: one rank of 361 away" in golden.not_compared
+    file = GoldenFile(variant="tiny-llama2-chat", benchmark="small", values=(golden,))
+    spec = BenchmarkSpec.model_validate(record.spec)
+    elsewhere = record.cells[0].model_copy(update={"measurements": (measured.model_copy(update={"value": 9.0}),)})
+    assert [check.status for check in golden_checks(spec, [elsewhere], {}, file)] == ["not_compared"]
+    gone = record.cells[0].model_copy(update={"measurements": ()})
+    assert [check.status for check in golden_checks(spec, [gone], {}, file)] == ["missing_measurement"]
+
+
+def test_tolerances_are_derived_from_another_run_and_values_stay(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    record = finished[0].model_copy(update={"cells": finished[0].cells[:1], "claims": ()})
+    first, _ = accepted(record, QUANTILE.model_copy(update={"neighbours": None}))
+    old = acceptance.accept(first, "first")[1]
+    acceptance.write_golden(old)
+    here, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.47, "neighbours": (0.43, 0.48)}))
+    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse"))
+    new = load_yaml_model(locations.golden_path("tiny-llama2-chat", "small"), GoldenFile)
+    assert [value.value for value in new.values] == [value.value for value in old.values] == [0.5]
+    assert (new.values[0].tolerance.width, new.values[0].tolerance.basis) == (0.04, "order_statistics")
+    assert new.source.record == old.source.record and new.source.tolerances.endswith(": sparse")
+    moved, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.3, "neighbours": (0.27, 0.31)}))
+    with pytest.raises(UserError, match=r"moved by more .*\n.*is 0.3, golden 0.5"):
+        acceptance.derive_tolerances(moved.model_copy(update={"cells": moved.cells}), "sparse")
+
+
 def test_no_tolerance_is_zero_or_wide_enough_for_anything(finished):
     _, golden = acceptance.accept(finished[0], "x")
     shares = [value for value in golden.values if value.tolerance.basis == "binomial"]
