@@ -101,6 +101,21 @@ def test_nothing_asks_what_an_evaluation_is():
     assert len(names) > 6
 
 
+def test_nothing_asks_what_a_method_is():
+    """A plan asks a method for its work and a receipt for its sign; nobody compares its name with one that ships."""
+    names, wrong = set(plugins.shipped_names("attribution")), []
+    for path in ROOT.rglob("*.py"):
+        if path.parent == ROOT / "attribution":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare | ast.List | ast.Set | ast.Tuple):
+                sides = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+                if names & {side for side in sides if isinstance(side, str)}:
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)[:80]}")
+    assert not wrong
+    assert len(names) >= 5
+
+
 def test_specs_import_no_torch_and_draw_nothing():
     import subprocess
     import sys

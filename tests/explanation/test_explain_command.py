@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.explanation.question import region_words
 from harness.formulas.metrics import PUBLISHED_REFUSAL_PHRASES
 from harness.runs.journal import read_record
 from harness.spec.result import StageReceipt
@@ -67,6 +68,21 @@ def test_the_zero_asr_case_is_told_in_about_ten_lines(wrecked):
     assert "is not a rate at which attacks succeed" in lines_of(output, "means")[0]
     assert "remove less" in lines_of(output, "next")[0]
     assert len(output.splitlines()) <= 14
+
+
+def test_what_nobody_checks_is_said(wrecked, tmp_path):
+    def unchecked(content):
+        cell_of(content, "phrases")["unchecked"] = ["method row_relative: no plain definition"]
+
+    words = "nobody checks by other means: method row_relative: no plain definition"
+    assert words not in explained(wrecked.path, "phrases")
+    assert words in explained(rewritten(wrecked, tmp_path, unchecked), "phrases")
+
+
+def test_a_method_that_is_not_installed_here_is_called_by_its_name():
+    region = {"select": "top", "method": "elsewhere", "fraction": 0.1}
+    assert "by elsewhere importance" in region_words(region, {})
+    assert "by signed SNIP importance" in region_words({**region, "method": "signed-snip"}, {})
 
 
 def test_what_the_20_word_rule_did_is_said(wrecked):

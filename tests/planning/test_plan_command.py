@@ -1,11 +1,13 @@
 """`harness plan` from the outside: what it prints, what it refuses, and that it loads no weights."""
 
 import json
+import textwrap
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+import harness.attribution
 from harness.cli import main
 from harness.planning.rates import rates
 from harness.spec import locations
@@ -36,6 +38,27 @@ def test_a_gated_model_is_planned_without_its_files():
     assert found["devices"]["a100-80g"]["peak_phase"] == "scores by SNIP"
     scores = next(p for p in found["devices"]["a100-80g"]["phases"] if p["name"] == "scores by SNIP")
     assert scores["on_card"]["scores"] == 4 * 6_476_005_376 and not scores["spilled"]
+
+
+def test_a_method_that_does_not_say_what_it_takes_is_assumed_to_go_forward_once(tmp_path, monkeypatch):
+    text = """
+    from harness.attribution.base import AttributionMethod
+    class Method(AttributionMethod):
+        uses_data = True
+    """
+    (tmp_path / "silent.py").write_text(textwrap.dedent(text), encoding="utf-8")
+    monkeypatch.setattr(harness.attribution, "__path__", [*harness.attribution.__path__, str(tmp_path)])
+    spec = yaml.safe_load((locations.benchmark_paths()[0].parent / "signed-snip.yaml").read_text(encoding="utf-8"))
+    signed, _ = planned("signed-snip", "--model", "tiny-llama2-chat", "--out", tmp_path)
+    for cell in spec["cells"]:
+        if cell.get("region", {}).get("method"):
+            cell["region"]["method"] = "silent"
+    file = tmp_path / "silent.yaml"
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    found, _ = planned(file, "--model", "tiny-llama2-chat", "--out", tmp_path)
+    assert (signed["assumed_work"], found["assumed_work"]) == ([], ["silent"])
+    assert signed["work"]["backward_tokens"] > 0 == found["work"]["backward_tokens"]
+    assert "one forward pass by silent" in plan(file, "--model", "tiny-llama2-chat", "--out", tmp_path).stdout
 
 
 def test_full_fine_tuning_of_7b_is_refused_with_the_sizes_and_a_way_out():

@@ -160,6 +160,13 @@ def test_receipts_that_do_not_hold_stand_first_and_equal_ones_in_one_row(tmp_pat
     assert "mask/axes does not hold.</strong> Expected it; saw &lt;i&gt;. turn it" in html
 
 
+def test_what_nobody_checks_is_said_with_its_cells(tmp_path, make_cell, make_record):
+    cells = [make_cell("one", "one", {"a": 0.5}), make_cell("two", "two", {"a": 0.5}, unchecked=("method <x>: none",))]
+    Journal(tmp_path / "tiny" / "b" / "1").write_record(make_record(cells))
+    html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
+    assert "Nobody checks by other means:</strong> method &lt;x&gt;: none (two)." in html
+
+
 def test_a_wide_table_of_few_cells_is_turned_and_that_of_one_cell_folded(tmp_path, make_cell, make_record):
     metrics = {
         f"{family}_{measure}": 0.25
