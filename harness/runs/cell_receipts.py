@@ -1,4 +1,4 @@
-"""The receipts of a cell's data, scores, masks and prompts: what was used, for those who check it by other means."""
+"""The receipts of a cell's data, scores and masks: what was used, for those who check it by other means."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from torch import Tensor
 from harness import plugins
 from harness.attribution.base import method
 from harness.calibration.plain_block import NO_LABEL
-from harness.evaluations.base import EvaluationContext, evaluation
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.models.tensor_files import read_masks
 from harness.probing.heads import head_layout
-from harness.receipts import data, mask, prompts, ranks, scores
-from harness.receipts.observed_engine import Observed
+from harness.receipts import data, mask, ranks, scores
 from harness.receipts.reference import GRAM, Reference, glimpsed_rows
 from harness.regions._ranks import RankSettings
 from harness.regions._scored import ScoredSettings
@@ -27,44 +25,9 @@ from harness.regions.matched_random import Settings as MatchedRandomRegion
 from harness.regions.planted import Settings as PlantedRegion
 from harness.runs.binding import BoundBenchmark
 from harness.runs.regions import RegionFinder, Witness
-from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.cell import Cell
 from harness.spec.region import AttributionSettings, Region, sources_of
 from harness.spec.result import StageReceipt
-
-
-def prompt_receipts(
-    reference: Reference, context: EvaluationContext, seen: Sequence[tuple[EvaluationSettings, Observed]]
-) -> list[StageReceipt]:
-    """Receipts of all prompts of a cell, none where nothing was asked. seen: what passed to the engine."""
-    fresh, in_use = reference.tokenizer, context.formatter.tokenizer
-    asked = [
-        prompts.received(
-            reference.asked(settings),
-            [request for request, _ in observed.generated],
-            observed.seen,
-            in_use.pad_token_id,
-        )
-        for settings, observed in seen
-        if settings.generates_texts
-    ]
-    scored = [
-        request for settings, observed in seen if evaluation(settings).scores_prompts for request, _ in observed.scored
-    ]
-    if not asked and not scored:
-        return []
-    receipts = [prompts.one_bos(asked, scored, fresh)]
-    if asked:
-        receipts += [
-            prompts.framed(asked, reference.variant, fresh, reference.golden_prompts),
-            prompts.system_prompt_where_asked(asked, fresh),
-            prompts.requests_in_the_prompts(asked, fresh),
-            prompts.stop_tokens(context.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
-        ]
-    own_ids = [reference.own_ids(settings) for settings, _ in seen if settings.generates_texts]
-    return [
-        *receipts,
-        prompts.same_tokenizer(asked, own_ids, reference.variant, fresh, in_use, reference.golden_prompts),
-    ]
 
 
 def region_receipts(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.evaluations.base import EvaluationContext, evaluation, unchecked_figures
-from harness.models.editing import FoundRegion, region_removed
+from harness.evaluations.base import EvaluationContext, Training, evaluation, unchecked_figures
+from harness.models.editing import EditInProgress, FoundRegion, region_removed
+from harness.receipts.asked import prompt_receipts
+from harness.receipts.before import Before
+from harness.receipts.changed import Changed
+from harness.receipts.evaluated import Evaluated
+from harness.receipts.judged import Judged
+from harness.receipts.observed_engine import ObservedEngine
+from harness.receipts.subject import Seen, Subject
 from harness.runs.bench import Bench, Learned, Step
-from harness.runs.cell_receipts import prompt_receipts, region_receipts, unchecked
-from harness.runs.cell_watch import CellWatch, invalidated
+from harness.runs.cell_receipts import region_receipts, unchecked
 from harness.runs.fine_tuned import FineTuned, fine_tuned
-from harness.runs.judging import benign_receipts, judged, know_intact_answers, unfit_of
+from harness.runs.judging import judged, know_intact_answers, unfit_of
 from harness.runs.regions import Witness
-from harness.spec.benchmark import Cell
+from harness.spec.cell import Cell
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.validity.classification import Thresholds, class_counts
 
@@ -31,66 +37,148 @@ class MeasuredCell:
     completions: list[Completion]
 
 
-def measure_cell(
-    bench: Bench, learned: Learned, cell: Cell, thresholds: Thresholds | None, checkpoints: Path, step: Step
-) -> MeasuredCell:
+@dataclass(frozen=True)
+class CellJob:
+    """A cell to measure. checkpoints: the folder for those of its fine-tuning. step: told what is being done."""
+
+    cell: Cell
+    thresholds: Thresholds | None
+    checkpoints: Path
+    step: Step
+
+    def say(self, words: str) -> None:
+        """What is being done now."""
+        self.step(f"{self.cell.id}: {words}")
+
+
+@dataclass(frozen=True)
+class _Region:
+    """What a cell removes, with the receipts of everything that it rests on."""
+
+    found: FoundRegion | None
+    receipts: tuple[StageReceipt, ...]
+    unchecked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What is in force: an edit, whose receipt is there when it has been undone, or a fine-tuning, or neither."""
+
+    edit: EditInProgress | None
+    tuned: FineTuned | None
+
+    @property
+    def edit_receipt(self) -> EditReceipt | None:
+        """What was removed and put back."""
+        return None if self.edit is None else self.edit.receipt
+
+    @property
+    def training(self) -> Training | None:
+        """What evaluations may look at."""
+        return None if self.tuned is None else self.tuned.training
+
+    @property
+    def tuning_receipts(self) -> tuple[StageReceipt, ...]:
+        """Those of the fine-tuning itself."""
+        return () if self.tuned is None else self.tuned.receipts
+
+
+@dataclass
+class _Raw:
+    """What the engine and the model gave, nothing judged."""
+
+    seen: list[Seen] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+    task_hashes: dict[str, str] = field(default_factory=dict)
+
+
+def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     """Find the region, edit or fine-tune, evaluate, undo, and judge the outputs with the intact model.
 
-    checkpoints: the folder for those of the cell's fine-tuning.
+    After each stage its observer looks on; each takes what the one before it saw.
     """
     began = time.monotonic()
-    found: FoundRegion | None = None
-    witness: Witness | None = None
-    bench.engine.rest()
-    if cell.region is not None:
-        step(f"{cell.id}: finding the region")
-        witness = Witness()
-        found = bench.finder.find(cell.region, witness)
-    receipts = region_receipts(
-        bench.reference, bench.bound, bench.finder, cell, None if found is None or witness is None else (found, witness)
-    )
-    nobody_checks = unchecked(bench.reference, cell)
-    witness = None  # scores of a large model take as much memory as the model
-    prepared = _prepared(bench, cell, step)
-    know_intact_answers(bench, learned, cell, thresholds)
-    watch = CellWatch(bench, learned, cell, found)
-    watch.before()
-    bench.engine.rest()
-    with (
-        _explained_by(receipts),
-        _fine_tuned(bench, cell, checkpoints, step) as tuned,
-        nullcontext() if found is None else region_removed(bench.loaded.model, found, bench.finder.planted) as edit,
-    ):
-        context = replace(bench.context, training=tuned.training if tuned else None, prepared=prepared)
-        watch.changed(tuned)
-        completions, measurements, hashes = _evaluate(bench, cell, context, watch, step)
-        watch.evaluated(completions)
-    receipts += prompt_receipts(bench.reference, context, watch.seen)
-    step(f"{cell.id}: judging the outputs")
-    judged_texts = judged(bench, completions, thresholds)
-    receipt = edit.receipt if edit else None
-    measurements += [*_completion_measurements(bench, judged_texts), *_truth_measurements(receipt)]
-    watch.judged(judged_texts, measurements)
-    receipts += [*watch.receipts, *benign_receipts(bench, learned, cell, judged_texts)]
-    receipts += tuned.receipts if tuned else []
-    group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
+    region = _region(bench, job)
+    prepared = _prepared(bench, job)
+    know_intact_answers(bench, learned, job.cell, job.thresholds)
+    before = _seen_before(bench, learned, job.cell, region)
+    with _explained_by(region.receipts), _changed(bench, job, region) as change:
+        changed = Changed.seen(before, change.tuned)
+        raw = _evaluate(bench, job, replace(bench.context, training=change.training, prepared=prepared))
+        evaluated = Evaluated.seen(changed, raw.seen, raw.completions, learned.states)
+    learned.states.setdefault(changed.edited, f"those of the cell {job.cell.id}")
+    job.say("judging the outputs")
+    texts = judged(bench, raw.completions, job.thresholds)
+    figures = [*raw.measurements, *_figures_of_texts(bench, texts), *_figures_of_edit(change.edit_receipt)]
+    judgement = Judged.seen(before.subject, texts, figures, learned.intact_answers)
+    receipts = [
+        *region.receipts,
+        *prompt_receipts(before.subject, raw.seen),
+        *(receipt for stage in (before, changed, evaluated, judgement) for receipt in stage.receipts),
+        *change.tuning_receipts,
+    ]
     result = CellResult(
-        id=cell.id,
-        group=cell.group,
-        title=group.title,
-        parameters=cell.parameters,
-        receipt=receipt,
-        fine_tuning=tuned.receipt if tuned else None,
-        measurements=invalidated(measurements, receipts),
-        completion_classes=class_counts(judged_texts),
-        invalid_is_expected=cell.invalid_is_expected,
+        **_what_was_asked(bench, job.cell),
+        receipt=change.edit_receipt,
+        fine_tuning=change.tuned.receipt if change.tuned else None,
+        measurements=_invalidated(figures, receipts),
+        completion_classes=class_counts(texts),
         seconds=round(time.monotonic() - began, 3),
         completions_sha256="",
-        task_hashes=hashes,
+        task_hashes=raw.task_hashes,
         receipts=tuple(receipts),
-        unchecked=(*nobody_checks, *unchecked_figures(bench.bound.spec.evaluations_of(cell))),
+        unchecked=(*region.unchecked, *unchecked_figures(bench.bound.spec.evaluations_of(job.cell))),
     )
-    return MeasuredCell(result, judged_texts)
+    return MeasuredCell(result, texts)
+
+
+def _what_was_asked(bench: Bench, cell: Cell) -> dict[str, Any]:
+    group = next(group for group in bench.bound.spec.cells if group.id == cell.group)
+    return {
+        "id": cell.id,
+        "group": cell.group,
+        "title": group.title,
+        "parameters": cell.parameters,
+        "invalid_is_expected": cell.invalid_is_expected,
+    }
+
+
+def _region(bench: Bench, job: CellJob) -> _Region:
+    """What the cell removes. What it was found from is let go: scores take as much memory as the model."""
+    bench.engine.rest()
+    found = None
+    if job.cell.region is not None:
+        job.say("finding the region")
+        witness = Witness()
+        found = bench.finder.find(job.cell.region, witness), witness
+    receipts = region_receipts(bench.reference, bench.bound, bench.finder, job.cell, found)
+    return _Region(None if found is None else found[0], tuple(receipts), unchecked(bench.reference, job.cell))
+
+
+def _prepared(bench: Bench, job: CellJob) -> dict[str, Any]:
+    """What the cell's evaluations have to know of the intact model."""
+    prepared = {}
+    for entry in map(evaluation, bench.bound.spec.evaluations_of(job.cell)):
+        if entry.prepares:
+            job.say(f"preparing {entry.settings.name}")
+            prepared[entry.settings.name] = entry.prepare(bench.context)
+    return prepared
+
+
+def _seen_before(bench: Bench, learned: Learned, cell: Cell, region: _Region) -> Before:
+    subject = Subject(
+        cell=cell,
+        reference=bench.reference,
+        engine=bench.engine,
+        formatter=bench.context.formatter,
+        evaluations=tuple(map(evaluation, bench.bound.spec.evaluations_of(cell))),
+        context=bench.context,
+    )
+    origins = [bench.finder.origins(each) for each in cell.regions]
+    before = Before.seen(subject, bench.finder.model_sha256, region.found, origins)
+    learned.states.setdefault(before.intact, "those of the intact model")
+    return before
 
 
 @contextmanager
@@ -105,49 +193,38 @@ def _explained_by(receipts: Sequence[StageReceipt]) -> Iterator[None]:
         raise UserError("\n".join([str(error), *broken])) from None
 
 
-def _prepared(bench: Bench, cell: Cell, step: Step) -> dict[str, Any]:
-    """What the cell's evaluations have to know of the intact model."""
-    prepared = {}
-    for settings in bench.bound.spec.evaluations_of(cell):
-        entry = evaluation(settings)
-        if entry.prepares:
-            step(f"{cell.id}: preparing {settings.name}")
-            prepared[settings.name] = entry.prepare(bench.context)
-    return prepared
+@contextmanager
+def _changed(bench: Bench, job: CellJob, region: _Region) -> Iterator[_Change]:
+    """The cell's edit or fine-tuning, for the length of the context; of a cell with neither nothing is changed."""
+    bench.engine.rest()
+    removed: AbstractContextManager[EditInProgress | None] = nullcontext()
+    if region.found is not None:
+        removed = region_removed(bench.loaded.model, region.found, bench.finder.planted)
+    with _fine_tuned(bench, job) as tuned, removed as edit:
+        yield _Change(edit, tuned)
 
 
-def _fine_tuned(bench: Bench, cell: Cell, checkpoints: Path, step: Step) -> AbstractContextManager[FineTuned | None]:
-    """The cell's fine-tuning for the length of the context, or nothing where it has none."""
-    if cell.fine_tuning is None:
+def _fine_tuned(bench: Bench, job: CellJob) -> AbstractContextManager[FineTuned | None]:
+    if job.cell.fine_tuning is None:
         return nullcontext()
-    return fine_tuned(
-        bench.bound,
-        bench.loaded,
-        bench.finder,
-        cell.fine_tuning,
-        checkpoints,
-        lambda words: step(f"{cell.id}: {words}"),
-    )
+    return fine_tuned(bench.bound, bench.loaded, bench.finder, job.cell.fine_tuning, job.checkpoints, job.say)
 
 
-def _evaluate(
-    bench: Bench, cell: Cell, context: EvaluationContext, watch: CellWatch, step: Step
-) -> tuple[list[Completion], list[Measurement], dict[str, str]]:
-    completions: list[Completion] = []
-    measurements: list[Measurement] = []
-    hashes: dict[str, str] = {}
-    for settings in bench.bound.spec.evaluations_of(cell):
-        step(f"{cell.id}: {settings.name}")
-        observed = replace(context, engine=watch.engine_for(settings))
-        result = evaluation(settings).measure(observed)
-        watch.measured(settings, result.measurements)
-        completions += result.completions
-        measurements += result.measurements
-        hashes.update(result.task_hashes)
-    return completions, measurements, hashes
+def _evaluate(bench: Bench, job: CellJob, context: EvaluationContext) -> _Raw:
+    """Every evaluation of the cell, each with an engine that notes what passes; nothing is judged."""
+    raw = _Raw()
+    for entry in map(evaluation, bench.bound.spec.evaluations_of(job.cell)):
+        job.say(entry.settings.name)
+        watched = ObservedEngine(bench.engine, bench.loaded.model)
+        result = entry.measure(replace(context, engine=watched))
+        raw.seen.append(Seen(entry, watched.observed, result.measurements))
+        raw.completions += result.completions
+        raw.measurements += result.measurements
+        raw.task_hashes |= result.task_hashes
+    return raw
 
 
-def _completion_measurements(bench: Bench, judged_texts: list[Completion]) -> list[Measurement]:
+def _figures_of_texts(bench: Bench, judged_texts: list[Completion]) -> list[Measurement]:
     found: list[Measurement] = []
     for settings in bench.bound.spec.evaluations:
         own = [completion for completion in judged_texts if completion.evaluation == settings.name]
@@ -157,7 +234,7 @@ def _completion_measurements(bench: Bench, judged_texts: list[Completion]) -> li
     return found
 
 
-def _truth_measurements(receipt: EditReceipt | None) -> list[Measurement]:
+def _figures_of_edit(receipt: EditReceipt | None) -> list[Measurement]:
     """Precision and recall of the region against the planted one, where a variant has one."""
     if receipt is None or receipt.truth is None:
         return []
@@ -170,3 +247,11 @@ def _truth_measurements(receipt: EditReceipt | None) -> list[Measurement]:
         )
         if value is not None
     ]
+
+
+def _invalidated(measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]) -> tuple[Measurement, ...]:
+    """The measurements; where a receipt does not hold, none of them counts, for its reason."""
+    broken = next((receipt for receipt in receipts if not receipt.holds), None)
+    if broken is None:
+        return tuple(measurements)
+    return tuple(measured.model_copy(update={"valid": False, "reason": broken.words}) for measured in measurements)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.evaluations.base import Unfit, evaluation
-from harness.formulas.metrics import ANSWERS
-from harness.receipts import text
+from harness.receipts.judged import answered
 from harness.runs.bench import Bench, Learned
 from harness.spec.benchmark import Cell, EvaluationSettings
-from harness.spec.result import Completion, StageReceipt
+from harness.spec.result import Completion
 from harness.validity.classification import Thresholds, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 
@@ -58,36 +57,8 @@ def know_intact_answers(bench: Bench, learned: Learned, cell: Cell, thresholds: 
         if settings.name not in learned.intact_answers:
             first = settings.model_copy(update={"prompts": min(settings.prompts, BENIGN_PROMPTS)})
             texts = evaluation(first).measure(bench.context).completions
-            learned.intact_answers[settings.name] = _answered(judged(bench, texts, thresholds), len(texts))
-
-
-def benign_receipts(
-    bench: Bench, learned: Learned, cell: Cell, completions: Sequence[Completion]
-) -> list[StageReceipt]:
-    """A cell's answers to benign requests beside the intact model's to the same. completions: judged, all."""
-    attacks = [
-        completion
-        for completion in completions
-        if completion.evaluation not in {settings.name for settings in _benign(bench, cell)}
-    ]
-    broken = attacks and invalid_reason(attacks, bench.bound.spec.validity.minimum_fit_share) is not None
-    receipts = []
-    for settings in _benign(bench, cell):
-        intact = learned.intact_answers[settings.name]
-        own = [completion for completion in completions if completion.evaluation == settings.name]
-        receipts.append(
-            text.benign_answers(
-                _answered(own, len(intact)), intact, cell.invalid_is_expected is not None or bool(broken)
-            )
-        )
-    return receipts
+            learned.intact_answers[settings.name] = answered(judged(bench, texts, thresholds), len(texts))
 
 
 def _benign(bench: Bench, cell: Cell) -> list[EvaluationSettings]:
     return [settings for settings in bench.bound.spec.evaluations_of(cell) if settings.asks_benign]
-
-
-def _answered(completions: Sequence[Completion], prompts: int) -> list[bool]:
-    """Of the first prompts, in their order, whether each is answered."""
-    first = [completion for completion in completions if completion.prompt_index < prompts]
-    return [completion.completion_class in ANSWERS for completion in sorted(first, key=lambda c: c.prompt_index)]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from harness.errors import InvalidRun, UserError
 from harness.evaluations.base import evaluation
+from harness.receipts.evaluated import text_receipts
 from harness.receipts.logits import finite_outputs
 from harness.runs.bench import Bench
-from harness.runs.cell_watch import text_receipts
 from harness.spec.result import Completion, StageReceipt
 from harness.validity.classification import Thresholds, calibrate
 from harness.validity.evidence import with_evidence
@@ -27,7 +27,7 @@ def validity_thresholds(bench: Bench) -> Thresholds | None:
     try:
         return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
     except UserError:
-        for receipt in [_finite_texts(bench, greedy), *text_receipts(bench, greedy)]:
+        for receipt in [_finite_texts(bench, greedy), *text_receipts(bench.reference, bench.context.formatter, greedy)]:
             if not receipt.holds:
                 raise InvalidRun(f"{receipt.stage}/{receipt.name}", receipt.words) from None
         raise

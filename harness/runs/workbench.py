@@ -12,7 +12,7 @@ from harness.models.loading import LoadedModel, load_variant
 from harness.runs.bench import Bench, Learned, Step, prepare_bench
 from harness.runs.binding import BoundBenchmark
 from harness.runs.canaries import measure_canaries
-from harness.runs.cells import measure_cell
+from harness.runs.cells import CellJob, measure_cell
 from harness.runs.journal import Journal
 from harness.runs.keys import digest
 from harness.runs.store import TensorStore
@@ -56,7 +56,8 @@ class Workbench:
         """Measure one cell and write it."""
         cell = next(cell for cell in bound.cells if cell.id == cell_id)
         bench, learned = self._bench(bound)
-        measured = measure_cell(bench, learned, cell, thresholds, journal.checkpoints_path(cell_id), step)
+        job = CellJob(cell, thresholds, journal.checkpoints_path(cell_id), step)
+        measured = measure_cell(bench, learned, job)
         journal.write_cell(measured.result, measured.completions)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:

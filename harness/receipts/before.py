@@ -1,0 +1,72 @@
+"""The first stage of a cell: the model is still intact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.calibration.files import read_lines
+from harness.models.editing import FoundRegion
+from harness.models.fingerprint import model_fingerprint
+from harness.models.prompts import PromptStyle
+from harness.receipts import logits, weights
+from harness.receipts.subject import Subject
+from harness.receipts.weights import ExpectedWeights
+from harness.spec.result import StageReceipt
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was seen of the intact model, for the stages after it to be set beside.
+
+    found: the region that the cell removes. intact: SHA-256 over all parameters. expected: the weights that the edit
+    should make. sent: prompts that the engine has seen under the intact weights. window, surprise: of a text, what
+    the intact model makes of it and by how much rounding may move that; None where no text is scored.
+    """
+
+    subject: Subject
+    found: FoundRegion | None
+    intact: str
+    expected: ExpectedWeights
+    sent: tuple[tuple[int, ...], ...]
+    window: tuple[int, ...]
+    surprise: tuple[float, float] | None
+    receipts: tuple[StageReceipt, ...]
+
+    @classmethod
+    def seen(
+        cls,
+        subject: Subject,
+        model_sha256: str,
+        found: FoundRegion | None,
+        origins: Sequence[Mapping[str, tuple[str, str | None]]],
+    ) -> Before:
+        """model_sha256: of the model that the run is about. origins: of each region, of what it was found from."""
+        intact = model_fingerprint(subject.model)
+        expected = weights.expected_weights(subject.model, found)
+        sent = _first_requests(subject) if subject.cell.changes_weights else ()
+        if sent:
+            subject.engine.first_tokens(sent, logits.COMPARED_TOKENS)
+        window = next((ids for entry in subject.evaluations if (ids := entry.first_window(subject.context))), ())
+        return cls(
+            subject=subject,
+            found=found,
+            intact=intact,
+            expected=expected,
+            sent=sent,
+            window=window,
+            surprise=logits.plain_surprise(subject.model, window) if window else None,
+            receipts=(
+                weights.intact_before(model_sha256, intact),
+                *(weights.own_measurements(each) for each in origins if each),
+            ),
+        )
+
+
+def _first_requests(subject: Subject) -> tuple[tuple[int, ...], ...]:
+    """The first request of each evaluation, in the longest frame: caches keep whole blocks of 16 tokens or more."""
+    formatter, asking = subject.formatter, [entry.settings for entry in subject.evaluations]
+    requests = {
+        read_lines(subject.reference.path_of(settings.dataset))[0] for settings in asking if settings.generates_texts
+    }
+    return tuple(tuple(formatter.ids(formatter.text(request, PromptStyle(True, True)))) for request in sorted(requests))
