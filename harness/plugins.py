@@ -33,6 +33,7 @@ KINDS = ("attribution", "engines", "evaluations", "regions", "reports.layouts", 
 PARTS = {
     "engines": ("make", "version", "problems"),
     "evaluations": ("Settings", "Evaluation"),
+    "regions": ("Settings",),
     "attribution": ("Method",),
     "reports.layouts": ("draw",),
     "executors": ("executor",),
@@ -125,13 +126,19 @@ def load(kind: str, name: str) -> ModuleType:
     is no plugin of that kind.
     """
     plugin = find(kind, name)
-    if plugin is None:
-        return shipped(kind, name)
-    module = _imported(plugin)
+    module = shipped(kind, name) if plugin is None else _imported(plugin)
     lacking = [part for part in PARTS.get(kind, ()) if not hasattr(module, part)]
     if lacking:
-        raise broken(plugin, f"{plugin.module} has no `{'`, no `'.join(lacking)}`")
+        raise unfit(kind, name, f"{module.__name__} has no `{'`, no `'.join(lacking)}`")
     return module
+
+
+def unfit(kind: str, name: str, why: str) -> UserError:
+    """The error of a plugin of that name, wherever it comes from, that is no plugin of its kind."""
+    plugin = find(kind, name)
+    if plugin is not None:
+        return broken(plugin, why)
+    return UserError(f"harness.{kind}.{name.replace('-', '_')} is no plugin of its kind: {why}")
 
 
 def broken(plugin: Installed, why: str) -> UserError:

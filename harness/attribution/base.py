@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from harness import plugins
 from harness.calibration.plain_block import PlainBlock
 from harness.calibration.stream import BlockStream
-from harness.errors import UserError
 from harness.spec.region import AttributionSettings
 
 #: {layer name: (d_out, d_in) float32}, larger meaning more important; on the CPU, since no GPU has to hold them all.
@@ -94,15 +93,12 @@ def method(name: str) -> AttributionMethod:
 
     Raises UserError if there is none, or if its module does not declare one.
     """
-    module = plugins.load("attribution", name)
-    declared = getattr(module, "Method", None)
+    declared = plugins.load("attribution", name).Method
     if not (isinstance(declared, type) and issubclass(declared, AttributionMethod)):
-        raise UserError(
-            f"{module.__name__} defines no class Method(AttributionMethod); "
-            "README.md shows a method under 'To add', and harness/attribution/base.py what it declares"
-        )
+        why = "it defines no class Method(AttributionMethod); README.md shows one under 'To add'"
+        raise plugins.unfit("attribution", name, why)
     if not isinstance(getattr(declared, "uses_data", None), bool):
-        raise UserError(f"{module.__name__}: Method.uses_data is missing; expected True or False")
+        raise plugins.unfit("attribution", name, "Method.uses_data is missing; expected True or False")
     return declared(name.replace("-", "_"))
 
 

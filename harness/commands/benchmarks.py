@@ -32,6 +32,12 @@ ENGINE = click.option(
     metavar="NAME",
     help="What generates and scores, instead of the engine that the variant names; `harness list` has all.",
 )
+EXECUTOR = click.option(
+    "--executor",
+    default=None,
+    metavar="NAME",
+    help="What spreads the cells over processes or machines, instead of `local`; `harness list` has all.",
+)
 WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path, file_okay=False),
@@ -53,12 +59,15 @@ OUT = click.option(
 @click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
 @WEIGHTS
 @ENGINE
+@EXECUTOR
 @OUT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 @with_exit_codes
-def run(benchmark: str, model: str, weights: Path | None, engine: str | None, out: Path, as_json: bool) -> None:
+def run(
+    benchmark: str, model: str, weights: Path | None, engine: str | None, executor: str | None, out: Path, as_json: bool
+) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    records = _execute([(benchmark, model)], out, Instead(weights, engine))
+    records = _execute([(benchmark, model)], out, Instead(weights, engine, executor))
     if as_json:
         click.echo(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
@@ -69,16 +78,22 @@ def run(benchmark: str, model: str, weights: Path | None, engine: str | None, ou
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
 @WEIGHTS
 @ENGINE
+@EXECUTOR
 @OUT
 @with_exit_codes
 def reproduce(
-    models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, engine: str | None, out: Path
+    models: tuple[str, ...],
+    only: tuple[str, ...],
+    weights: Path | None,
+    engine: str | None,
+    executor: str | None,
+    out: Path,
 ) -> None:
     """Run every benchmark, print the verdicts, write records, report.html, and the files for a CI as `regress`."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
     _refuse_weights_of_several(weights, models)
     chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
-    _finish([run.record for run in _run_for_ci(chosen, out, Instead(weights, engine))], out, quiet=False)
+    _finish([run.record for run in _run_for_ci(chosen, out, Instead(weights, engine, executor))], out, quiet=False)
 
 
 @click.command()
@@ -86,10 +101,16 @@ def reproduce(
 @click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
 @WEIGHTS
 @ENGINE
+@EXECUTOR
 @OUT
 @with_exit_codes
 def regress(
-    models: tuple[str, ...], only: tuple[str, ...], weights: Path | None, engine: str | None, out: Path
+    models: tuple[str, ...],
+    only: tuple[str, ...],
+    weights: Path | None,
+    engine: str | None,
+    executor: str | None,
+    out: Path,
 ) -> None:
     """Run the benchmarks that have golden values for a model, and tell each figure that departs.
 
@@ -101,7 +122,7 @@ def regress(
 
     _refuse_weights_of_several(weights, models)
     chosen = [(benchmark, model) for model in models for benchmark in only or _with_golden_values(model)]
-    runs = _run_for_ci(chosen, out, Instead(weights, engine))
+    runs = _run_for_ci(chosen, out, Instead(weights, engine, executor))
     records = [run.record for run in runs]
     _print_verdicts(records)
     for run in runs:

@@ -245,8 +245,13 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
 
 
 def evaluation(settings: DeclaredEvaluation) -> Evaluation[Any]:
-    """The evaluation that a spec's entry declares."""
-    made: Evaluation[Any] = plugins.load("evaluations", settings.kind).Evaluation(settings)
+    """The evaluation that a spec's entry declares. Raises UserError where its module holds none."""
+    declared = plugins.load("evaluations", settings.kind).Evaluation
+    if not (isinstance(declared, type) and issubclass(declared, Evaluation)):
+        raise plugins.unfit(
+            "evaluations", settings.kind, "its Evaluation derives from no harness.evaluations.base.Evaluation"
+        )
+    made: Evaluation[Any] = declared(settings)
     return made
 
 

@@ -19,6 +19,6 @@ def run_all(
     progress: Progress,
     executor: str = "local",
 ) -> list[tuple[RunRecord, Path]]:
-    """Run benchmarks together, with the executor of that name."""
+    """Run benchmarks together, with the executor of that name. Raises UserError if there is none."""
     with plugins.load("executors", executor).executor(benchmarks, out) as chosen:
-        return run_benchmarks(benchmarks, out, command, progress, chosen)
+        return run_benchmarks(benchmarks, out, command, progress, chosen, executor)

@@ -18,6 +18,7 @@ from harness.models.prompts import TEMPLATES
 from harness.regions._scored import ScoredSettings
 from harness.regions.planted import Settings as PlantedRegion
 from harness.runs.data_checks import data_problems, needed_datasets
+from harness.runs.used_plugins import require_plugins
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
@@ -66,6 +67,7 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         files = _tried(problems, partial(task_data_files, paths[task])) or {}
         hashes |= {f"{task}/{split}": file_sha256(file) for split, file in files.items()}
     problems += data_problems(spec, variant, cells, paths)
+    _tried(problems, lambda: require_plugins(spec))
     engine = _tried(problems, lambda: plugins.load("engines", variant.engine))
     problems += engine.problems(variant) if engine else []
     if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:

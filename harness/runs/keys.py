@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from harness.runs.binding import PLANTED, BoundBenchmark
+from harness.runs.used_plugins import origins, whole_origins
 from harness.spec.benchmark import Cell
 
 
@@ -27,6 +28,7 @@ def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
             "spec": bound.spec.model_dump(mode="json"),
             "variant": bound.variant.model_dump(mode="json"),
             "data": bound.data_sha256,
+            "plugins": whole_origins(bound.spec, bound.variant),
             **asdict(surroundings),
         }
     )
@@ -41,6 +43,7 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
             "evaluations": [evaluation.model_dump(mode="json") for evaluation in asking],
             "validity": bound.spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in names},
+            "plugins": origins(bound.variant, *asking),
             "variant": bound.variant.model_dump(mode="json"),
             **asdict(surroundings),
         }
@@ -66,6 +69,7 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
             "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
             "validity": spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
+            "plugins": origins(bound.variant, cell, *spec.evaluations),
             "variant": bound.variant.model_dump(mode="json"),
             **asdict(surroundings),
         }

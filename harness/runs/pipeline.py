@@ -26,6 +26,7 @@ from harness.runs.journal import RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key
 from harness.runs.sharing import Run, shared_cells
+from harness.runs.used_plugins import whole_origins
 from harness.spec.result import CellResult, Provenance, RunRecord, StageReceipt
 from harness.validity.classification import Thresholds
 
@@ -36,10 +37,12 @@ def run_benchmarks(
     command: Callable[[BoundBenchmark], str],
     progress: Progress,
     executor: Executor,
+    executor_name: str = "local",
 ) -> list[tuple[RunRecord, Path]]:
     """Run every cell, judge the figures and write the records. Returns them with their paths.
 
-    Raises UserError, before anything is loaded, where two benchmarks of one variant have the same id.
+    executor_name: by which the executor was asked for, for the record. Raises UserError, before anything is loaded,
+    where two benchmarks of one variant have the same id.
     """
     _refuse_repeated(benchmarks)
     started = provenance.now()
@@ -61,7 +64,8 @@ def run_benchmarks(
         progress.step("canaries")
         canaries = _canaries(runs, executor)
         for run in _measured(runs, progress, executor):
-            record = _record(run, canaries[run.journal.id], command(run.bound), started, executor)
+            facts = _facts(run, command(run.bound), started, executor, executor_name)
+            record = judge(run.bound, run.journal.id, run.results(), run.thresholds, facts, canaries[run.journal.id])
             written[runs.index(run)] = record, run.journal.write_record(record)
     return [written[index] for index in range(len(runs))]
 
@@ -125,10 +129,9 @@ def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> It
                 yield run
 
 
-def _record(run: Run, canaries: Sequence[StageReceipt], command: str, started: str, executor: Executor) -> RunRecord:
-    results = run.results()
+def _facts(run: Run, command: str, started: str, executor: Executor, executor_name: str) -> Provenance:
     commit, dirty = provenance.git_state()
-    facts = Provenance(
+    return Provenance(
         started=started,
         finished=provenance.now(),
         command=command,
@@ -138,13 +141,13 @@ def _record(run: Run, canaries: Sequence[StageReceipt], command: str, started: s
         tokenizer_sha256=run.surroundings.tokenizer_sha256,
         data_sha256=run.bound.data_sha256,
         source_sha256=run.surroundings.source_sha256,
-        task_hashes={task: text for result in results for task, text in result.task_hashes.items()},
+        task_hashes={task: text for result in run.results() for task, text in result.task_hashes.items()},
         engine=f"{run.bound.variant.engine}: {plugins.load('engines', run.bound.variant.engine).version()}",
+        plugins=whole_origins(run.bound.spec, run.bound.variant, executor_name),
         resumed=len(run.found),
         processes=executor.processes,
         **provenance.machine(executor.threads),
     )
-    return judge(run.bound, run.journal.id, results, run.thresholds, facts, canaries)
 
 
 def judge(

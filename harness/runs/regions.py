@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from harness import plugins
 from harness.attribution.base import Scores, method
 from harness.attribution.random import seeded
 from harness.calibration.pairs import Sample, samples_sha256
@@ -152,9 +153,11 @@ class RegionFinder:
         }
         if isinstance(region, RankSettings):
             return {**key, "kind": "gram"}
+        origin = plugins.origin("attribution", region.method)
         return key | {
             "kind": "score",
             "method": region.method,
+            "plugin": None if origin is None else asdict(origin),
             "loss_reduction": settings.loss_reduction,
             "seed": None if method(region.method).uses_data else _seed_of(region),
         }

@@ -12,10 +12,11 @@ from harness.spec.variant import ModelVariant
 
 @dataclass(frozen=True)
 class Instead:
-    """What stands in the place of a variant's own: a local checkpoint, an engine."""
+    """What stands in the place of a variant's own, a local checkpoint or an engine, or of the executor `local`."""
 
     weights: Path | None = None
     engine: str | None = None
+    executor: str | None = None
 
     def of(self, variant: ModelVariant) -> ModelVariant:
         """The variant with it."""
@@ -27,7 +28,8 @@ class Instead:
     def options(self) -> str:
         """The options as a record's command names them, each behind a blank."""
         weights = "" if self.weights is None else f" --weights {shown(str(self.weights))}"
-        return weights + ("" if self.engine is None else f" --engine {shown(self.engine)}")
+        chosen = {"engine": self.engine, "executor": self.executor}
+        return weights + "".join(f" --{option} {shown(name)}" for option, name in chosen.items() if name is not None)
 
 
 def shown(given: str) -> str:

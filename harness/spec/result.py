@@ -276,11 +276,20 @@ class Arithmetic(Strict):
         return f"{self.instructions}; {libraries}; float32 {self.float32_products}; denormals {self.denormals}"
 
 
+class PluginOrigin(Strict):
+    """The distribution that a plugin came with, and the SHA-256 of its source."""
+
+    distribution: str
+    version: str
+    sha256: str
+
+
 class Provenance(Strict):
     """Where the figures come from. Holds no path, user, host name or secret.
 
     arithmetic: what the machine computed with; None in records from before it was noted.
 
+    plugins: of other distributions, those that the run used, by kind and name: `attribution/row_relative`.
     engine: what generated and scored, with its version; None in records from before there were two.
     image_digest, base_image: of the container, where it was run in one; the first as whoever started it gave it,
     since an image cannot hold its own digest, the second as it was named when the image was built.
@@ -293,6 +302,7 @@ class Provenance(Strict):
     git_dirty: bool | None
     source_sha256: str
     packages: dict[str, str]
+    plugins: dict[str, PluginOrigin] = Field(default_factory=dict)
     engine: str | None = None
     python: str
     platform: str

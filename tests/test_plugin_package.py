@@ -1,0 +1,98 @@
+"""A package with plugins, installed and used in a real run."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.installed import install
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent / "plugin_package"
+BENCHMARK = """
+id: row-relative
+title: Top weights relative to their row
+source: {work: ours}
+cells:
+  - {id: intact, title: Intact model}
+  - id: top
+    title: Top by |W| relative to the row
+    region: {select: top, method: row-relative, fraction: 0.01}
+evaluations:
+  - {kind: first-token, dataset: evaluation-requests, prompts: 8}
+golden_values: none
+"""
+
+
+def sha256_of_package():
+    digest = hashlib.sha256()
+    for path in sorted((PACKAGE / "row_relative_plugin").rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE / "row_relative_plugin").as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plugins")
+    install(PACKAGE, folder / "site")
+    (folder / "own.yaml").write_text(BENCHMARK)
+    return folder
+
+
+def harness(folder, *arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(ROOT)])}
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def run(folder, *options):
+    """The record of a run with the options."""
+    before = set(folder.rglob("record.json"))
+    result = harness(folder, "run", "own.yaml", "--model", "tiny-llama2-chat", *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (path,) = set(folder.rglob("record.json")) - before
+    return json.loads(path.read_text())
+
+
+def scores_of(folder):
+    return set((folder / "runs" / "store").rglob("*.safetensors"))
+
+
+def test_an_installed_package_is_used_and_named_in_the_record(folder):
+    listed = json.loads(harness(folder, "list", "--json").stdout)
+    assert listed["from"] == {
+        "attribution": {"row_relative": "row-relative-plugin 0.1.0"},
+        "engines": {"one_at_a_time": "row-relative-plugin 0.1.0"},
+        "evaluations": {"first_token": "row-relative-plugin 0.1.0"},
+        "executors": {"in_order": "row-relative-plugin 0.1.0"},
+    }
+    record = run(folder, "--engine", "one-at-a-time", "--executor", "in-order")
+    facts = record["provenance"]
+    assert facts["command"].endswith(" --engine one-at-a-time --executor in-order")
+    assert facts["engine"].startswith("one-at-a-time: one at a time, transformers ")
+    origin = {"distribution": "row-relative-plugin", "version": "0.1.0", "sha256": sha256_of_package()}
+    names = ("attribution/row_relative", "engines/one_at_a_time", "evaluations/first_token", "executors/in_order")
+    assert facts["plugins"] == dict.fromkeys(names, origin)
+    intact, edited = record["cells"]
+    assert 0.0 < intact["measurements"][0]["value"] <= 1.0
+    assert edited["receipt"]["sparsity"] == pytest.approx(0.01, abs=0.003)
+    assert edited["unchecked"][0] == "method row_relative: no plain definition"
+    assert edited["unchecked"][1].startswith("evaluation first_token: no receipt")
+
+
+def test_changed_source_is_another_run(folder):
+    """In pool processes as well, which the executor `local` starts: they find the package too."""
+    first, scores = run(folder), scores_of(folder)
+    with (folder / "site" / "row_relative_plugin" / "versions.py").open("a") as file:
+        file.write("\n# Another comment.\n")
+    second = run(folder)
+    assert set(first["provenance"]["plugins"]) == {"attribution/row_relative", "evaluations/first_token"}
+    hashes = [record["provenance"]["plugins"]["attribution/row_relative"]["sha256"] for record in (first, second)]
+    assert hashes[0] != hashes[1]
+    assert first["id"].rpartition("-")[2] != second["id"].rpartition("-")[2]
+    assert first["cells"][1]["measurements"] == second["cells"][1]["measurements"]
+    assert len(scores_of(folder) - scores) == 1
