@@ -163,5 +163,12 @@ def read_record(path: Path) -> RunRecord:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; expected a record.json") from None
     except (ValidationError, UnicodeDecodeError) as error:
-        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is not UTF-8"
+        first = _first_problem(error) if isinstance(error, ValidationError) else "it is not UTF-8"
         raise UserError(f"{path}: not a record of this version: {first}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """`cells.0.id: ...`: the key in the record, where the problem lies in one, and the problem."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    return f"{key}: {first['msg']}" if key else first["msg"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from harness.spec.common import Name, Strict
+from harness.spec.common import FileName, Name, Strict
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.region import Region
 
@@ -21,7 +21,7 @@ class Cell(Strict):
     The state is the intact model without `region`, or after `fine_tuning`, or the intact model itself.
     """
 
-    id: str
+    id: FileName
     group: str
     parameters: dict[str, float | int | str] = Field(default_factory=dict)
     region: Region | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
@@ -20,4 +21,17 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 #: A share from 0 to 1, both included.
 ShareOrZero = Annotated[float, Field(ge=0.0, le=1.0)]
 #: Names that become part of file names and identifiers.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+
+
+def file_name(text: str) -> str:
+    """The text, if it can name a file in its folder on every system. Raises ValueError for any other."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        return text
+    raise ValueError(
+        "expected letters, digits and ._- alone, a letter or digit first, 100 characters at most, since it names files"
+    )
+
+
+#: Names of files that are made of other values, as cell ids are of a grid's.
+FileName = Annotated[str, AfterValidator(file_name)]

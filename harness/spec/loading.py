@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.spec.benchmark import PROBLEMS, UNRESOLVED, BenchmarkSpec, EvaluationSettings
 from harness.spec.cell import Cell, CellGroup, key_path, sound_cells
 from harness.spec.claim import Claim
-from harness.spec.common import KeyPath
+from harness.spec.common import KeyPath, file_name
 from harness.spec.region import RegionSettings, region_kinds
 from harness.spec.resolution import Parts, unresolved
 
@@ -265,10 +265,17 @@ def _key_in_cell(item: Any, declared: dict[str, Any]) -> KeyPath:
 
 def _grid_place(group: CellGroup, number: int, point: dict[str, Any], path: KeyPath) -> KeyPath:
     """The key of the grid that set a value, or else the value's own place in the group."""
-    for key in point:
-        if tuple(key_path(key)) == path:
+    for key, value in point.items():
+        if tuple(key_path(key)) == path or (path == ("id",) and not _is_file_name(f"{group.id}{value}")):
             return ("grid", key) if isinstance(group.grid, dict) else ("grid", number, key)
     return path
+
+
+def _is_file_name(text: str) -> bool:
+    try:
+        return bool(file_name(text))
+    except ValueError:
+        return False
 
 
 def _dotted(key: KeyPath) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.spec.claim import ClaimStatus
-from harness.spec.common import Name, Strict
+from harness.spec.common import FileName, Name, Strict, file_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -188,7 +188,7 @@ class CellResult(Strict):
     share a cell, `<run id>#<cell id>`.
     """
 
-    id: str
+    id: FileName
     group: str
     title: str
     parameters: dict[str, float | int | str]
@@ -352,6 +352,18 @@ class RunRecord(Strict):
     checks: tuple[Check, ...]
     claims: tuple[ClaimResult, ...]
     verdict: Verdict
+
+    @model_validator(mode="after")
+    def names_are_file_names(self) -> RunRecord:
+        """Files are read and written by these names: a record from elsewhere must not lead out of their folders."""
+        held: list[tuple[str, Any]] = [("id", part) for part in self.id.split("/")]
+        held += [("spec.id", self.spec.get("id")), ("variant.name", self.variant.get("name"))]
+        for key, name in ((key, str(name)) for key, name in held if name is not None):
+            try:
+                file_name(name)
+            except ValueError as error:
+                raise ValueError(f"{key} has {name!r}: {error}") from None
+        return self
 
     def cell(self, cell_id: str) -> CellResult | None:
         """The cell of that id, or None."""

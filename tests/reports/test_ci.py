@@ -1,6 +1,7 @@
 """JUnit XML, the summary and the annotations, read back by parsers that are not ours."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -34,7 +35,9 @@ def run(make_cell, make_record, tmp_path):
             make_cell(name, name, {"asr_vanilla": 0.4}, invalid=invalid if name == "broken" else ())
             for name in ("intact", "planted", "broken")
         ]
-        record = make_record(cells, checks=checks, benchmark=spec, claims=[{"id": "c", "status": "supported"}])
+        record = make_record(
+            cells, checks=checks, benchmark=Path(spec).stem, claims=[{"id": "c", "status": "supported"}]
+        )
         outcome = {"verdict": verdict(record.cells, record.checks), "skipped_cells": dict(skipped)}
         return ci.judged(record.model_copy(update=outcome), spec, tmp_path)
 
