@@ -19,9 +19,8 @@ from bench.agreement import (
 from harness.attribution._gradient_sums import example_losses
 from harness.calibration.pairs import Sample, batches
 from harness.formulas.subspace import LowRankFactors, direction_count, leading_directions
-from harness.low_rank.factors import low_rank_factors
 from harness.models.layers import linear_layers, transformer_blocks
-from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
+from harness.regions import orthogonal_projection as projection
 from harness.runs.regions import one_shot_grams, one_shot_scores
 from harness.spec.region import AttributionSettings
 
@@ -124,14 +123,16 @@ def orthogonal_projection(
     """Gram matrices on both data sets and the factors of ΔW of all layers, by the harness."""
     layers = linear_layers(model)
     (directions,) = {direction_count(layer.weight) for layer in layers.values()}
-    region = OrthogonalProjectionRegion(
+    settings = projection.Settings(
         select="orthogonal-projection",
         safety="safety",
         utility="utility",
         safety_rank_removed=directions - SAFETY_RANK,
         utility_rank_removed=directions - UTILITY_RANK,
     )
-    return low_rank_factors(region, layers, [one_shot_grams(model, data, SETTINGS) for data in (safety, utility)])
+    region = projection.Region(settings)
+    grams = [one_shot_grams(model, data, SETTINGS) for data in (safety, utility)]
+    return region.selected(SETTINGS, layers, grams).factors
 
 
 def check_directions(

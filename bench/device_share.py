@@ -21,10 +21,9 @@ from bench import results_file
 from bench.random_llamas import Sizes, random_samples
 from harness.calibration.pairs import Sample
 from harness.formulas.memory import LlamaShape
-from harness.low_rank.factors import low_rank_factors
 from harness.models.layers import linear_layers
 from harness.models.placement import shape_of
-from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions import act_svd
 from harness.runs.regions import one_shot_grams, one_shot_scores
 from harness.spec.region import AttributionSettings
 
@@ -147,8 +146,9 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
 
 def _method(method: str, model: LlamaForCausalLM, samples: list[Sample]) -> Callable[[], object]:
     if method == "ActSVD":
-        region, layers = ActSvdRegion(select="act-svd", data="data", rank=1), linear_layers(model)
-        return lambda: low_rank_factors(region, layers, [one_shot_grams(model, samples, SETTINGS)])
+        region = act_svd.Region(act_svd.Settings(select="act-svd", data="data", rank=1))
+        layers = linear_layers(model)
+        return lambda: region.selected(SETTINGS, layers, [one_shot_grams(model, samples, SETTINGS)])
     return lambda: one_shot_scores(model, samples, method.lower(), SETTINGS, 0)
 
 

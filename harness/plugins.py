@@ -33,8 +33,8 @@ KINDS = ("attribution", "engines", "evaluations", "regions", "reports.layouts", 
 PARTS = {
     "engines": ("make", "version", "problems"),
     "evaluations": ("Settings", "Evaluation"),
-    "regions": ("Settings",),
     "attribution": ("Method",),
+    "regions": ("Settings", "Region"),
     "reports.layouts": ("draw",),
     "executors": ("executor",),
 }

@@ -150,3 +150,42 @@ def test_nothing_loads_a_pickle_or_code_from_a_hub():
     text = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py"))
     for forbidden in ("torch.load(", "pickle", "trust_remote_code"):
         assert forbidden not in text.replace("no pickle", "")
+
+
+def asks_which_region(tree):
+    """Lines that ask what kind a region is: by its class, or by what stands under `select`."""
+    classes = {"RegionSettings"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness.regions"):
+            classes |= {name.asname or name.name for name in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) in ("isinstance", "issubclass"):
+            named = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
+            if named & classes:
+                yield node.lineno
+        elif isinstance(node, ast.Compare):
+            for side in ast.walk(node):
+                if getattr(side, "attr", None) == "select" or getattr(side, "value", None) == "select":
+                    yield node.lineno
+
+
+def test_nobody_asks_a_region_what_it_is():
+    own = {ROOT / "spec" / "region.py", *(ROOT / "regions").glob("*.py")}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in ROOT.rglob("*.py")
+        if path not in own
+        for line in asks_which_region(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not wrong
+
+
+def test_asking_a_region_what_it_is_would_be_seen():
+    code = """
+from harness.regions.top import Settings as Top
+isinstance(region, Top | int)
+region.select == "planted"
+region["select"] in ("top", "bottom")
+isinstance(region, int)
+"""
+    assert sorted(set(asks_which_region(ast.parse(code)))) == [3, 4, 5]

@@ -28,7 +28,6 @@ from harness.runs.checkpoints import (
     refuse_existing,
     require_data,
 )
-from harness.runs.regions import found_region
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.region import AttributionSettings, ComparisonGroup, RegionSettings, region_kinds
@@ -177,7 +176,7 @@ def select(model: Model, selection: str, *, comparison_group: ComparisonGroup = 
     for role in kind.roles:
         require_fit(role, given[role], model.model, region)
     tensors = [dict(given[role].tensors) for role in kind.roles]
-    return found_region(region, AttributionSettings(comparison_group=comparison_group), model.layers, tensors)
+    return region.selected(AttributionSettings(comparison_group=comparison_group), model.layers, tensors)
 
 
 def _kind_of_measured(selection: str) -> type[RegionSettings]:

@@ -49,7 +49,7 @@ def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: 
     "--select",
     "selection",
     required=True,
-    type=click.Choice(["top", "bottom", "set-difference", "act-svd", "orthogonal-projection"]),
+    help="A kind of region: top, bottom, set-difference, act-svd, orthogonal-projection, or one that is installed.",
 )
 @click.option("--scores", type=FILE, help="Scores, for top and bottom.")
 @click.option("--fraction", type=float, help="Share of the weights, for top and bottom.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness import plugins
-from harness.errors import UserError
+from pydantic import ValidationError
+
+from harness.regions import base as regions
+from harness.spec.region import region_kinds
 
 Declared = Mapping[str, Any]
 
@@ -25,66 +27,20 @@ def asked_for(declared: Declared, spec: Declared) -> str:
     return "leave the model as it is"
 
 
+def share_asked_for(region: Declared) -> float | None:
+    """The share of the weights that a region declares, where it does."""
+    found = _region(region)
+    return None if found is None else found.share
+
+
 def region_words(region: Declared, spec: Declared) -> str:
-    """Which weights or ranks a region declares."""
-    words = _WORDS.get(region["select"], lambda region: f"the region {region['select']}")
-    if region["select"] == "matched-random":
-        return f"random weights as large as those of another region, which is {region_words(region['of'], spec)}"
-    return words(region) + _how(region, spec)
+    """Which weights or ranks a region declares; a record may be of a kind or a method that is not here."""
+    found = _region(region)
+    return f"the region {region['select']}" if found is None else found.words(spec)
 
 
-def _how(region: Declared, spec: Declared) -> str:
-    """The settings that differ silently, of regions that have them."""
-    settings = {**spec.get("attribution", {}), **{key: value for key, value in region.items() if value is not None}}
-    parts = []
-    if sets := [region[key] for key in ("data", "safety", "utility") if region.get(key)]:
-        sizes = {spec.get("calibration", {}).get(name, {}).get("samples") for name in sets} - {None}
-        parts += [f"{' and '.join(map(str, sorted(sizes)))} calibration pairs"] if sizes else []
-        block_by_block = settings.get("schedule") == "block_by_block"
-        parts.append("block by block" if block_by_block else "all blocks scored on the intact model")
-    if "method" in region:
-        whole = settings.get("comparison_group") == "matrix"
-        parts.append("compared over whole matrices" if whole else "compared within rows")
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _method(name: str) -> tuple[str, bool]:
-    """What people call a method, and whether its scores rest on the model; a record may be of one that is not here."""
+def _region(region: Declared) -> regions.Region | None:
     try:
-        declared = plugins.load("attribution", name).Method
-    except UserError:
-        return name, True
-    return declared.title or name, declared.uses_model
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.3g}%"
-
-
-def _scored(region: Declared, end: str) -> str:
-    title, uses_model = _method(region["method"])
-    if not uses_model:
-        return f"a random {_share(region['fraction'])} of the weights"
-    data = f" on {region['data']} data" if region.get("data") else ""
-    return f"the {end} {_share(region['fraction'])} of the weights by {title} importance{data}"
-
-
-_WORDS = {
-    "top": lambda region: _scored(region, "most important"),
-    "bottom": lambda region: _scored(region, "least important"),
-    "set-difference": lambda region: (
-        f"the weights that are among the top {_share(region['q'])} for {region['safety']} and not among the top "
-        f"{_share(region['p'])} for {region['utility']}, by {_method(region['method'])[0]} importance"
-    ),
-    "planted": lambda region: "the planted region, which is known to carry the refusals",
-    "attention-heads": lambda region: (
-        f"the {_share(region['fraction'])} of the attention heads that tell harmful from harmless prompts best"
-    ),
-    "act-svd": lambda region: (
-        f"the {region.get('end', 'top')} {region['rank']} rank(s) of every layer's outputs on {region['data']} data "
-        "(ActSVD)"
-    ),
-    "orthogonal-projection": lambda region: (
-        f"ranks by orthogonal projection (r_u {region['utility_rank_removed']}, r_s {region['safety_rank_removed']})"
-    ),
-}
+        return regions.region(region_kinds()[region["select"]].model_validate(dict(region)))
+    except (KeyError, ValidationError):
+        return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.explanation.outputs import Outputs, limit_words
+from harness.explanation.question import share_asked_for
 from harness.explanation.recorded import RecordedRun
 from harness.spec.result import CellResult, Completion, Measurement, StageReceipt
 
@@ -164,7 +165,7 @@ def _mask(run: RecordedRun, cell: CellResult) -> list[Observation]:
     if receipt.sparsity is None:
         ranks = receipt.rank_by_layer.values()
         return [Observation(f"up to {max(ranks)} ranks of a layer changed")] if ranks else []
-    asked = region.get("fraction") if region.get("select") in ("top", "bottom") else None
+    asked = share_asked_for(region) if region else None
     if asked is not None and abs(receipt.sparsity - asked) > SHARE_TOLERANCE:
         return [
             Observation(

@@ -56,7 +56,7 @@ FAULTS = (
         title="Mask applied to the layer of another block",
         stage="mask",
         caught_by=("mask/selection", "mask/layers"),
-        replaces={"harness.runs.regions:select": _one_block_off},
+        replaces={"harness.regions._scored:select": _one_block_off},
         cells=("snip-set-difference", "wanda-top"),
     ),
     Fault(
@@ -65,7 +65,7 @@ FAULTS = (
         title="Mask transposed",
         stage="mask",
         caught_by=("mask/selection", "mask/layers"),
-        replaces={"harness.runs.regions:select": _transposed},
+        replaces={"harness.regions._scored:select": _transposed},
         cells=("snip-set-difference", "wanda-top"),
     ),
     Fault(
@@ -74,7 +74,7 @@ FAULTS = (
         title="Row comparison where the matrix was asked for",
         stage="mask",
         caught_by=("mask/selection", "mask/share"),
-        replaces={"harness.runs.regions:select": _by_row},
+        replaces={"harness.regions._scored:select": _by_row},
         cells=("block-by-block",),
     ),
     Fault(
@@ -83,7 +83,7 @@ FAULTS = (
         title="ActSVD removes the least important ranks in place of the most important ones",
         stage="mask",
         caught_by=("mask/ranks",),
-        replaces={"harness.low_rank.factors:leading_directions": _of_the_other_end},
+        replaces={"harness.formulas.subspace:leading_directions": _of_the_other_end},
         cells=("act-svd-top",),
     ),
 )

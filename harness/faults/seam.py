@@ -1,7 +1,7 @@
 """The one seam through which a fault enters: an attribute of the harness is another one for a while.
 
 Production code carries nothing for it. A function has to be replaced where it is looked up, not where it is
-written: `harness.runs.regions:select`, since regions.py has imported the name.
+written: `harness.regions._scored:select`, since _scored.py calls it by that name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StaleTarget(AttributeError):
 def replaced(target: str, make_wrong: MakeWrong) -> Iterator[None]:
     """For the length of the context an attribute of a module or class is what `make_wrong` makes of the original.
 
-    target: "harness.runs.regions:select" or "harness.engines.hf:HfEngine.generate".
+    target: "harness.regions._scored:select" or "harness.engines.hf:HfEngine.generate".
     Raises StaleTarget where the module or class itself does not hold it.
     """
     owner, name = _found(target)

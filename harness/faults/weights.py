@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import InvalidRun
 from harness.faults.base import Alarm, Fault, Outcome, Trial
 from harness.models.loading import source_directory
-from harness.regions.top import Settings as TopRegion
+from harness.regions import top
 from harness.runs.checkpoint_edits import edit_checkpoint
 from harness.runs.checkpoints import load_directory, measured_scores
 from harness.spec.loading import load_yaml_model
@@ -51,9 +51,9 @@ def _edit_a_checkpoint(trial: Trial) -> Outcome:
         raise ValueError(f"{trial.variant} is no local checkpoint")
     settings, scores = AttributionSettings(), trial.folder / "scores.safetensors"
     measured_scores(load_directory(directory), [], "magnitude", 0, settings).written(scores)
-    region = TopRegion(select="top", method="magnitude", fraction=0.01)
+    region = top.Settings(select="top", method="magnitude", fraction=0.01)
     try:
-        edit_checkpoint(directory, region, settings, [scores], trial.folder / "edited")
+        edit_checkpoint(directory, top.Region(region), settings, [scores], trial.folder / "edited")
     except InvalidRun as error:
         return Outcome("refused", (Alarm(error.by, str(error)),))
     return Outcome("passed")

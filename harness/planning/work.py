@@ -13,9 +13,7 @@ from harness.attribution.base import method
 from harness.evaluations.base import evaluation
 from harness.formulas.work import NOTHING, Work, total
 from harness.planning.tokens import TokenCounter
-from harness.regions._ranks import RankSettings
-from harness.regions._scored import ScoredSettings
-from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
+from harness.regions import base as regions
 from harness.runs.canaries import shortened
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.probing import ProbeSettings
@@ -58,8 +56,8 @@ def of_canaries(spec: BenchmarkSpec, counter: TokenCounter) -> Work:
 
 def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCounter, blocks: int) -> Work:
     """Scores, Grams and directions of all regions; what is stored is measured once, block by block for each cell."""
-    regions = regions_of(spec, cells)
-    stored = [region for region in regions if schedule_of(region, spec.attribution) == "one_shot"]
+    found = regions_of(spec, cells)
+    stored = [region for region in found if schedule_of(region, spec.attribution) == "one_shot"]
     stepwise = [
         region
         for cell in cells
@@ -78,9 +76,9 @@ def of_attribution(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCou
         gram_tokens=t,
         factored_models=len(set(bare)),
     )
-    receipts = total(Work(forward_tokens=tokens) for tokens in _set_tokens(spec, regions, counter))
-    factored = Work(factored_models=sum(_sets_to_factor(region) for cell in cells for region in cell.regions))
-    probes = total(Work(forward_tokens=counter.probed(probe)) for probe in _probes(regions))
+    receipts = total(Work(forward_tokens=tokens) for tokens in _set_tokens(spec, found, counter))
+    factored = Work(factored_models=sum(regions.region(region).spectra for cell in cells for region in cell.regions))
+    probes = total(Work(forward_tokens=counter.probed(probe)) for probe in _probes(found))
     one_shot = _one_shot(spec, stored, counter)
     return total(
         [
@@ -103,19 +101,17 @@ def regions_of(spec: BenchmarkSpec, cells: Sequence[Cell]) -> list[Region]:
 
 def schedule_of(region: Region, defaults: AttributionSettings) -> str | None:
     """How a region's scores or Grams are measured; None of one that looks at no data."""
-    if isinstance(region, RankSettings) or (isinstance(region, ScoredSettings) and _uses_data(region)):
-        return region.schedule or defaults.schedule
-    return None
+    return regions.region(region).schedule(defaults)
 
 
-def measured_sets(spec: BenchmarkSpec, regions: Sequence[Region]) -> list[tuple[str, str, int | None]]:
+def measured_sets(spec: BenchmarkSpec, found: Sequence[Region]) -> list[tuple[str, str, int | None]]:
     """(method or `gram`, calibration set, seed) of everything that is measured once and stored."""
     return list(
         dict.fromkeys(
-            ("gram" if isinstance(region, RankSettings) else region.method, name, region.seed)
-            for region in regions
-            if isinstance(region, ScoredSettings | RankSettings) and schedule_of(region, spec.attribution)
-            for name in region.calibration_sets
+            (region.measure.name, name, region.seed)
+            for region in map(regions.region, found)
+            if region.measure is not None and region.measure.uses_data
+            for name in region.settings.calibration_sets
         )
     )
 
@@ -164,18 +160,10 @@ def _set_tokens(spec: BenchmarkSpec, regions: Sequence[Region], counter: TokenCo
     return [sum(counter.pairs(spec.calibration[name], seed)) for name, seed in sets]
 
 
-def _probes(regions: Sequence[Region]) -> list[ProbeSettings]:
+def _probes(found: Sequence[Region]) -> list[ProbeSettings]:
     """Probes of attention heads, each once however many of the heads are taken."""
-    probes = [region for region in regions if isinstance(region, ProbeSettings)]
+    probes = [region.probe for region in found if region.probe is not None]
     return list({tuple(probe.model_dump(exclude={"fraction"}).items()): probe for probe in probes}.values())
-
-
-def _sets_to_factor(region: Region) -> int:
-    return 0 if not isinstance(region, RankSettings) else 2 if isinstance(region, OrthogonalProjectionRegion) else 1
-
-
-def _uses_data(region: ScoredSettings) -> bool:
-    return method(region.method).uses_data
 
 
 def of_fine_tuning(cell: Cell, variant: ModelVariant, counter: TokenCounter) -> Work:

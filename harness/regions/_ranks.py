@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 
-from harness.spec.region import RegionSettings, Schedule
+from harness.errors import UserError
+from harness.regions._measured import MeasuredRegion
+from harness.regions.base import Look, Measure
+from harness.spec.region import AttributionSettings, RegionSettings, Schedule
+from harness.spec.result import StageReceipt
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.formulas.subspace import LowRankFactors
+    from harness.models.editing import FoundRegion
+    from harness.regions._rank_receipts import Spectrum
 
 
 class RankSettings(RegionSettings):
@@ -39,3 +51,81 @@ class RankSettings(RegionSettings):
         if self.of_directions is None or rank == 0:
             return rank
         return max(1, round(rank * directions / self.of_directions))
+
+
+class RankRegion(MeasuredRegion):
+    """Ranks that are computed layer by layer from Gram matrices of its inputs."""
+
+    @property
+    def measure(self) -> Measure:
+        """Gram matrices."""
+        return Measure(None)
+
+    def ranks(self, name: str, weight: Tensor) -> dict[str, int]:
+        """{key of the settings: ranks} of one layer. Raises UserError where the layer has fewer directions."""
+        from harness.formulas.subspace import direction_count
+
+        limit = direction_count(weight)
+        ranks = {key: self.in_layer(getattr(self.settings, key), limit) for key in self.settings.rank_keys}
+        for key, rank in ranks.items():
+            if rank > limit:
+                raise UserError(
+                    f"{key} is {rank}, but {name} is {weight.shape[0]} x {weight.shape[1]} and has {limit} directions; "
+                    f"expected at most {limit}, or of_directions: the R that the ranks are written for"
+                )
+        return ranks
+
+    def in_layer(self, rank: int, directions: int) -> int:
+        """What a rank of the settings comes to in a layer with so many `directions`."""
+        return self.settings.rank_in_layer(rank, directions)
+
+    def refuse_unfit(self, layers: Mapping[str, nn.Linear]) -> None:
+        """Layers with fewer directions than are removed."""
+        for name, layer in layers.items():
+            self.ranks(name, layer.weight)
+
+    def factors(self, weight: Tensor, grams: Sequence[Tensor], ranks: Mapping[str, int]) -> LowRankFactors:
+        """Of ΔW of one layer. grams: by role."""
+        raise NotImplementedError
+
+    def declared(self) -> str:
+        """In words, what is taken out of every layer."""
+        raise NotImplementedError
+
+    def expected(
+        self, spectra: Sequence[Spectrum], directions: int
+    ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:
+        """What `factors` take out of the outputs of a layer, and by their words what known mistakes would.
+
+        spectra: by role. None where equal directions make it arbitrary.
+        """
+        raise NotImplementedError
+
+    def selected(
+        self,
+        attribution: AttributionSettings,
+        layers: Mapping[str, nn.Linear],
+        measured: Sequence[Mapping[str, Tensor]],
+    ) -> FoundRegion:
+        """Factors of ΔW by layer, on the CPU."""
+        import torch
+
+        from harness.formulas.subspace import LowRankFactors
+        from harness.models.editing import SelectedRanks
+
+        found = {}
+        with torch.no_grad():
+            for name, layer in layers.items():
+                grams = [gram[name].to(layer.weight.device) for gram in measured]
+                factors = self.factors(layer.weight, grams, self.ranks(name, layer.weight))
+                found[name] = LowRankFactors(factors.left.cpu(), factors.right.cpu())
+        return SelectedRanks(found)
+
+    def receipts(self, found: FoundRegion, look: Look) -> list[StageReceipt]:
+        """What is taken out, of some layers formed again."""
+        from harness.models.editing import SelectedRanks
+        from harness.regions._rank_receipts import removed_as_declared
+
+        if not isinstance(found, SelectedRanks):
+            return []
+        return [removed_as_declared(self, found.factors, look.layers, look.block, look.measured)]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+from harness.regions import base
 from harness.spec.common import Share
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import RegionSettings
+from harness.spec.result import StageReceipt
+
+if TYPE_CHECKING:
+    from harness.models.editing import FoundRegion
 
 
 class Settings(ProbeSettings, RegionSettings):
@@ -22,3 +28,33 @@ class Settings(ProbeSettings, RegionSettings):
     def probe(self) -> ProbeSettings:
         """Its own."""
         return self
+
+
+class Region(base.Region):
+    """See `Settings`."""
+
+    def find(self, finder: base.Finder, witness: base.Witness | None) -> FoundRegion:
+        """All weights of the best heads, on the CPU."""
+        from harness.models.editing import SelectedWeights
+        from harness.probing.heads import head_masks, top_heads
+
+        accuracy = finder.heads.probe(self.settings).accuracy
+        count = max(1, round(self.settings.fraction * accuracy.numel()))
+        return SelectedWeights(head_masks(finder.model, top_heads(accuracy, count)))
+
+    def receipts(self, found: FoundRegion, look: base.Look) -> list[StageReceipt]:
+        """As many heads as asked for, each whole."""
+        from harness.models.editing import SelectedWeights
+        from harness.probing.heads import head_layout
+        from harness.regions._mask_receipts import whole_heads
+
+        receipts, layout = super().receipts(found, look), head_layout(look.model)
+        if isinstance(found, SelectedWeights):
+            heads = layout.blocks * layout.heads
+            receipts.append(whole_heads(found.masks, self.settings.fraction, heads, layout.head_size))
+        return receipts
+
+    def words(self, spec: Mapping[str, Any]) -> str:
+        """How many, and why these."""
+        share = base.percent(self.settings.fraction)
+        return f"the {share} of the attention heads that tell harmful from harmless prompts best"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness.regions import base
 from harness.spec.region import RegionSettings, Selected
+from harness.spec.result import StageReceipt
+from harness.spec.variant import ModelVariant
+
+if TYPE_CHECKING:
+    from harness.models.editing import FoundRegion
 
 
 class Settings(RegionSettings):
@@ -27,3 +33,47 @@ class Settings(RegionSettings):
     def parts(self) -> Mapping[str, RegionSettings]:
         """The region that it is matched to."""
         return {"of": self.of}
+
+
+class Region(base.Region):
+    """See `Settings`."""
+
+    def problems(self, variant: ModelVariant) -> list[str]:
+        """Those of the region that it is matched to."""
+        return base.region(self.settings.of).problems(variant)
+
+    @property
+    def largest_share(self) -> float | None:
+        """That of the region that it is matched to."""
+        return base.region(self.settings.of).largest_share
+
+    def find(self, finder: base.Finder, witness: base.Witness | None) -> FoundRegion:
+        """Weights of like magnitude in every layer; the draw in a layer depends on the seed and its name alone."""
+        from harness.attribution.random import seeded
+        from harness.formulas.matching import matched_random_mask
+        from harness.models.editing import SelectedWeights
+        from harness.models.layers import linear_layers
+
+        settings, layers, masks = self.settings, linear_layers(finder.model), finder.masks(self.settings.of)
+        draws = {name: seeded(settings.seed, f"matched {name}") for name in masks}
+        return SelectedWeights(
+            {
+                name: matched_random_mask(layers[name].weight.detach(), mask, settings.window, draws[name])
+                for name, mask in masks.items()
+            }
+        )
+
+    def receipts(self, found: FoundRegion, look: base.Look) -> list[StageReceipt]:
+        """As large as the other region in every layer, and apart from it."""
+        from harness.models.editing import SelectedWeights
+        from harness.regions._mask_receipts import as_large_and_apart
+
+        receipts = super().receipts(found, look)
+        if isinstance(found, SelectedWeights):
+            receipts.append(as_large_and_apart(found.masks, look.masks(self.settings.of)))
+        return receipts
+
+    def words(self, spec: Mapping[str, Any]) -> str:
+        """What it is matched to."""
+        other = base.region(self.settings.of).words(spec)
+        return f"random weights as large as those of another region, which is {other}"

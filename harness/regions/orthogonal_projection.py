@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.regions._ranks import RankSettings
+from harness.regions._ranks import RankRegion, RankSettings
+from harness.regions.base import EditOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.formulas.subspace import LowRankFactors
+    from harness.regions._rank_receipts import Spectrum
 
 
 class Settings(RankSettings):
@@ -30,3 +38,50 @@ class Settings(RankSettings):
         if self.of_directions is None:
             return removed
         return directions - self.rank_in_layer(self.of_directions - removed, directions)
+
+
+class Region(RankRegion):
+    """See `Settings`."""
+
+    spectra: ClassVar[int] = 2
+    edit_options: ClassVar[EditOptions | None] = EditOptions(
+        {"safety": "safety", "utility": "utility"}, ("utility_rank_removed", "safety_rank_removed"), ("of_directions",)
+    )
+
+    def in_layer(self, rank: int, directions: int) -> int:
+        """r of a layer."""
+        return self.settings.removed_in_layer(rank, directions)
+
+    def factors(self, weight: Tensor, grams: Sequence[Tensor], ranks: Mapping[str, int]) -> LowRankFactors:
+        """Of safety and utility, in this order."""
+        from harness.formulas.subspace import projection_factors
+
+        safety, utility = grams
+        return projection_factors(weight, safety, utility, **ranks)
+
+    def declared(self) -> str:
+        """Both ranks."""
+        return (
+            f"all but the least {self.settings.safety_rank_removed} safety rank(s), without all but the least "
+            f"{self.settings.utility_rank_removed} utility rank(s)"
+        )
+
+    def expected(
+        self, spectra: Sequence[Spectrum], directions: int
+    ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:
+        """Π_s − Π_u Π_s; the two swapped are the known mistake."""
+        safety_removed = self.in_layer(self.settings.safety_rank_removed, directions)
+        utility_removed = self.in_layer(self.settings.utility_rank_removed, directions)
+        safety = spectra[0].projection(0, directions - safety_removed)
+        utility = spectra[1].projection(0, directions - utility_removed)
+        if safety is None or utility is None:
+            return None, {}
+        swapped = {"the parts of safety and utility swapped": utility - safety @ utility}
+        return safety - utility @ safety, swapped
+
+    def what(self) -> str:
+        """Both ranks."""
+        settings = self.settings
+        return (
+            f"ranks by orthogonal projection (r_u {settings.utility_rank_removed}, r_s {settings.safety_rank_removed})"
+        )

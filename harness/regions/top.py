@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.regions._scored import ScoredSettings
+from harness.regions._scored import OneScoreRegion, ScoredSettings
 from harness.spec.common import Share
+from harness.spec.region import ComparisonGroup
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 
 class Settings(ScoredSettings):
@@ -16,3 +22,21 @@ class Settings(ScoredSettings):
     select: Literal["top"]
     data: str | None = None
     fraction: Share
+
+
+class Region(OneScoreRegion):
+    """See `Settings`."""
+
+    end: ClassVar[str] = "most"
+
+    def mask(self, scores: Sequence[Tensor], group: ComparisonGroup) -> Tensor:
+        """The `fraction` of the layer."""
+        from harness.formulas.selection import top_mask
+
+        return top_mask(scores[0], self.settings.fraction, group)
+
+    def expected(self, scores: Sequence[np.ndarray], group: ComparisonGroup) -> np.ndarray:
+        """By sorting."""
+        from harness.regions._mask_receipts import plain_top
+
+        return plain_top(scores[0], self.settings.fraction, group)

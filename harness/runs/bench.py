@@ -13,13 +13,12 @@ from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.evaluations.base import EvaluationContext
-from harness.low_rank.factors import ranks_in_layer
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
 from harness.models.tensor_files import read_masks
 from harness.receipts.reference import Reference
-from harness.regions._ranks import RankSettings
+from harness.regions import base as regions
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.head_regions import HeadFinder
@@ -65,10 +64,8 @@ def prepare_bench(
     engine: the variant's, on this very model; None makes one.
     Raises UserError, before a cell is measured, where the model has no such ranks as a cell removes.
     """
-    for name, layer in linear_layers(loaded.model).items():
-        for region in (region for cell in bound.cells for region in cell.regions):
-            if isinstance(region, RankSettings):
-                ranks_in_layer(region, name, layer.weight)
+    for region in dict.fromkeys(region for cell in bound.cells for region in cell.regions):
+        regions.region(region).refuse_unfit(linear_layers(loaded.model))
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     if engine is None:
         engine = plugins.load("engines", bound.variant.engine).make(loaded)

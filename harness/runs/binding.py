@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import plugins
-from harness.attribution.base import method
 from harness.calibration.files import dataset_path, file_sha256, task_data_files
 from harness.errors import UserError
 from harness.fetching.tasks import task_problem
 from harness.models.loading import source_directory
 from harness.models.prompts import TEMPLATES
-from harness.regions._scored import ScoredSettings
-from harness.regions.planted import Settings as PlantedRegion
+from harness.regions import base as regions
 from harness.runs.data_checks import data_problems, needed_datasets
 from harness.runs.used_plugins import require_plugins
 from harness.spec import locations
@@ -24,7 +22,6 @@ from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.region import sources_of
 from harness.spec.variant import ModelVariant
 
 #: The planted region's name among the hashes of a run's data.
@@ -138,9 +135,8 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
         if (reason := why_skipped(cell, variant)) is not None:
             skipped[cell.id] = reason
             continue
-        for region in sources_of(cell.regions):
-            if isinstance(region, ScoredSettings) and _lacks_data(region):
-                problems.append(f"cell {cell.id}: the method {region.method} needs calibration data; give `data`")
+        for region in map(regions.region, cell.regions):
+            problems += [f"cell {cell.id}: {problem}" for problem in region.problems(variant)]
         cells.append(cell)
     return cells, skipped
 
@@ -148,21 +144,14 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
 def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[str]:
     """Regions that evaluations look at and that cannot be found on this variant."""
     for evaluation in spec.evaluations:
-        for region in sources_of(evaluation.regions):
-            if isinstance(region, PlantedRegion) and variant.planted_region is None:
-                yield f"evaluation {evaluation.name}: the variant {variant.name} has no planted region"
-            if isinstance(region, ScoredSettings) and _lacks_data(region):
-                yield f"evaluation {evaluation.name}: the method {region.method} needs calibration data; give `data`"
-            compared = evaluation.compares_with_intact
-            if compared and isinstance(region, ScoredSettings) and not method(region.method).uses_model:
+        for region in map(regions.region, evaluation.regions):
+            yield from (f"evaluation {evaluation.name}: {problem}" for problem in region.problems(variant))
+            scored_by = region.measure.method if region.measure else None
+            if evaluation.compares_with_intact and scored_by is not None and not scored_by.uses_model:
                 yield (
-                    f"evaluation {evaluation.name}: the method {region.method} looks at no model, so that before and "
+                    f"evaluation {evaluation.name}: the method {scored_by.name} looks at no model, so that before and "
                     "after are one; compare regions of another method"
                 )
-
-
-def _lacks_data(region: ScoredSettings) -> bool:
-    return method(region.method).uses_data and not region.calibration_sets
 
 
 def _problems_of_checkpoints(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[Cell]) -> Iterator[str]:

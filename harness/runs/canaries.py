@@ -23,13 +23,11 @@ from harness.evaluations.base import evaluation
 from harness.formulas.metrics import ANSWERS
 from harness.models.editing import SelectedWeights, region_removed, rows_shuffled
 from harness.models.layers import linear_layers
-from harness.regions.planted import Settings as PlantedRegion
-from harness.regions.set_difference import Settings as SetDifferenceRegion
+from harness.regions import base as regions
 from harness.runs.bench import Bench
 from harness.runs.binding import BoundBenchmark
 from harness.runs.judging import judged
 from harness.spec.benchmark import BenchmarkSpec, EvaluationSettings
-from harness.spec.region import sources_of
 from harness.spec.result import Completion, Measurement, StageReceipt
 from harness.validity.classification import Thresholds, invalid_reason
 
@@ -80,10 +78,9 @@ class _Texts:
 
 
 def random_share(bound: BoundBenchmark) -> float:
-    """The share of the weights that the random mask holds: the largest of a set difference here, within limits."""
-    regions = [source for cell in bound.cells for source in sources_of(cell.regions)]
-    shares = [region.q for region in regions if isinstance(region, SetDifferenceRegion)]
-    shares += [LARGEST_SHARE for region in regions if isinstance(region, PlantedRegion)]
+    """The share of the weights that the random mask holds: the largest that a region here may hold, within limits."""
+    asked = [regions.region(region).largest_share for cell in bound.cells for region in cell.regions]
+    shares = [share for share in asked if share is not None]
     return min(max(shares, default=SHARE_WITHOUT_REGIONS), LARGEST_SHARE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,17 +14,11 @@ from harness.calibration.plain_block import NO_LABEL
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.models.tensor_files import read_masks
-from harness.probing.heads import head_layout
-from harness.receipts import data, mask, ranks, scores
+from harness.receipts import data, scores
 from harness.receipts.reference import GRAM, Reference, glimpsed_rows
-from harness.regions._ranks import RankSettings
-from harness.regions._scored import ScoredSettings
-from harness.regions.attention_heads import Settings as HeadsRegion
-from harness.regions.bottom import Settings as BottomRegion
-from harness.regions.matched_random import Settings as MatchedRandomRegion
-from harness.regions.planted import Settings as PlantedRegion
+from harness.regions import base as regions
 from harness.runs.binding import BoundBenchmark
-from harness.runs.regions import RegionFinder, Witness
+from harness.runs.regions import RegionFinder, Witness, measure_of
 from harness.spec.cell import Cell
 from harness.spec.region import AttributionSettings, Region, sources_of
 from harness.spec.result import StageReceipt
@@ -47,21 +41,20 @@ def region_receipts(
         if not settings.regions
         for name in settings.calibration_sets
     ]
-    regions = _regions_of(reference, cell)
+    asked = _regions_of(reference, cell)
     declared = {name: dataset.sha256 for name, dataset in bound.variant.datasets.items()}
     receipts = [data.declared_files(bound.data_sha256, declared)]
-    receipts += _data_receipts(reference, bound, finder, [*_sets_of(regions), *((name, None) for name in bare)])
+    receipts += _data_receipts(reference, bound, finder, [*_sets_of(asked), *((name, None) for name in bare)])
     receipts += [_gram_receipt(reference, finder, name) for name in bare]
-    for region in regions:
-        if region is cell.region and found is not None:
+    for settings in asked:
+        if settings is cell.region and found is not None:
             masks, witness = found
         else:
             witness = Witness()
-            masks = finder.find(region, witness)
-        receipts += [
-            *_score_receipts(reference, region, masks, witness),
-            *_mask_receipts(reference, bound, finder, region, masks, witness),
-        ]
+            masks = finder.find(settings, witness)
+        region = regions.region(settings)
+        look = _look(reference, bound, finder, region, witness)
+        receipts += [*_score_receipts(reference, region, masks, witness), *region.receipts(masks, look)]
     return one_of_each(receipts)
 
 
@@ -76,13 +69,14 @@ def unchecked(reference: Reference, cell: Cell) -> tuple[str, ...]:
 
     To be asked where its receipts have been made, of the intact model.
     """
-    found = []
-    for region in _regions_of(reference, cell):
-        if isinstance(region, ScoredSettings):
-            name = region.calibration_sets[0] if _uses_data(region) else None
-            settings = _declared(reference, region)
-            if reference.measured(region.method, name, region.seed, settings, _block(reference, settings)) is None:
-                found.append(f"method {method(region.method).name}: no plain definition")
+    found: list[str] = []
+    for region in map(regions.region, _regions_of(reference, cell)):
+        found += region.unchecked
+        if region.measure is not None and region.measure.method is not None:
+            name = region.settings.calibration_sets[0] if region.measure.uses_data else None
+            settings, measure = _declared(reference, region), region.measure.name
+            if reference.measured(measure, name, region.seed, settings, _block(reference, settings)) is None:
+                found.append(f"method {region.measure.method.name}: no plain definition")
     return tuple(dict.fromkeys(found))
 
 
@@ -110,21 +104,15 @@ def _gram_receipt(reference: Reference, finder: RegionFinder, name: str) -> Stag
     return scores.as_defined([part], f"block {last + 1} of {last + 1}", reference.model.dtype != torch.float32)
 
 
-def _sets_of(regions: Sequence[Region]) -> list[tuple[str, int | None]]:
+def _sets_of(asked: Sequence[Region]) -> list[tuple[str, int | None]]:
     """Calibration sets by name and seed that regions rest on."""
     used = [
-        (name, getattr(region, "seed", None))
-        for region in sources_of(regions)
-        if _uses_data(region)
-        for name in region.calibration_sets
+        (name, region.seed)
+        for region in map(regions.region, sources_of(asked))
+        if region.measure is not None and region.measure.uses_data
+        for name in region.settings.calibration_sets
     ]
     return list(dict.fromkeys(used))
-
-
-def _uses_data(region: Region | ScoredSettings | RankSettings) -> bool:
-    if isinstance(region, ScoredSettings):
-        return method(region.method).uses_data
-    return isinstance(region, RankSettings)
 
 
 def _data_receipts(
@@ -146,8 +134,11 @@ def _data_receipts(
     return receipts
 
 
-def _score_receipts(reference: Reference, region: Region, found: FoundRegion, witness: Witness) -> list[StageReceipt]:
-    if not isinstance(region, (ScoredSettings, RankSettings)):
+def _score_receipts(
+    reference: Reference, region: regions.Region, found: FoundRegion, witness: Witness
+) -> list[StageReceipt]:
+    measure = region.measure
+    if measure is None:
         return []
     settings = _declared(reference, region)
     last = len(transformer_blocks(reference.model)) - 1
@@ -155,38 +146,35 @@ def _score_receipts(reference: Reference, region: Region, found: FoundRegion, wi
     sixteen_bit = reference.model.dtype != torch.float32
     parts = _in_use(reference, region, settings, block, found, witness)
     receipts: list[StageReceipt | None] = []
-    if isinstance(region, ScoredSettings):
-        signed = method(region.method).signed
-        roles = dict(zip(_roles(region), witness.measured, strict=True))
+    if measure.method is not None:
+        signed = measure.method.signed
+        roles = dict(zip(region.settings.roles, witness.measured, strict=True))
         receipts.append(scores.signs_as_defined(parts) if signed else scores.not_negative(roles))
     if parts:
         receipts.append(scores.as_defined(parts, f"block {block + 1} of {last + 1}", sixteen_bit))
         if isinstance(found, SelectedWeights):
             by_role = {part.role: part.plain for part in parts}
             receipts.append(
-                scores.ranked_as_asked(
-                    found.masks, by_role, settings.comparison_group == "row", isinstance(region, BottomRegion)
-                )
+                scores.ranked_as_asked(found.masks, by_role, settings.comparison_group == "row", region.of_least)
             )
-        if settings.schedule == "one_shot" and isinstance(region, ScoredSettings):
+        if settings.schedule == "one_shot" and measure.method is not None:
             glimpses = _glimpses(reference, region, settings, last + 1, witness)
-            receipts.append(scores.of_every_block(glimpses, method(region.method).smallest_likeness))
-        if block != last and not sixteen_bit and _uses_data(region):
+            receipts.append(scores.of_every_block(glimpses, measure.method.smallest_likeness))
+        if block != last and not sixteen_bit and measure.uses_data:
             behind = _in_use(reference, region, settings, last, found, witness)
             receipts.append(scores.not_one_shot(behind, f"block {last + 1} of {last + 1}"))
     return [receipt for receipt in receipts if receipt is not None]
 
 
 def _glimpses(
-    reference: Reference, region: ScoredSettings, settings: AttributionSettings, blocks: int, witness: Witness
+    reference: Reference, region: regions.Region, settings: AttributionSettings, blocks: int, witness: Witness
 ) -> list[list[scores.Glimpse]]:
     """Of every block, how its scores in use rank weights beside scores of a few samples."""
     found = []
     for block in range(blocks):
         seen = []
-        for role, in_use in zip(_roles(region), witness.measured, strict=True):
-            name = getattr(region, role) if _uses_data(region) else None
-            few = reference.glimpse(region.method, name, region.seed, settings, block) or {}
+        for (role, name), in_use in zip(_sets_in_use(region), witness.measured, strict=True):
+            few = reference.glimpse(measure_of(region).name, name, region.seed, settings, block) or {}
             seen += [
                 scores.glimpse(layer, role, glimpsed_rows(in_use[layer]).cpu(), rows)
                 for layer, rows in few.items()
@@ -196,31 +184,31 @@ def _glimpses(
     return found
 
 
-def _declared(reference: Reference, region: Region | ScoredSettings | RankSettings) -> AttributionSettings:
+def _declared(reference: Reference, region: regions.Region) -> AttributionSettings:
     """The settings that the spec gives a region, read once more."""
-    own = {key: getattr(region, key) for key in ("schedule", "comparison_group") if getattr(region, key, None)}
-    return AttributionSettings(**{**reference.spec.attribution.model_dump(), **own})
+    return region.attribution(AttributionSettings(**reference.spec.attribution.model_dump()))
 
 
-def _roles(region: ScoredSettings | RankSettings) -> tuple[str, ...]:
-    return ("safety", "utility") if hasattr(region, "utility") else ("data",)
+def _sets_in_use(region: regions.Region) -> list[tuple[str, str | None]]:
+    """(role, calibration set) of what a region is found from; None of a method that looks at no data."""
+    uses_data = measure_of(region).uses_data
+    return [(role, name if uses_data else None) for role, name in region.settings.sets_by_role.items()]
 
 
 def _in_use(
     reference: Reference,
-    region: ScoredSettings | RankSettings,
+    region: regions.Region,
     settings: AttributionSettings,
     block: int,
     found: FoundRegion,
     witness: Witness,
 ) -> list[scores.ScoresInUse]:
     """What the region was selected from beside its plain definition, of one block; nothing where there is none."""
-    measure = GRAM if isinstance(region, RankSettings) else region.method
-    of_sums = isinstance(region, ScoredSettings) and method(region.method).weight_times_sum
+    measure, scored_by = measure_of(region).name, measure_of(region).method
+    of_sums = scored_by is not None and scored_by.weight_times_sum
     seed = region.seed
     parts = []
-    for role, in_use in zip(_roles(region), witness.measured, strict=True):
-        name = getattr(region, role) if _uses_data(region) else None
+    for (role, name), in_use in zip(_sets_in_use(region), witness.measured, strict=True):
         plain = reference.measured(measure, name, seed, settings, block)
         if plain is None:
             return []
@@ -309,38 +297,17 @@ def _behind_removed_blocks(
         restore_region(reference.model, part, removed)
 
 
-def _mask_receipts(
-    reference: Reference,
-    bound: BoundBenchmark,
-    finder: RegionFinder,
-    region: Region,
-    found: FoundRegion,
-    witness: Witness,
-) -> list[StageReceipt]:
-    if isinstance(found, SelectedRanks):
-        block = _block(reference, _declared(reference, region))
-        return [
-            ranks.removed_as_declared(
-                cast(Any, region),
-                found.factors,
-                linear_layers(reference.model),
-                block_layers(reference.model, block),
-                witness.measured,
-            )
-        ]
-    masks, layers = found.masks, linear_layers(reference.model)
-    receipts = [mask.fits_the_model(masks, layers, isinstance(region, ScoredSettings))]
-    if isinstance(region, ScoredSettings):
-        group = _declared(reference, region).comparison_group
-        receipts += [
-            mask.selected_as_scored(cast(Any, region), group, masks, witness.measured),
-            mask.share_as_asked(cast(Any, region), group, masks),
-        ]
-    elif isinstance(region, MatchedRandomRegion):
-        receipts.append(mask.as_large_and_apart(masks, finder.masks(region.of)))
-    elif isinstance(region, PlantedRegion) and bound.planted_path is not None:
-        receipts.append(mask.as_in_the_file(masks, read_masks(bound.planted_path)))
-    elif isinstance(region, HeadsRegion):
-        layout = head_layout(reference.model)
-        receipts.append(mask.whole_heads(masks, region.fraction, layout.blocks * layout.heads, layout.head_size))
-    return receipts
+def _look(
+    reference: Reference, bound: BoundBenchmark, finder: RegionFinder, region: regions.Region, witness: Witness
+) -> regions.Look:
+    """What the receipts of a region's masks or ranks look at."""
+    settings, path = _declared(reference, region), bound.planted_path
+    return regions.Look(
+        model=reference.model,
+        layers=linear_layers(reference.model),
+        block=block_layers(reference.model, _block(reference, settings)),
+        attribution=settings,
+        measured=witness.measured,
+        masks=finder.masks,
+        planted=None if path is None else lambda: read_masks(path),
+    )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from harness import plugins
 from harness.errors import InvalidRun, UserError
 from harness.models.editing import region_removed
 from harness.models.fingerprint import model_fingerprint, weights_fingerprint
@@ -20,76 +21,59 @@ from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors
 from harness.receipts.weights import saved_checkpoint
-from harness.regions._ranks import RankSettings
-from harness.regions._scored import ScoredSettings
+from harness.regions import base as regions
 from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, Measured, load_directory
 from harness.runs.files import storage_error
-from harness.runs.regions import found_region
+from harness.runs.regions import measure_of
 from harness.spec.region import AttributionSettings, region_kinds
 from harness.spec.result import EditReceipt
-
-#: Options that a selection needs, and those that it may have.
-NEEDED = {
-    "top": ("scores", "fraction"),
-    "bottom": ("scores", "fraction"),
-    "set-difference": ("safety", "utility", "p", "q"),
-    "act-svd": ("gram", "rank"),
-    "orthogonal-projection": ("safety", "utility", "utility_rank_removed", "safety_rank_removed"),
-}
-ALLOWED = {
-    "top": ("group",),
-    "bottom": ("group",),
-    "set-difference": ("group",),
-    "act-svd": ("end", "of_directions"),
-    "orthogonal-projection": ("of_directions",),
-}
-#: Options that name files, in the order in which a region wants what they hold.
-FILES = ("scores", "gram", "safety", "utility")
 
 
 def region_of_options(
     selection: str, given: Mapping[str, Any]
-) -> tuple[ScoredSettings | RankSettings, AttributionSettings, list[Path]]:
+) -> tuple[regions.Region, AttributionSettings, list[Path]]:
     """The region that options declare, the settings, and the files that it is found from.
 
     given: option names to values, None where an option was not given. Raises UserError for an
     option that is missing, one that has no meaning with the selection, and a value out of range.
     """
-    needed = NEEDED[selection]
+    kinds = editable()
+    if selection not in kinds:
+        raise UserError(f"--select is {selection!r}; {plugins.suggestion(selection, kinds)}")
+    options = kinds[selection]
+    needed = (*options.files, *options.needed)
     for name, value in given.items():
-        if (value is None and name in needed) or (value is not None and name not in (*needed, *_allowed(selection))):
+        if (value is None and name in needed) or (value is not None and name not in (*needed, *options.allowed)):
             flag = f"-{name}" if len(name) == 1 else "--" + name.replace("_", "-")
             raise UserError(f"{flag} {'is needed' if name in needed else 'has no meaning'} with --select {selection}")
-    fields = {name: value.name if name in FILES else value for name, value in given.items() if value is not None}
+    fields = {name: value for name, value in given.items() if value is not None and name not in options.files}
     settings = AttributionSettings(comparison_group=fields.pop("group", "row"))
-    for name in ("scores", "gram"):
-        if name in fields:
-            fields["data"] = fields.pop(name)
-    region = declared_region(selection, fields)
-    return region, settings, [given[name] for name in FILES if given[name] is not None]
+    fields |= {role: given[name].name for name, role in options.files.items()}
+    return declared_region(selection, fields), settings, [given[name] for name in options.files]
 
 
-def declared_region(selection: str, fields: Mapping[str, Any]) -> ScoredSettings | RankSettings:
+def declared_region(selection: str, fields: Mapping[str, Any]) -> regions.Region:
     """A region on scores or Grams that are at hand, from the keys of a spec. Raises UserError for a value out of
     range."""
-    kind = region_kinds()[selection]
-    # A region must name some method; a receipt has that of what was measured.
-    method = {"method": "magnitude"} if issubclass(kind, ScoredSettings) else {}
+    options = editable().get(selection)
+    constant = options.constant if options else {}
     try:
-        return kind.model_validate({"select": selection, **method, **fields})  # type: ignore[return-value]
+        return regions.region(region_kinds()[selection].model_validate({"select": selection, **constant, **fields}))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{first['loc'][-1]} is {first['input']}; " if first["loc"] else ""
         raise UserError(where + first["msg"].removeprefix("Value error, ").lower()) from None
 
 
-def _allowed(selection: str) -> tuple[str, ...]:
-    return ALLOWED.get(selection, ())
+def editable() -> dict[str, regions.EditOptions]:
+    """The options of every kind of region that an edit can remove, by what is given as --select."""
+    kinds = {select: plugins.load("regions", select).Region.edit_options for select in region_kinds()}
+    return {select: options for select, options in kinds.items() if options is not None}
 
 
 def edit_checkpoint(
     model_dir: Path,
-    region: ScoredSettings | RankSettings,
+    region: regions.Region,
     settings: AttributionSettings,
     files: Sequence[Path],
     out: Path,
@@ -106,7 +90,7 @@ def edit_checkpoint(
     layers = linear_layers(loaded.model)
     for path, measured in contents:
         require_fit(path, measured, loaded.model, region)
-    found = found_region(region, settings, layers, [dict(measured.tensors) for _, measured in contents])
+    found = region.selected(settings, layers, [dict(measured.tensors) for _, measured in contents])
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
@@ -142,14 +126,14 @@ def _save(loaded: LoadedModel, directory: Path) -> None:
 
 def _write_receipt(
     directory: Path,
-    region: ScoredSettings | RankSettings,
+    region: regions.Region,
     settings: AttributionSettings,
     origins: Sequence[Mapping[str, str]],
     receipt: EditReceipt,
 ) -> None:
     """Of settings only the comparison group decides an edit; the others are those that the files were made with."""
-    declared = region.model_dump(mode="json", exclude_none=True)
-    if isinstance(region, RankSettings):
+    declared = region.settings.model_dump(mode="json", exclude_none=True)
+    if measure_of(region).method_name is None:
         content: dict[str, Any] = {"region": declared, "grams": origins}
     else:
         declared["method"] = _method_of(origins)
@@ -164,14 +148,12 @@ def _method_of(origins: Sequence[Mapping[str, str]]) -> str | list[str]:
     return methods[0] if len(set(methods)) == 1 else methods
 
 
-def require_fit(
-    where: Path | str, measured: Measured, model: PreTrainedModel, region: ScoredSettings | RankSettings
-) -> None:
+def require_fit(where: Path | str, measured: Measured, model: PreTrainedModel, region: regions.Region) -> None:
     """Raises UserError for scores or Grams of other layers or other weights: a mask from them would mean nothing.
 
     where: the file that they are from, or the role that they have.
     """
-    fits = _refuse_unfit_grams if isinstance(region, RankSettings) else _refuse_unfit_scores
+    fits = _refuse_unfit_grams if measure_of(region).method_name is None else _refuse_unfit_scores
     fits(where, measured.tensors, measured.metadata, linear_layers(model))
     _refuse_other_weights(where, measured.metadata, model)
 

@@ -112,10 +112,10 @@ def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, in
 def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
     """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
     for evaluation in spec.evaluations:
-        for asked in (*evaluation.probes, *sources_of(evaluation.regions)):
-            if isinstance(asked, ProbeSettings):
-                yield f"evaluation {evaluation.name}", asked
+        for probe in (*evaluation.probes, *(region.probe for region in sources_of(evaluation.regions))):
+            if probe is not None:
+                yield f"evaluation {evaluation.name}", probe
     for cell in cells:
         for region in sources_of(cell.regions):
-            if isinstance(region, ProbeSettings):
-                yield f"cells {cell.group}", region
+            if region.probe is not None:
+                yield f"cells {cell.group}", region.probe

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.models.prompts import PromptFormatter
-from harness.probing.heads import HeadProbe, head_masks, top_heads
+from harness.probing.heads import HeadProbe
 from harness.probing.probe import probe_heads, read_prompts
-from harness.regions.attention_heads import Settings as HeadsRegion
 from harness.runs.store import TensorStore
 from harness.spec.probing import ProbeSettings
 
@@ -30,12 +28,6 @@ class HeadFinder:
     path_of: Callable[[str], Path]
     store: TensorStore
     environment: str
-
-    def masks(self, region: HeadsRegion) -> dict[str, Tensor]:
-        """The weights of the best heads, on the CPU."""
-        accuracy = self.probe(region).accuracy
-        count = max(1, round(region.fraction * accuracy.numel()))
-        return head_masks(self.model, top_heads(accuracy, count))
 
     def probe(self, settings: ProbeSettings) -> HeadProbe:
         """The probe of the intact model, stored by what it was fitted to."""

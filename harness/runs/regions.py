@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import torch
@@ -12,48 +12,27 @@ from transformers import PreTrainedModel
 
 from harness import plugins
 from harness.attribution.base import Scores, method
-from harness.attribution.random import seeded
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
-from harness.formulas.matching import matched_random_mask
-from harness.low_rank.factors import low_rank_factors
 from harness.low_rank.grams import gram_matrices
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
-from harness.regions._ranks import RankSettings
-from harness.regions._scored import ScoredSettings
-from harness.regions.act_svd import Settings as ActSvdRegion
-from harness.regions.attention_heads import Settings as HeadsRegion
-from harness.regions.matched_random import Settings as MatchedRandomRegion
-from harness.regions.planted import Settings as PlantedRegion
+from harness.regions import base
+from harness.regions.base import Witness
 from harness.runs.head_regions import HeadFinder
-from harness.runs.selection import Masks, select
 from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import AttributionSettings, Region, RegionSettings, ScoredWeightRegion, WeightRegion
 
 #: What a region is found from: scores or Grams by layer.
 Measured = dict[str, Tensor]
+Masks = dict[str, Tensor]
 NO_DATA = ""
 
 
 class ModelIsAnother(RuntimeError):
     """The model was changed: what would be measured now does not belong to the model that it is asked of."""
-
-
-@dataclass
-class Witness:
-    """What a region was selected from, noted while it is found: scores or Grams by layer, of the data or of safety and
-    utility. Empty for a region that rests on none."""
-
-    measured: list[Measured] = field(default_factory=list)
-
-    def note(self, measured: Sequence[Measured]) -> None:
-        """Add what was measured of all layers, or of one block more."""
-        self.measured = self.measured or [{} for _ in measured]
-        for kept, layers in zip(self.measured, measured, strict=True):
-            kept.update(layers)
 
 
 @dataclass(frozen=True)
@@ -86,23 +65,17 @@ class RegionFinder:
 
         witness: is told what the region is selected from.
         """
-        if isinstance(region, PlantedRegion):
-            if self.planted is None:
-                raise UserError("this variant has no planted region")
-            return SelectedWeights(self.planted)
-        if isinstance(region, HeadsRegion):
-            return SelectedWeights(self.heads.masks(region))
-        if isinstance(region, MatchedRandomRegion):
-            return SelectedWeights(self._matched(region))
-        assert isinstance(region, ScoredSettings | RankSettings)
+        return base.region(region).find(self, witness)
+
+    def from_measured(self, region: base.Region, witness: Witness | None) -> FoundRegion:
+        """See `harness.regions.base.Finder`."""
         settings = self._settings(region)
-        layers = linear_layers(self.model)
-        if settings.schedule == "one_shot":
-            measured = [self._stored(region, name, settings) for name in _data_of(region)]
-            if witness is not None:
-                witness.note(measured)
-            return found_region(region, settings, layers, measured)
-        return self._block_by_block(region, settings, witness)
+        if settings.schedule != "one_shot":
+            return self._block_by_block(region, settings, witness)
+        measured = [self._stored(region, name, settings) for name in _data_of(region)]
+        if witness is not None:
+            witness.note(measured)
+        return region.selected(settings, linear_layers(self.model), measured)
 
     def masks_anew(self, regions: Sequence[ScoredWeightRegion]) -> list[Masks]:
         """Masks of the regions of the model as it is now, whatever was done to it since it was intact.
@@ -115,34 +88,28 @@ class RegionFinder:
 
     def grams(self, data: str) -> Measured:
         """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
-        region = ActSvdRegion(select="act-svd", data=data, rank=1)  # a Gram is the same for every rank
-        return self._stored(region, data, self.defaults)
+        return self._measured_once(base.Measure(None), self.samples(data, None), self.defaults, None)
 
-    def _matched(self, region: MatchedRandomRegion) -> Masks:
-        """Weights of like magnitude in every layer; the draw in a layer depends on the seed and its name alone."""
-        layers, masks = linear_layers(self.model), self.masks(region.of)
-        draws = {name: seeded(region.seed, f"matched {name}") for name in masks}
-        return {
-            name: matched_random_mask(layers[name].weight.detach(), mask, region.window, draws[name])
-            for name, mask in masks.items()
-        }
+    def _settings(self, region: base.Region) -> AttributionSettings:
+        return region.attribution(self.defaults)
 
-    def _settings(self, region: ScoredSettings | RankSettings) -> AttributionSettings:
-        overrides = {key: getattr(region, key, None) for key in ("schedule", "comparison_group")}
-        return self.defaults.model_copy(update={k: v for k, v in overrides.items() if v is not None})
+    def _stored(self, region: base.Region, data: str, settings: AttributionSettings) -> Measured:
+        return self._measured_once(measure_of(region), self._samples(region, data), settings, region.seed)
 
-    def _stored(self, region: ScoredSettings | RankSettings, data: str, settings: AttributionSettings) -> Measured:
+    def _measured_once(
+        self, measure: base.Measure, samples: Sequence[Sample], settings: AttributionSettings, seed: int | None
+    ) -> Measured:
         """Scores or Grams of the intact model, from the store where they have been measured before."""
-        samples = self._samples(region, data)
-        key, origin = self._key(region, samples, settings), self._origin(region, samples)
-        if isinstance(region, RankSettings):
+        key, origin = self._key(measure, samples, settings, seed), self._origin(measure, samples, seed)
+        name = measure.method_name
+        if name is None:
             return self.store.get(key, lambda: one_shot_grams(self._own_model(), samples, settings), origin)
         return self.store.get(
-            key, lambda: one_shot_scores(self._own_model(), samples, region.method, settings, _seed_of(region)), origin
+            key, lambda: one_shot_scores(self._own_model(), samples, name, settings, seed or 0), origin
         )
 
     def _key(
-        self, region: ScoredSettings | RankSettings, samples: Sequence[Sample], settings: AttributionSettings
+        self, measure: base.Measure, samples: Sequence[Sample], settings: AttributionSettings, seed: int | None
     ) -> dict[str, object]:
         """Everything that decides stored scores or Grams."""
         key = {
@@ -151,39 +118,39 @@ class RegionFinder:
             "activation_positions": settings.activation_positions,
             "environment": self.environment,
         }
-        if isinstance(region, RankSettings):
+        if measure.method_name is None:
             return {**key, "kind": "gram"}
-        origin = plugins.origin("attribution", region.method)
+        origin = plugins.origin("attribution", measure.method_name)
         return key | {
             "kind": "score",
-            "method": region.method,
+            "method": measure.method_name,
             "plugin": None if origin is None else asdict(origin),
             "loss_reduction": settings.loss_reduction,
-            "seed": None if method(region.method).uses_data else _seed_of(region),
+            "seed": None if measure.uses_data else seed or 0,
         }
 
-    def _origin(self, region: ScoredSettings | RankSettings, samples: Sequence[Sample]) -> str:
+    def _origin(self, measure: base.Measure, samples: Sequence[Sample], seed: int | None) -> str:
         """In words what is measured on what. It is formed apart from the key, which it has to agree with."""
-        what = "Gram matrices" if isinstance(region, RankSettings) else f"{region.method} scores"
-        drawn = f"{len(samples)} samples ({samples_sha256(samples)[:8]})" if samples else f"seed {_seed_of(region)}"
-        return f"{what} of the model {self.model_sha256[:8]} on {drawn}"
+        drawn = f"{len(samples)} samples ({samples_sha256(samples)[:8]})" if samples else f"seed {seed or 0}"
+        return f"{measure.words} of the model {self.model_sha256[:8]} on {drawn}"
 
-    def origins(self, region: Region | ScoredSettings | RankSettings) -> dict[str, tuple[str, str | None]]:
+    def origins(self, settings: RegionSettings) -> dict[str, tuple[str, str | None]]:
         """By calibration set, what a region's stored measurements should be, and what is written beside them.
 
         Empty for a region that rests on nothing stored.
         """
-        return {name: pair for source in region.sources for name, pair in self._origins(source).items()}
+        return {name: pair for source in settings.sources for name, pair in self._origins(base.region(source)).items()}
 
-    def _origins(self, region: RegionSettings) -> dict[str, tuple[str, str | None]]:
-        if not isinstance(region, ScoredSettings | RankSettings):
-            return {}
-        settings = self._settings(region)
-        if settings.schedule != "one_shot" or not isinstance(self.store, TensorStore):
+    def _origins(self, region: base.Region) -> dict[str, tuple[str, str | None]]:
+        settings, measure = self._settings(region), region.measure
+        if measure is None or settings.schedule != "one_shot" or not isinstance(self.store, TensorStore):
             return {}
         sets = {name: self._samples(region, name) for name in _data_of(region)}
         return {
-            name: (self._origin(region, samples), self.store.origin(self._key(region, samples, settings)))
+            name: (
+                self._origin(measure, samples, region.seed),
+                self.store.origin(self._key(measure, samples, settings, region.seed)),
+            )
             for name, samples in sets.items()
         }
 
@@ -193,12 +160,11 @@ class RegionFinder:
             raise ModelIsAnother("regions of the intact model were asked for while its weights are changed")
         return self.model
 
-    def _samples(self, region: ScoredSettings | RankSettings, data: str) -> Sequence[Sample]:
-        uses_data = isinstance(region, RankSettings) or method(region.method).uses_data
-        return self.samples(data, region.seed) if uses_data else []
+    def _samples(self, region: base.Region, data: str) -> Sequence[Sample]:
+        return self.samples(data, region.seed) if measure_of(region).uses_data else []
 
     def _block_by_block(
-        self, region: ScoredSettings | RankSettings, settings: AttributionSettings, witness: Witness | None
+        self, region: base.Region, settings: AttributionSettings, witness: Witness | None
     ) -> FoundRegion:
         """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
         streams = [BlockStream(self._own_model(), self._samples(region, name)) for name in _data_of(region)]
@@ -210,7 +176,7 @@ class RegionFinder:
                 measured = [measure(stream, layers) for stream in streams]
                 if witness is not None:
                     witness.note(measured)
-                found = found_region(region, settings, layers, measured)
+                found = region.selected(settings, layers, measured)
                 done.append((found, remove_region(self.model, found)))
                 for stream in streams:
                     stream.advance()
@@ -220,29 +186,21 @@ class RegionFinder:
         return _joined([found for found, _ in done])
 
 
+def measure_of(region: base.Region) -> base.Measure:
+    """What a region that is found from scores or Grams is found from. Raises UserError of one that is not."""
+    if region.measure is None:
+        raise UserError(f"the region {region.settings.select} names no `measure` to be found from")
+    return region.measure
+
+
 def _measurement(
-    region: ScoredSettings | RankSettings, settings: AttributionSettings
+    region: base.Region, settings: AttributionSettings
 ) -> Callable[[BlockStream, Mapping[str, nn.Linear]], Measured]:
     """What is measured of a block before it is edited."""
-    if isinstance(region, RankSettings):
+    name, seed = measure_of(region).method_name, region.seed or 0
+    if name is None:
         return lambda stream, layers: gram_matrices(stream, layers, settings)
-    return lambda stream, layers: _finite_scores(region.method, stream, layers, settings, _seed_of(region))
-
-
-def found_region(
-    region: ScoredSettings | RankSettings,
-    settings: AttributionSettings,
-    layers: Mapping[str, nn.Linear],
-    measured: Sequence[Measured],
-) -> FoundRegion:
-    """Masks, or low-rank factors, of some layers.
-
-    measured: scores, or Grams, of the data or of safety and utility, in the order of `_data_of`.
-    """
-    if isinstance(region, RankSettings):
-        return SelectedRanks(low_rank_factors(region, layers, measured))
-    devices = {name: layer.weight.device for name, layer in layers.items()}
-    return SelectedWeights(select(region, settings, measured, devices))
+    return lambda stream, layers: _finite_scores(name, stream, layers, settings, seed)
 
 
 def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:
@@ -280,13 +238,8 @@ def _finite_scores(
     return scores
 
 
-def _data_of(region: ScoredSettings | RankSettings) -> list[str]:
-    return region.calibration_sets or [NO_DATA]
-
-
-def _seed_of(region: ScoredSettings | RankSettings) -> int:
-    """The seed of a method that looks at no data."""
-    return region.seed if region.seed is not None else 0
+def _data_of(region: base.Region) -> list[str]:
+    return region.settings.calibration_sets or [NO_DATA]
 
 
 def _on_cpu(scores: Scores) -> Scores:

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from harness import plugins
 from harness.spec.common import Strict
+from harness.spec.probing import ProbeSettings
 
 ComparisonGroup = Literal["row", "matrix"]
 Schedule = Literal["one_shot", "block_by_block"]
@@ -79,6 +80,11 @@ class RegionSettings(Strict):
     def datasets(self) -> list[str]:
         """Names of the datasets that have to be there besides those of the calibration sets."""
         return [name for part in self.parts.values() for name in part.datasets]
+
+    @property
+    def probe(self) -> ProbeSettings | None:
+        """The probe of attention heads that it is chosen by."""
+        return None
 
     @property
     def needs_planted(self) -> bool:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-import harness.runs.regions as regions
+import harness.regions._scored as regions
 from harness.errors import UserError
 from harness.explanation.recorded import RecordedRun
 from harness.explanation.story import explain

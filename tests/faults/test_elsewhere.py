@@ -78,9 +78,9 @@ def heads_and_all(original):
 @pytest.mark.parametrize(
     ("target", "make_wrong", "cell", "receipt", "words"),
     [
-        ("harness.runs.regions:select", scores_reversed, "snip-set-difference", "mask/selection", "were swapped"),
-        ("harness.runs.regions:select", scores_negated, "wanda-top", "mask/selection", "were negated"),
-        ("harness.runs.regions:select", heads_and_all, "wanda-top", "mask/share", "expected selected weights"),
+        ("harness.regions._scored:select", scores_reversed, "snip-set-difference", "mask/selection", "were swapped"),
+        ("harness.regions._scored:select", scores_negated, "wanda-top", "mask/selection", "were negated"),
+        ("harness.regions._scored:select", heads_and_all, "wanda-top", "mask/share", "expected selected weights"),
         (
             "harness.runs.regions:RegionFinder._settings",
             one_shot,

@@ -1,5 +1,7 @@
 """Regions of attention heads and the probing evaluation, in a run that generates no text."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from harness.calibration.files import dataset_path
 from harness.errors import UserError
 from harness.models.loading import load_variant
 from harness.models.prompts import PromptFormatter
+from harness.regions import base
 from harness.regions.attention_heads import Settings as HeadsRegion
 from harness.reports.html import write_report
 from harness.runs.binding import bind
@@ -129,13 +132,18 @@ def test_the_heads_are_probed_once_for_all_fractions(variant, tmp_path):
     region = HeadsRegion(
         select="attention-heads", harmful="selection-requests", fraction=0.1, harmless="benign-selection-requests"
     )
-    first = finder("intact").masks(region)
-    finder("intact").masks(region.model_copy(update={"fraction": 0.5}))
+
+    def masks(model_sha256, settings):
+        search = SimpleNamespace(model=loaded.model, heads=finder(model_sha256))
+        return base.region(settings).find(search, None).masks
+
+    first = masks("intact", region)
+    masks("intact", region.model_copy(update={"fraction": 0.5}))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     loaded.model.model.layers[1].self_attn.o_proj.weight.data.zero_()
-    again = finder("intact").masks(region)
+    again = masks("intact", region)
     assert all(torch.equal(first[name], again[name]) for name in {*first, *again})
     for changed in ({"seed": 1}, {"prompts": 50}, {"system_prompt": False}):
-        finder("intact").masks(region.model_copy(update=changed))
-    finder("another model").masks(region)
+        masks("intact", region.model_copy(update=changed))
+    masks("another model", region)
     assert len(list(tmp_path.glob("*.safetensors"))) == 5

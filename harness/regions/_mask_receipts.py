@@ -14,9 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from harness.models.layers import layer_type
-from harness.regions.bottom import Settings as BottomRegion
-from harness.regions.set_difference import Settings as SetDifferenceRegion
-from harness.regions.top import Settings as TopRegion
+from harness.regions._scored import ScoredRegion
 from harness.spec.region import ComparisonGroup
 from harness.spec.result import StageReceipt
 
@@ -25,7 +23,6 @@ ROWS = 16
 #: Scores of all layers that are sorted where weights compete over the matrix; the deepest layers come first.
 MOST_SORTED = 4_000_000
 
-Scored = TopRegion | BottomRegion | SetDifferenceRegion
 Masks = Mapping[str, Tensor]
 Scores = Mapping[str, Tensor]
 
@@ -51,7 +48,9 @@ def fits_the_model(masks: Masks, layers: Mapping[str, nn.Linear], all_layers: bo
     )
 
 
-def selected_as_scored(region: Scored, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores]) -> StageReceipt:
+def selected_as_scored(
+    region: ScoredRegion, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores]
+) -> StageReceipt:
     """Whether the masks are those that the scores in use select, weight for weight.
 
     scores: of the data, or of safety and utility.
@@ -66,7 +65,7 @@ def selected_as_scored(region: Scored, group: ComparisonGroup, masks: Masks, sco
             wrong[name] = mask.size
             continue
         rows = _rows(name, len(mask)) if group == "row" else np.arange(len(mask))
-        differing = int((expected_mask(region, group, [part[rows] for part in of_layer]) != mask[rows]).sum())
+        differing = int((region.expected([part[rows] for part in of_layer], group) != mask[rows]).sum())
         looked_at += mask[rows].size
         if differing:
             wrong[name] = differing
@@ -79,7 +78,7 @@ def selected_as_scored(region: Scored, group: ComparisonGroup, masks: Masks, sco
         stage="mask",
         name="selection",
         holds=not wrong,
-        expected=f"the weights that {_rule(region)} over {_GROUPS[group]}",
+        expected=f"the weights that {region.rule()} over {_GROUPS[group]}",
         seen=seen,
         advice="another set of weights was removed than the spec declares; look at where masks are made from scores "
         "and handed on",
@@ -90,22 +89,7 @@ def selected_as_scored(region: Scored, group: ComparisonGroup, masks: Masks, sco
 _GROUPS = {"row": "each row", "matrix": "the whole matrix"}
 
 
-def _rule(region: Scored) -> str:
-    if isinstance(region, SetDifferenceRegion):
-        return f"are in the top {region.q:g} of safety and not in the top {region.p:g} of utility"
-    return f"are the {'least' if isinstance(region, BottomRegion) else 'most'} important {region.fraction:g}"
-
-
-def expected_mask(region: Scored, group: ComparisonGroup, scores: Sequence[np.ndarray]) -> np.ndarray:
-    """The mask (d_out, d_in) bool that scores of some rows, or of a whole matrix, select: by sorting."""
-    if isinstance(region, SetDifferenceRegion):
-        safety, utility = scores
-        return _top(safety, region.q, group) & ~_top(utility, region.p, group)
-    (only,) = scores
-    return _top(-only if isinstance(region, BottomRegion) else only, region.fraction, group)
-
-
-def _top(scores: np.ndarray, fraction: float, group: ComparisonGroup) -> np.ndarray:
+def plain_top(scores: np.ndarray, fraction: float, group: ComparisonGroup) -> np.ndarray:
     """The int(fraction * size) largest of each row, or of the matrix; of equals those that come first."""
     groups = scores if group == "row" else scores.reshape(1, -1)
     rows, columns = scores.shape
@@ -115,7 +99,7 @@ def _top(scores: np.ndarray, fraction: float, group: ComparisonGroup) -> np.ndar
     return chosen.reshape(scores.shape)
 
 
-def _cause(region: Scored, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores], name: str) -> str:
+def _cause(region: ScoredRegion, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores], name: str) -> str:
     """The known mistake that gives the very mask of a layer."""
     mask = masks[name].cpu().numpy()
     for words, candidate in _mistakes(region, group, scores, name):
@@ -126,29 +110,26 @@ def _cause(region: Scored, group: ComparisonGroup, masks: Masks, scores: Sequenc
 
 
 def _mistakes(
-    region: Scored, group: ComparisonGroup, scores: Sequence[Scores], name: str
+    region: ScoredRegion, group: ComparisonGroup, scores: Sequence[Scores], name: str
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     own = [_numbers(part[name]) for part in scores if name in part]
     if len(own) != len(scores):
         return
     other: ComparisonGroup = "matrix" if group == "row" else "row"
-    yield f"weights were compared over {_GROUPS[other]}", lambda: expected_mask(region, other, own)
-    yield "the mask was transposed", lambda: expected_mask(region, group, own).T
-    yield "the scores were negated before they were compared", lambda: expected_mask(region, group, [-s for s in own])
-    if isinstance(region, SetDifferenceRegion):
-        yield "safety and utility were swapped", lambda: expected_mask(region, group, own[::-1])
-        swapped = region.model_copy(update={"p": region.q, "q": region.p})
-        yield "p and q were swapped", lambda: expected_mask(swapped, group, own)
+    yield f"weights were compared over {_GROUPS[other]}", lambda: region.expected(own, other)
+    yield "the mask was transposed", lambda: region.expected(own, group).T
+    yield "the scores were negated before they were compared", lambda: region.expected([-score for score in own], group)
+    yield from region.mistakes(own, group)
 
     def of_layer(layer: str) -> np.ndarray:
-        return expected_mask(region, group, [_numbers(part[layer]) for part in scores])
+        return region.expected([_numbers(part[layer]) for part in scores], group)
 
     for layer in scores[0]:
         if layer != name and layer_type(layer) == layer_type(name):
             yield f"the mask is that of {layer}", partial(of_layer, layer)
 
 
-def share_as_asked(region: Scored, group: ComparisonGroup, masks: Masks) -> StageReceipt:
+def share_as_asked(region: ScoredRegion, group: ComparisonGroup, masks: Masks) -> StageReceipt:
     """Whether every layer holds as many selected weights as the spec asks for, by layer type.
 
     A set difference holds at most its q, and at least what p can leave of it.
@@ -177,15 +158,13 @@ def share_as_asked(region: Scored, group: ComparisonGroup, masks: Masks) -> Stag
     )
 
 
-def _bounds(region: Scored, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
+def _bounds(region: ScoredRegion, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
     groups, size = (shape[0], shape[1]) if group == "row" else (1, shape[0] * shape[1])
 
     def count(fraction: float) -> int:
         return groups * (int(size * fraction) if group == "row" else int(fraction * shape[1] * shape[0]))
 
-    if isinstance(region, SetDifferenceRegion):
-        return max(0, count(region.q) - count(region.p)), count(region.q)
-    return count(region.fraction), count(region.fraction)
+    return region.counts(count)
 
 
 def _range(low: int, high: int) -> str:
@@ -210,13 +189,23 @@ def as_large_and_apart(masks: Masks, of: Masks) -> StageReceipt:
     )
 
 
+def as_made_again(masks: Masks, plain: Masks) -> StageReceipt:
+    """Whether a region is that of its plain definition, weight for weight. plain: masks made by other means."""
+    differing = _differing(masks, plain)
+    return StageReceipt(
+        stage="mask",
+        name="plain-definition",
+        holds=not differing,
+        expected="the masks of the region's plain definition",
+        seen=f"{differing} weights that are not as it has them",
+        advice="another set of weights was found than the region defines",
+        evidence={"weights_otherwise": differing},
+    )
+
+
 def as_in_the_file(masks: Masks, planted: Masks) -> StageReceipt:
     """Whether the region is the planted one, as read again from its file."""
-    differing = sum(
-        int((mask != planted[name]).sum()) if name in planted and planted[name].shape == mask.shape else mask.numel()
-        for name, mask in masks.items()
-    )
-    differing += sum(int(mask.sum()) for name, mask in planted.items() if name not in masks)
+    differing = _differing(masks, planted)
     return StageReceipt(
         stage="mask",
         name="planted",
@@ -226,6 +215,15 @@ def as_in_the_file(masks: Masks, planted: Masks) -> StageReceipt:
         advice="the mask was changed after it was read",
         evidence={"weights_otherwise": differing},
     )
+
+
+def _differing(masks: Masks, others: Masks) -> int:
+    """Weights that are selected in the one and not in the other."""
+    differing = sum(
+        int((mask != others[name]).sum()) if name in others and others[name].shape == mask.shape else mask.numel()
+        for name, mask in masks.items()
+    )
+    return differing + sum(int(mask.sum()) for name, mask in others.items() if name not in masks)
 
 
 def whole_heads(masks: Masks, fraction: float, heads: int, head_size: int) -> StageReceipt:

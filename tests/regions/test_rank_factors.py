@@ -6,9 +6,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from harness.errors import UserError
-from harness.low_rank.factors import low_rank_factors
 from harness.regions.act_svd import Settings as ActSvdRegion
+from harness.regions.base import region
 from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
+from harness.spec.region import AttributionSettings
 
 WIDTHS = {"q_proj": 8, "k_proj": 4, "v_proj": 2}
 
@@ -27,10 +28,15 @@ def grams():
     return [dict.fromkeys(WIDTHS, x @ x.mT) for x in inputs]
 
 
-def ranks_of_delta(region, layers, grams):
+def removed(settings, layers, grams):
+    """The factors of ΔW by layer."""
+    return region(settings).selected(AttributionSettings(), layers, grams).factors
+
+
+def ranks_of_delta(declared, layers, grams):
     """Rank of ΔW by layer, from its singular values."""
     ranks = {}
-    for name, factors in low_rank_factors(region, layers, grams).items():
+    for name, factors in removed(declared, layers, grams).items():
         values = torch.linalg.svdvals(factors.left @ factors.right @ layers[name].weight)
         ranks[name] = int((values > 1e-9).sum())
     return ranks
@@ -40,13 +46,13 @@ def ranks_of_delta(region, layers, grams):
     ("end", "rank", "expected"), [("top", 4, (4, 2, 1)), ("top", 1, (1, 1, 1)), ("bottom", 6, (6, 3, 2))]
 )
 def test_a_rank_of_eight_directions_is_the_same_share_of_fewer(layers, grams, end, rank, expected):
-    region = ActSvdRegion(select="act-svd", data="d", rank=rank, end=end, of_directions=8)
-    assert tuple(ranks_of_delta(region, layers, grams[:1]).values()) == expected
+    declared = ActSvdRegion(select="act-svd", data="d", rank=rank, end=end, of_directions=8)
+    assert tuple(ranks_of_delta(declared, layers, grams[:1]).values()) == expected
 
 
 def test_a_projection_keeps_at_least_one_safety_direction_in_a_narrow_layer(layers, grams):
     # R = 8: 8 - 7 = 1 safety direction is kept; 4 of 8 utility directions are not protected.
-    region = OrthogonalProjectionRegion(
+    declared = OrthogonalProjectionRegion(
         select="orthogonal-projection",
         safety="s",
         utility="u",
@@ -54,8 +60,8 @@ def test_a_projection_keeps_at_least_one_safety_direction_in_a_narrow_layer(laye
         safety_rank_removed=7,
         of_directions=8,
     )
-    assert ranks_of_delta(region, layers, grams) == {"q_proj": 1, "k_proj": 1, "v_proj": 1}
-    factors = low_rank_factors(region, layers, grams)["k_proj"]
+    assert ranks_of_delta(declared, layers, grams) == {"q_proj": 1, "k_proj": 1, "v_proj": 1}
+    factors = removed(declared, layers, grams)["k_proj"]
     weight = layers["k_proj"].weight
     safety = torch.linalg.eigh(weight @ grams[0]["k_proj"] @ weight.mT)[1][:, -1:]
     utility = torch.linalg.eigh(weight @ grams[1]["k_proj"] @ weight.mT)[1][:, -2:]
@@ -64,9 +70,9 @@ def test_a_projection_keeps_at_least_one_safety_direction_in_a_narrow_layer(laye
 
 
 def test_without_of_directions_a_narrow_layer_refuses_the_rank(layers, grams):
-    region = ActSvdRegion(select="act-svd", data="d", rank=4)
+    declared = ActSvdRegion(select="act-svd", data="d", rank=4)
     with pytest.raises(UserError, match=r"rank is 4, but v_proj is 2 x 8 and has 2 directions; .* of_directions"):
-        low_rank_factors(region, layers, grams[:1])
+        removed(declared, layers, grams[:1])
 
 
 def test_more_ranks_than_the_directions_that_they_are_of_are_refused():

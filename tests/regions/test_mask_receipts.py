@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness.receipts.mask import (
+from harness.regions import base
+from harness.regions._mask_receipts import (
     as_in_the_file,
     as_large_and_apart,
-    expected_mask,
     fits_the_model,
     selected_as_scored,
     share_as_asked,
@@ -20,8 +20,10 @@ from harness.regions.top import Settings as TopRegion
 Q0, Q1 = "model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"
 SAFETY = torch.tensor([[4.0, 3, 2, 1], [8, 7, 6, 5]])
 UTILITY = torch.tensor([[4.0, 1, 3, 2], [1, 2, 3, 4]])
-TOP = TopRegion(select="top", method="snip", data="d", fraction=0.5)
-DIFFERENCE = SetDifferenceRegion(select="set-difference", method="snip", safety="s", utility="u", p=0.25, q=0.5)
+TOP = base.region(TopRegion(select="top", method="snip", data="d", fraction=0.5))
+DIFFERENCE = base.region(
+    SetDifferenceRegion(select="set-difference", method="snip", safety="s", utility="u", p=0.25, q=0.5)
+)
 
 
 def masks(*rows):
@@ -34,7 +36,7 @@ def masks(*rows):
         (TOP, "row", [SAFETY], ([1, 1, 0, 0], [1, 1, 0, 0])),
         (TOP, "matrix", [SAFETY], ([0, 0, 0, 0], [1, 1, 1, 1])),
         (
-            BottomRegion(select="bottom", method="snip", data="d", fraction=0.25),
+            base.region(BottomRegion(select="bottom", method="snip", data="d", fraction=0.25)),
             "row",
             [SAFETY],
             ([0, 0, 0, 1], [0, 0, 0, 1]),
@@ -44,7 +46,7 @@ def masks(*rows):
     ],
 )
 def test_the_mask_that_scores_select_is_the_right_one(region, group, scores, rows):
-    assert expected_mask(region, group, [score.numpy() for score in scores]).tolist() == masks(*rows)[Q0].tolist()
+    assert region.expected([score.numpy() for score in scores], group).tolist() == masks(*rows)[Q0].tolist()
     assert selected_as_scored(region, group, masks(*rows), [{Q0: score} for score in scores]).holds
     assert share_as_asked(region, group, masks(*rows)).holds
 
@@ -71,7 +73,7 @@ def test_a_transposed_mask_is_told():
 
 
 def test_a_set_difference_tells_what_was_swapped():
-    of_swapped = expected_mask(DIFFERENCE, "row", [UTILITY.numpy(), SAFETY.numpy()])
+    of_swapped = DIFFERENCE.expected([UTILITY.numpy(), SAFETY.numpy()], "row")
     receipt = selected_as_scored(DIFFERENCE, "row", {Q0: torch.from_numpy(of_swapped)}, [{Q0: SAFETY}, {Q0: UTILITY}])
     assert "safety and utility were swapped" in receipt.words
 

@@ -6,13 +6,13 @@ The projection is formed again from the whole spectrum of W G Wᵀ, of some laye
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from harness.formulas.subspace import LowRankFactors
-from harness.regions.act_svd import Settings as ActSvdRegion
-from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
+from harness.regions._ranks import RankRegion
 from harness.spec.result import StageReceipt
 
 #: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
@@ -22,13 +22,28 @@ LARGEST_DISTANCE = 0.05
 #: A gap between two eigenvalues under this share of the largest is none: the directions beside it are arbitrary.
 SMALLEST_GAP = 1e-9
 
-Ranks = ActSvdRegion | OrthogonalProjectionRegion
 Grams = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Of W G Wᵀ: values (R,), largest first, and their vectors (d_out, R)."""
+
+    values: Tensor
+    vectors: Tensor
+
+    def projection(self, first: int, end: int) -> Tensor | None:
+        """On the directions from `first` to before `end`; None where a cut falls between equal ones."""
+        cuts = [cut for cut in (first, end) if 0 < cut < len(self.values)]
+        if any(self.values[cut - 1] - self.values[cut] < SMALLEST_GAP * self.values[0] for cut in cuts):
+            return None
+        chosen = self.vectors[:, first:end]
+        return chosen @ chosen.mT
 
 
 @torch.no_grad()
 def removed_as_declared(
-    region: Ranks,
+    region: RankRegion,
     factors: Mapping[str, LowRankFactors],
     layers: Mapping[str, nn.Linear],
     block: Mapping[str, nn.Linear],
@@ -54,20 +69,11 @@ def removed_as_declared(
         stage="mask",
         name="ranks",
         holds=not problems,
-        expected=f"of every layer {_declared(region)} taken out",
+        expected=f"of every layer {region.declared()} taken out",
         seen="; ".join(problems) or f"that, in {len(factors)} layers of which {compared} were computed again",
         advice="another part of the weights was removed than the spec declares: look at where directions are sorted "
         "and chosen from the Gram matrices",
         evidence={"layers": len(factors), "computed_again": compared, "largest_distance_in_ranks": round(worst, 6)},
-    )
-
-
-def _declared(region: Ranks) -> str:
-    if isinstance(region, ActSvdRegion):
-        return f"the {'most' if region.end == 'top' else 'least'} important {region.rank} rank(s) of its outputs"
-    return (
-        f"all but the least {region.safety_rank_removed} safety rank(s), without all but the least "
-        f"{region.utility_rank_removed} utility rank(s)"
     )
 
 
@@ -82,34 +88,17 @@ def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
 
 
 def _distance(
-    region: Ranks, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
+    region: RankRegion, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
 ) -> tuple[float | None, str | None]:
     """Of what is taken out from what the region declares, and what is wrong, in words; None where nothing can be said.
 
     As they act on the outputs of W, hence on the column space of W.
     """
     matrix = weight.detach().double()
-    directions = [_directions(matrix, gram.to(matrix)) for gram in grams]
+    spectra = [Spectrum(*_directions(matrix, gram.to(matrix))) for gram in grams]
     limit = min(matrix.shape)
     removed = factors.left.to(matrix) @ factors.right.to(matrix)  # (d_out, d_out)
-    wanted: Tensor | None
-    others: Mapping[str, Tensor | None]
-    if isinstance(region, ActSvdRegion):
-        rank = region.rank_in_layer(region.rank, limit)
-        ends = {"most": (0, rank), "least": (limit - rank, limit)}
-        made = {end: _projection(directions[0], *places) for end, places in ends.items()}
-        wanted = made.pop("most" if region.end == "top" else "least")
-        others = {f"the {end} important ones": projection for end, projection in made.items()}
-    else:
-        safety_removed, utility_removed = (
-            region.removed_in_layer(rank, limit) for rank in (region.safety_rank_removed, region.utility_rank_removed)
-        )
-        safety = _projection(directions[0], 0, limit - safety_removed)
-        utility = _projection(directions[1], 0, limit - utility_removed)
-        if safety is None or utility is None:
-            return None, None
-        wanted = safety - utility @ safety
-        others = {"the parts of safety and utility swapped": utility - safety @ utility}
+    wanted, others = region.expected(spectra, limit)
     if wanted is None:
         return None, None
     distance = _squares(removed - wanted)
@@ -132,16 +121,6 @@ def _directions(matrix: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
     product = matrix @ gram @ matrix.mT
     values, vectors = torch.linalg.eigh((product + product.mT) / 2)
     return values.flip(0), vectors.flip(1)
-
-
-def _projection(directions: tuple[Tensor, Tensor], first: int, end: int) -> Tensor | None:
-    """On the directions from `first` to before `end`; None where a cut falls between equal ones."""
-    values, vectors = directions
-    cuts = [cut for cut in (first, end) if 0 < cut < len(values)]
-    if any(values[cut - 1] - values[cut] < SMALLEST_GAP * values[0] for cut in cuts):
-        return None
-    chosen = vectors[:, first:end]
-    return chosen @ chosen.mT
 
 
 def _squares(matrix: Tensor) -> float:

@@ -6,7 +6,8 @@ import torch
 
 from harness.formulas.subspace import LowRankFactors
 from harness.models.layers import block_layers, linear_layers
-from harness.receipts.ranks import removed_as_declared
+from harness.regions import base
+from harness.regions._rank_receipts import removed_as_declared
 from harness.regions.act_svd import Settings as ActSvdRegion
 from harness.regions.orthogonal_projection import Settings as OrthogonalProjectionRegion
 
@@ -51,7 +52,7 @@ def receipt(loaded, region, inputs, chosen):
     found = {
         name: factors_of(chosen(*(directions(layer, each[name]) for each in inputs))) for name, layer in layers.items()
     }
-    return removed_as_declared(region, found, layers, block_layers(loaded.model, 1), grams)
+    return removed_as_declared(base.region(region), found, layers, block_layers(loaded.model, 1), grams)
 
 
 @pytest.mark.parametrize(
@@ -89,5 +90,5 @@ def test_another_part_does_not_hold_and_is_named(loaded, inputs, region, chosen,
 def test_a_layer_that_nothing_is_taken_out_of_does_not_hold(loaded, inputs):
     layers = linear_layers(loaded.model)
     grams = [{name: torch.tensor(x @ x.T) for name, x in each.items()} for each in inputs]
-    found = removed_as_declared(TOP, {}, layers, block_layers(loaded.model, 1), grams)
+    found = removed_as_declared(base.region(TOP), {}, layers, block_layers(loaded.model, 1), grams)
     assert f"nothing taken out of {len(layers)} layers" in found.words

@@ -1,0 +1,249 @@
+"""What a region does, and what regions share. A region is a module with `Settings` and `class Region(base.Region)`.
+
+The pipeline asks a region what it needs, how it is found and how that is checked; it never asks which kind it is.
+Modules of regions are read with every spec: they import torch, and what rests on it, inside their functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from harness import plugins
+from harness.errors import UserError
+from harness.spec.probing import ProbeSettings
+from harness.spec.region import AttributionSettings, RegionSettings
+from harness.spec.result import StageReceipt
+from harness.spec.variant import ModelVariant
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from harness.attribution.base import AttributionMethod
+    from harness.models.editing import FoundRegion
+    from harness.probing.heads import HeadProbe
+
+#: What Grams are called among the methods.
+GRAM = "gram"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a region is found from: importance scores of a method, or Gram matrices where `method_name` is None."""
+
+    method_name: str | None
+
+    @property
+    def method(self) -> AttributionMethod | None:
+        """The method of the scores."""
+        from harness.attribution.base import method
+
+        return None if self.method_name is None else method(self.method_name)
+
+    @property
+    def name(self) -> str:
+        """The method, or `gram`."""
+        return self.method_name or GRAM
+
+    @property
+    def words(self) -> str:
+        """What is measured."""
+        return "Gram matrices" if self.method_name is None else f"{self.method_name} scores"
+
+    @property
+    def uses_data(self) -> bool:
+        """Whether it rests on calibration data."""
+        return self.method is None or self.method.uses_data
+
+
+@dataclass
+class Witness:
+    """What a region was selected from, noted while it is found: scores or Grams by layer, of the data or of safety and
+    utility. Empty for a region that rests on none."""
+
+    measured: list[dict[str, Tensor]] = field(default_factory=list)
+
+    def note(self, measured: Sequence[Mapping[str, Tensor]]) -> None:
+        """Add what was measured of all layers, or of one block more."""
+        self.measured = self.measured or [{} for _ in measured]
+        for kept, layers in zip(self.measured, measured, strict=True):
+            kept.update(layers)
+
+
+class Heads(Protocol):
+    """Probes of attention heads of the intact model."""
+
+    def probe(self, settings: ProbeSettings) -> HeadProbe:
+        """The probe of the intact model, stored by what it was fitted to."""
+        ...
+
+
+class Finder(Protocol):
+    """What a region is found with. planted: masks from the file of the variant, if it names one."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The intact model."""
+        ...
+
+    @property
+    def planted(self) -> Mapping[str, Tensor] | None:
+        """See above."""
+        ...
+
+    @property
+    def heads(self) -> Heads:
+        """See `Heads`."""
+        ...
+
+    def masks(self, region: RegionSettings) -> Mapping[str, Tensor]:
+        """Those of another region of weights."""
+        ...
+
+    def from_measured(self, region: Region, witness: Witness | None) -> FoundRegion:
+        """A region by its `selected`, from its `measure` of all layers at once or block by block."""
+        ...
+
+
+@dataclass(frozen=True)
+class Look:
+    """What receipts of a region look at. The model is intact.
+
+    attribution: the spec's settings with those of the region. measured: what it was selected from, by role.
+    block: layers that had the weights of the intact model when it was measured. masks: of another region.
+    planted: masks, read again from the variant's file; None of a variant without one.
+    """
+
+    model: PreTrainedModel
+    layers: Mapping[str, nn.Linear]
+    block: Mapping[str, nn.Linear]
+    attribution: AttributionSettings
+    measured: Sequence[Mapping[str, Tensor]]
+    masks: Callable[[RegionSettings], Mapping[str, Tensor]]
+    planted: Callable[[], Mapping[str, Tensor]] | None
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """Which options of `harness edit` declare a region.
+
+    files: those that name files, with the role of the set that they were measured on, in the order of the roles.
+    needed, allowed: the others. constant: keys of the settings that the files decide and no option does.
+    """
+
+    files: Mapping[str, str]
+    needed: tuple[str, ...]
+    allowed: tuple[str, ...] = ()
+    constant: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Region:
+    """A region as a spec declares it: a module in harness/regions holds one, as its class `Region`.
+
+    spectra: calibration sets of which the directions of all layers are computed.
+    of_least: whether the weights of the smallest scores are taken. in_all_layers: whether every layer has a mask.
+    edit_options: for `harness edit`; None where that cannot make it.
+    """
+
+    spectra: ClassVar[int] = 0
+    of_least: ClassVar[bool] = False
+    in_all_layers: ClassVar[bool] = False
+    edit_options: ClassVar[EditOptions | None] = None
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    @property
+    def measure(self) -> Measure | None:
+        """What it is found from, on the calibration sets that it names; None where that is something else."""
+        return None
+
+    @property
+    def seed(self) -> int | None:
+        """Of the draw from calibration sets, or of a method without data; None for the set's own."""
+        return None
+
+    @property
+    def share(self) -> float | None:
+        """The share of the weights that it holds, where its settings say so."""
+        return None
+
+    @property
+    def largest_share(self) -> float | None:
+        """The largest share that it may hold, for the canary of as many random weights; None where it tells nothing."""
+        return None
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What nobody checks by other means, in words, for the record."""
+        checked = type(self).receipts is not Region.receipts or type(self).plain_masks is not Region.plain_masks
+        return () if checked else (f"region {self.settings.select}: no plain definition",)
+
+    def attribution(self, defaults: AttributionSettings) -> AttributionSettings:
+        """The settings of attribution as they are for this region."""
+        return defaults
+
+    def schedule(self, defaults: AttributionSettings) -> str | None:
+        """How its scores or Grams are measured; None where it rests on no data."""
+        measured = self.measure is not None and self.measure.uses_data
+        return self.attribution(defaults).schedule if measured else None
+
+    def problems(self, variant: ModelVariant) -> list[str]:
+        """Why it cannot be found on a variant, each in words; nothing is loaded."""
+        return []
+
+    def refuse_unfit(self, layers: Mapping[str, nn.Linear]) -> None:
+        """Raises UserError where a model with such layers cannot have it, before anything is measured."""
+
+    def find(self, finder: Finder, witness: Witness | None) -> FoundRegion:
+        """What editing needs to remove it. The model is intact before and after.
+
+        witness: has to be told what it is selected from.
+        """
+        raise NotImplementedError(f"the region {self.settings.select} does not say how it is found")
+
+    def selected(
+        self,
+        attribution: AttributionSettings,
+        layers: Mapping[str, nn.Linear],
+        measured: Sequence[Mapping[str, Tensor]],
+    ) -> FoundRegion:
+        """The part in some layers of a region that has a `measure`. measured: by role, by layer."""
+        raise NotImplementedError(f"the region {self.settings.select} does not say how it is selected")
+
+    def plain_masks(self, look: Look) -> Mapping[str, Tensor] | None:
+        """Masks by other means than `find`, sharing no code with it; None where there are none."""
+        return None
+
+    def receipts(self, found: FoundRegion, look: Look) -> list[StageReceipt]:
+        """Receipts of the stage `mask`: that what was found is what the settings declare."""
+        from harness.models.editing import SelectedWeights
+        from harness.regions import _mask_receipts
+
+        if not isinstance(found, SelectedWeights):
+            return []
+        receipts = [_mask_receipts.fits_the_model(found.masks, look.layers, self.in_all_layers)]
+        plain = self.plain_masks(look)
+        return receipts if plain is None else [*receipts, _mask_receipts.as_made_again(found.masks, plain)]
+
+    def words(self, spec: Mapping[str, Any]) -> str:
+        """Which weights or ranks it declares, for `harness explain`. spec: of the record."""
+        return f"the region {self.settings.select}"
+
+
+def region(settings: RegionSettings) -> Region:
+    """What a declared region does. Raises UserError where its module does not say."""
+    module = plugins.load("regions", settings.select)
+    kind = getattr(module, "Region", None)
+    if not (isinstance(kind, type) and issubclass(kind, Region)):
+        raise UserError(
+            f"{module.__name__} defines no class Region(base.Region); harness/regions/base.py says what it declares"
+        )
+    return kind(settings)
+
+
+def percent(share: float) -> str:
+    """A share in words."""
+    return f"{100 * share:.3g}%"
