@@ -11,7 +11,7 @@ from harness import plugins
 
 ROOT = Path(harness.__file__).parent
 LAYERS = [
-    {"errors", "interruption"},
+    {"errors", "interruption", "storage"},
     {"plugins"},
     {"spec"},
     {"formulas"},

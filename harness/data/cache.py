@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -15,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from harness.errors import MachineError, UserError
 from harness.spec.common import Strict
+from harness.storage import locked, scratch_folder, whole_file, write_whole
 
 #: The variable of the environment that names another folder than the default.
 VARIABLE = "HARNESS_DATA"
@@ -96,17 +95,17 @@ def checked_file(place: str, locked: LockedFile, next_step: str) -> Path:
 
 def store(place: str, content: bytes, of: str | None = None, recipe: int | None = None) -> LockedFile:
     """Write a file whole or not at all, and record what it holds."""
-    with _written_to(data_folder() / place) as temporary:
-        temporary.write_bytes(content)
+    target = data_folder() / place
+    with _disk_errors(target):
+        write_whole(target, content)
     return record(place, of, recipe)
 
 
 def adopt(place: str, file: Path) -> LockedFile:
     """Move a file that was downloaded into its place, and record what it holds."""
     target = data_folder() / place
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(file, target)
+    with _disk_errors(target), whole_file(target) as written:
+        os.replace(file, written)
     return record(place)
 
 
@@ -126,40 +125,18 @@ def record_task(name: str, locked: LockedTask) -> None:
 @contextmanager
 def staging_folder() -> Iterator[Path]:
     """A folder beside the files for what is not whole yet; it is deleted with all that is in it."""
-    folder = data_folder()
-    with _disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(prefix=".partial-", dir=folder, ignore_cleanup_errors=True)
-    with temporary as name:
-        yield Path(name)
+    with ExitStack() as stack:
+        with _disk_errors(data_folder()):
+            scratch = stack.enter_context(scratch_folder(data_folder()))
+        yield scratch
 
 
 def _change_lock(change: Callable[[Lock], Lock]) -> None:
     """Read, change and write lock.json while no other process does."""
-    folder = data_folder()
-    with _disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        guard = (folder / ".guard").open("w")
-    with guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    path = data_folder() / LOCK
+    with _disk_errors(path), locked(data_folder() / ".guard"):
         changed = change(read_lock())
-        with _written_to(folder / LOCK) as temporary:
-            temporary.write_text(changed.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _written_to(target: Path) -> Iterator[Path]:
-    """A file beside the target that takes its place once it is written."""
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
-        os.close(handle)
-        try:
-            yield Path(name)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(path, changed.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 @contextmanager

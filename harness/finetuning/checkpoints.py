@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from torch import Tensor
 from harness.finetuning.training import ADAPTER, ADAPTER_CONFIG, KEY_PREFIX, WEIGHTS, Method
 from harness.models.tensor_files import write_tensors
 from harness.spec.result import CheckpointReceipt
+from harness.storage import whole_folder
 
 FROZEN = "frozen_masks.safetensors"
 
@@ -88,13 +88,11 @@ class CheckpointWriter:
     def write(self, step: int) -> None:
         """Save what is trained now. The checkpoint's folder gets its name once all of it is there."""
         files = self._method.trained_files()
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix="part-", ignore_cleanup_errors=True) as temporary:
-            part = Path(temporary) / "whole"
+        with whole_folder(checkpoint_directory(self._folder, step)) as part:
             write_tensors(part / files.file, files.tensors, {"format": "pt"})
             for name, content in files.json_files.items():
                 (part / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             hashes = {path.name: _sha256(path) for path in sorted(part.iterdir())} | self._shared_hashes
-            part.rename(checkpoint_directory(self._folder, step))
         self.written.append(CheckpointReceipt(step=step, files_sha256=hashes))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.models.write_errors import os_error_of
+from harness.storage import whole_file
 
 #: Metadata key: JSON {name: name under which the same tensor is stored}.
 SHARED = "shared"
@@ -31,15 +30,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     shared = {name: first_names.setdefault(_place(tensor), name) for name, tensor in tensors.items()}
     distinct = {name: tensors[name].contiguous().cpu() for name, first in shared.items() if name == first}
     others = {name: first for name, first in shared.items() if name != first}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    try:
-        _save(distinct, Path(temporary), {**metadata, **({SHARED: json.dumps(others)} if others else {})})
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole_file(path) as written:
+        _save(distinct, written, {**metadata, **({SHARED: json.dumps(others)} if others else {})})
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:

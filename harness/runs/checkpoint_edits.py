@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from harness.runs.files import storage_error
 from harness.runs.regions import measure_of
 from harness.spec.region import AttributionSettings, region_kinds
 from harness.spec.result import EditReceipt
+from harness.storage import whole_folder
 
 
 def region_of_options(
@@ -91,23 +90,16 @@ def edit_checkpoint(
     for path, measured in contents:
         require_fit(path, measured, loaded.model, region)
     found = region.selected(settings, layers, [dict(measured.tensors) for _, measured in contents])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
-        with region_removed(loaded.model, found) as edit:
-            _save(loaded, temporary)
-        if edit.receipt is None:
-            raise UserError("the edit left no receipt")
-        _refuse_unsaved_edit(temporary, edit.receipt)
-        _write_receipt(temporary, region, settings, [measured.metadata for _, measured in contents], edit.receipt)
-        temporary.chmod(0o755)
-        if out.is_dir():
-            out.rmdir()
-        temporary.rename(out)
+        with whole_folder(out) as filled:
+            with region_removed(loaded.model, found) as edit:
+                _save(loaded, filled)
+            if edit.receipt is None:
+                raise UserError("the edit left no receipt")
+            _refuse_unsaved_edit(filled, edit.receipt)
+            _write_receipt(filled, region, settings, [measured.metadata for _, measured in contents], edit.receipt)
     except OSError as error:
         raise storage_error(error, out) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return edit.receipt
 
 

@@ -1,32 +1,21 @@
-"""Files of a run: written whole or not at all."""
+"""Files of a run, and what it means where the disk takes none."""
 
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
 from pathlib import Path
 
 from harness.errors import MachineError
+from harness.storage import write_whole
 
 #: Disk, quota, or the size that a file may have.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write atomically and flush to disk. Raises MachineError where the disk is full."""
+    """Write whole or not at all, flushed to disk. Raises MachineError where the disk is full."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        write_whole(path, text)
     except OSError as error:
         raise storage_error(error, path) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -16,9 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import UserError
 from harness.runs.files import write_text
 from harness.spec.result import CellResult, Completion, RunRecord, StageReceipt
+from harness.storage import IsLocked, clear_leftovers, locked
 
 RECORD = "record.json"
 CANARIES = "canaries.json"
+LOCK = "lock"
 _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
 
 
@@ -130,13 +131,14 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
     matching = [path for path in candidates if _json_of(path / "run.json").get("key") == run.key]
     directory = matching[0] if matching else _new_directory(parent, run.key)
     write_text(directory / "run.json", json.dumps({"key": run.key}))
-    with (directory / "lock").open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(locked(directory / LOCK, wait=False))
+        except IsLocked:
             raise UserError(
                 f"{directory}: another process is at work on this run; wait for it or use another --out"
             ) from None
+        clear_leftovers(directory, below=True)
         yield Journal(directory)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -14,6 +12,7 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.models.tensor_files import read_tensors, tensor_metadata, write_tensors
 from harness.runs.files import storage_error
+from harness.storage import locked
 
 
 class MemoryStore:
@@ -47,7 +46,7 @@ class TensorStore:
         """
         path, text = self._place(key)
         try:
-            with _only_one_process(self._directory / "locks" / path.stem):
+            with locked(self._directory / "locks" / path.stem):  # what one process computes, the others read
                 return _stored(path, text) or _computed(path, text, compute, origin)
         except OSError as error:
             raise storage_error(error, path) from None
@@ -77,12 +76,3 @@ def _computed(path: Path, key: str, compute: Callable[[], dict[str, Tensor]], or
     scores = compute()
     write_tensors(path, scores, {"key": key, "origin": origin})
     return scores
-
-
-@contextmanager
-def _only_one_process(path: Path) -> Iterator[None]:
-    """What one process computes, the others wait for and read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -56,7 +56,7 @@ def test_every_file_is_downloaded_once_and_split_and_wrapped(fetched, harness_da
     assert path_of("safety-full").read_bytes() == served.files["/safety.csv"]
     assert harness_data("fetch").exit_code == 0
     assert served.asked == []
-    assert not list(cache().glob(".partial-*"))
+    assert not list(cache().rglob("*.partial"))
 
 
 def test_what_is_there_needs_no_connection(fetched, harness_data, path_of, monkeypatch):

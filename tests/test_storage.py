@@ -1,0 +1,137 @@
+"""What is written is there whole or not at all, and what a killed process held or left is nobody's."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import storage
+from harness.models.tensor_files import read_tensors, write_tensors
+
+
+def killed_in(code):
+    """A process that runs `code` up to the word that it prints there, and is killed then."""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "there\n"
+        yield
+        process.send_signal(signal.SIGKILL)
+    yield
+
+
+def beside(path):
+    return {each.name for each in path.parent.iterdir()} - {path.name}
+
+
+def writing(target):
+    return f"""
+import pathlib, time
+from harness import storage
+with storage.whole_file(pathlib.Path({str(target)!r})) as written:
+    written.write_text("half of i")
+    print("there", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_writer_leaves_the_old_file_and_the_next_one_clears_what_it_left(tmp_path):
+    target = tmp_path / "figures.json"
+    storage.write_whole(target, "old")
+    process = killed_in(writing(target))
+    next(process)
+    storage.write_whole(tmp_path / "other.json", "another process writes beside it")
+    assert len(beside(target) - {"other.json"}) == 1, "what is being written was taken away from its writer"
+    assert storage.leftovers(tmp_path) == []
+    next(process)
+    assert target.read_text() == "old"
+    assert len(storage.leftovers(tmp_path)) == 1
+    storage.write_whole(target, "new")
+    assert (target.read_text(), beside(target)) == ("new", {"other.json"})
+
+
+def test_leftovers_below_a_folder_are_found_and_cleared(tmp_path):
+    process = killed_in(writing(tmp_path / "cells" / "one.json"))
+    next(process), next(process)
+    storage.clear_leftovers(tmp_path)
+    assert len(storage.leftovers(tmp_path)) == 1
+    storage.clear_leftovers(tmp_path, below=True)
+    assert list((tmp_path / "cells").iterdir()) == []
+
+
+def test_a_folder_without_a_writer_is_a_leftover_once_none_can_be_about_to_come(tmp_path):
+    begun = tmp_path / ".0.partial"
+    begun.mkdir()
+    assert storage.leftovers(tmp_path) == []
+    os.utime(begun, (time.time() - 3600,) * 2)
+    assert storage.leftovers(tmp_path) == [begun]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside(tmp_path):
+    target = tmp_path / "figures.json"
+    storage.write_whole(target, b"old")
+    with pytest.raises(ZeroDivisionError), storage.whole_file(target) as written:
+        written.write_text("new")
+        raise ZeroDivisionError
+    assert (target.read_text(), beside(target)) == ("old", set())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_the_umask_says_who_may_read(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        storage.write_whole(tmp_path / "text", "x")
+        write_tensors(tmp_path / "tensors", {"a": torch.ones(2)}, {})
+        with storage.whole_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("text", "tensors")] == [mode, mode]
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) & 0o666 == mode
+    assert read_tensors(tmp_path / "tensors")[0]["a"].tolist() == [1, 1]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "checkpoint"
+    target.mkdir()
+    with pytest.raises(ZeroDivisionError), storage.whole_folder(target) as filled:
+        (filled / "weights").write_text("half")
+        raise ZeroDivisionError
+    assert (list(target.iterdir()), beside(target)) == ([], set())
+    with storage.whole_folder(target) as filled:
+        (filled / "weights").write_text("whole")
+        assert list(target.iterdir()) == []
+    assert ([path.name for path in target.iterdir()], beside(target)) == (["weights"], set())
+
+
+def test_a_lock_ends_with_the_process_that_holds_it(tmp_path):
+    lock = tmp_path / "locks" / "one"
+    code = f"""
+import pathlib, time
+from harness import storage
+with storage.locked(pathlib.Path({str(lock)!r})):
+    print("there", flush=True)
+    time.sleep(60)
+"""
+    process = killed_in(code)
+    next(process)
+    with pytest.raises(storage.IsLocked), storage.locked(lock, wait=False):
+        pass
+    next(process)
+    with storage.locked(lock, wait=False), pytest.raises(storage.IsLocked), storage.locked(lock, wait=False):
+        pass
+    with storage.locked(lock, wait=False):
+        pass
+
+
+def test_one_place_writes_and_locks():
+    """Another writer or lock of its own would leave what nobody finds."""
+    paths = Path(storage.__file__).parent.rglob("*.py")
+    sources = {path.name: path.read_text(encoding="utf-8") for path in paths if path.name != "storage.py"}
+    assert len(sources) > 100
+    for word in ("fcntl", "mkstemp", "NamedTemporaryFile", "FileLock"):
+        assert [path for path, text in sources.items() if word in text] == [], word
