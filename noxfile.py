@@ -1,5 +1,5 @@
-"""Sessions: reproduce (the main job), regress, tests, lint, vllm, faults, organism, bench, device_share, container,
-lock.
+"""Sessions: reproduce (the main job), regress, tests, lint, vllm, faults, organism, bench, device_share, processors,
+container, lock.
 """
 
 import os
@@ -136,6 +136,13 @@ def device_share(session: nox.Session) -> None:
     """Time attribution against the device's matrix peak; arguments go to bench/device_share.py."""
     install(session)
     session.run("python", "-m", "bench.device_share", *session.posargs)
+
+
+@nox.session
+def processors(session: nox.Session) -> None:
+    """Run one command under several instruction sets, and say what differs first; `-- reproduce` runs the main job."""
+    install(session)
+    session.run("python", "-m", "bench.processors", *session.posargs)
 
 
 @nox.session(venv_backend="none")

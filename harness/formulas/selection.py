@@ -19,6 +19,27 @@ def top_mask(scores: Tensor, fraction: float, group: ComparisonGroup) -> Tensor:
     return _largest(groups, selected_count(tuple(scores.shape), fraction, group)).reshape(scores.shape)
 
 
+def near_ties(scores: Tensor, fraction: float, group: ComparisonGroup, width: float) -> Tensor:
+    """Weights that another rounding of the scores can select or drop: (d_out, d_in) bool.
+
+    scores: (d_out, d_in). width: relative. Those within it of the last score that is selected, where both sides of
+    the selection have some; weights whose scores are exactly equal are no near ties, since the index decides.
+    If every score moves by a share e of itself, each weight whose selection changes lies within 2e / (1 - e).
+
+    No rule can take near ties away. A rule makes masks, of which there are finitely many, from scores, which move
+    continuously, so it jumps somewhere; scores brought to fewer digits only jump elsewhere, at the edges of a digit.
+    """
+    groups = scores if group == "row" else scores.reshape(1, -1)
+    selected = _largest(groups, selected_count(tuple(scores.shape), fraction, group))
+    if not selected.any():
+        return torch.zeros_like(scores, dtype=torch.bool)
+    last = groups.masked_fill(~selected, torch.inf).min(dim=1, keepdim=True).values  # (G, 1)
+    close = (groups - last).abs() <= width * last.abs()
+    differing = (close & (groups != last)).any(dim=1, keepdim=True)
+    decided = (close & selected).any(dim=1, keepdim=True) & (close & ~selected).any(dim=1, keepdim=True)
+    return (close & differing & decided).reshape(scores.shape)
+
+
 def bottom_mask(scores: Tensor, fraction: float, group: ComparisonGroup) -> Tensor:
     """As `top_mask`, with the smallest scores."""
     return top_mask(-scores, fraction, group)

@@ -181,8 +181,9 @@ def _reach(measured: Measurement) -> float:
 
 
 def _not_compared(measured: Measurement) -> str | None:
-    """Why nothing is said of a quantile whose neighbour lies further away than the value is large."""
-    if not SMALLEST_WIDTH < _reach(measured) >= abs(measured.value or 0.0):
+    """Why nothing is said of a quantile whose neighbour lies so far away that 0 would be within its tolerance."""
+    value, reach = abs(measured.value or 0.0), _reach(measured)
+    if reach <= max(SMALLEST_WIDTH, HARDWARE_RELATIVE * value) or reach + HARDWARE_RELATIVE * value < value:
         return None
     low, high = measured.neighbours or (0.0, 0.0)
     return f"next to a jump: one rank of {measured.n} away it is {low:.3g} or {high:.3g}"
@@ -202,10 +203,10 @@ def _tolerance(measured: Measurement) -> Tolerance:
             basis=basis,
             note=f"{HARDWARE_RELATIVE:.0%} of the value, {FLIPPED} of n at least",
         )
-    if HARDWARE_RELATIVE * abs(value) < (reach := _reach(measured)) < abs(value):
-        return Tolerance(
-            width=float(f"{reach:.3g}"), basis="order_statistics", note=f"one rank away, of n = {measured.n}"
-        )
+    usual = HARDWARE_RELATIVE * abs(value)
+    if usual < (reach := _reach(measured)) and reach + usual < abs(value):
+        note = f"{HARDWARE_RELATIVE:.0%} of the value, and one rank of {measured.n}"
+        return Tolerance(width=float(f"{reach + usual:.3g}"), basis="order_statistics", note=note)
     return Tolerance(
         width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"),
         basis=basis,

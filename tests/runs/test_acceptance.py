@@ -57,7 +57,7 @@ QUANTILE = Measurement(metric="drift/absolute_q95", value=0.5, n=361, neighbours
 
 def test_a_quantile_on_sparse_values_may_move_to_the_next_one(finished):
     _, value = accepted(finished[0], QUANTILE)
-    assert (value.tolerance.width, value.tolerance.basis) == (0.05, "order_statistics")
+    assert (value.tolerance.width, value.tolerance.basis) == (0.06, "order_statistics")
     _, dense = accepted(finished[0], QUANTILE.model_copy(update={"neighbours": (0.499, 0.501)}))
     assert (dense.tolerance.width, dense.tolerance.basis) == (0.01, "hardware_spread")
 
@@ -85,7 +85,7 @@ def test_tolerances_are_derived_from_another_run_and_values_stay(finished, tmp_p
     acceptance.write_golden(acceptance.derive_tolerances(here, "sparse"))
     new = load_yaml_model(locations.golden_path("tiny-llama2-chat", "small"), GoldenFile)
     assert [value.value for value in new.values] == [value.value for value in old.values] == [0.5]
-    assert (new.values[0].tolerance.width, new.values[0].tolerance.basis) == (0.04, "order_statistics")
+    assert (new.values[0].tolerance.width, new.values[0].tolerance.basis) == (0.05, "order_statistics")
     assert new.source.record == old.source.record and new.source.tolerances.endswith(": sparse")
     moved, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.3, "neighbours": (0.27, 0.31)}))
     with pytest.raises(UserError, match=r"moved by more .*\n.*is 0.3, golden 0.5"):
