@@ -19,6 +19,9 @@ TOLERANCE = 1e-11
 #: From this R on the block method is the faster one, where its basis fills at most an eighth of R (measured).
 BLOCK_METHOD_FROM = 512
 
+#: Multiples of it modulo 1 never come near each other.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+
 
 @dataclass(frozen=True)
 class LowRankFactors:
@@ -39,8 +42,8 @@ def leading_directions(weight: Tensor, gram: Tensor, rank: int) -> tuple[Tensor,
     weight: (d_out, d_in) of any dtype, gram: (d_in, d_in). 0 <= rank <= R, ValueError otherwise.
     Returns U (d_out, rank), orthonormal, and (rank,), both float64; the largest entry of every
     column is positive. The same input always gives the same basis; the published code's
-    `torch.svd_lowrank` is unseeded (lib/model_wrapper_low.py:200). Directions whose singular value
-    is lost in rounding, as behind the rank of X_in, are orthonormal and otherwise arbitrary.
+    `torch.svd_lowrank` is unseeded (lib/model_wrapper_low.py:200). For directions whose singular value
+    is lost in rounding, as behind the rank of X_in, see `_with_fixed_null_basis`.
     Source: Wei et al. 2024, section 2.1: W X_in = U S Vᵀ, hence W G Wᵀ = U S² Uᵀ.
     """
     _refuse_rank(weight, rank)
@@ -74,7 +77,8 @@ def all_directions(weight: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
     product = matrix @ gram @ matrix.mT  # (R, R)
     values, vectors = torch.linalg.eigh((product + product.mT) / 2)
     directions = vectors.flip(1) if outer is None else outer @ vectors.flip(1)
-    return _with_fixed_signs(directions), values.flip(0).clamp(min=0).sqrt()
+    values = values.flip(0)
+    return _with_fixed_signs(_with_fixed_null_basis(directions, values)), values.clamp(min=0).sqrt()
 
 
 def leading_directions_by_blocks(weight: Tensor, gram: Tensor, rank: int) -> tuple[Tensor, Tensor] | None:
@@ -152,6 +156,26 @@ def _refuse_rank(weight: Tensor, rank: int) -> None:
     limit = direction_count(weight)
     if not 0 <= rank <= limit:
         raise ValueError(f"rank {rank} of a {tuple(weight.shape)} layer; expected 0 to {limit}")
+
+
+def _with_fixed_null_basis(directions: Tensor, values: Tensor) -> Tensor:
+    """The directions whose eigenvalues are lost in rounding, in a basis and an order that rounding does not touch.
+
+    directions: (d_out, R) orthonormal. values: (R,) eigenvalues of W G Wᵀ, largest first. On the lost directions
+    W X_in is 0 as far as can be told: any basis of them is as good, and eigh gives another one on another processor,
+    so that a region which cuts through them would remove other weights there. Theirs is the eigenbasis of Nᵀ D N,
+    N the lost directions and D a fixed diagonal matrix of distinct numbers: it depends on the space alone. Lost are
+    eigenvalues up to 10 R eps of the largest (numpy's matrix_rank, with room for the rounding of the product).
+    """
+    bound = 10 * len(values) * torch.finfo(values.dtype).eps * float(values[0].clamp(min=0))
+    lost = int((values <= bound).sum())
+    if lost < 2:
+        return directions
+    null = directions[:, -lost:]  # (d_out, lost)
+    places = torch.arange(1, len(null) + 1, dtype=null.dtype, device=null.device)
+    fixed = (places * GOLDEN_RATIO).frac()[:, None]  # distinct, spread evenly over the outputs and their heads
+    _, rotation = torch.linalg.eigh(null.mT @ (fixed * null))
+    return torch.cat([directions[:, :-lost], null @ rotation], dim=1)
 
 
 def _with_fixed_signs(directions: Tensor) -> Tensor:

@@ -158,3 +158,27 @@ def test_a_rank_that_the_layer_does_not_have_is_refused(rank):
     weight, _, gram = layer(4, 6)
     with pytest.raises(ValueError, match="expected 0 to 4"):
         leading_directions(weight, gram, rank)
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (12, 20), (20, 12)])
+def test_directions_behind_the_rank_of_the_inputs_do_not_depend_on_rounding(shape):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(shape[1], 4, generator=generator, dtype=torch.float64)
+    gram = inputs @ inputs.mT
+    noise = torch.randn(gram.shape, generator=generator, dtype=torch.float64)
+    nearly = gram * (1 + 1e-15 * noise)
+    exact, values = all_directions(weight, gram)
+    rounded, _ = all_directions(weight, (nearly + nearly.mT) / 2)
+    assert int((values > 1e-6 * values[0]).sum()) == 4
+    for count in range(1, 9):  # wherever a region cuts through them, the same space is removed
+        first, second = exact[:, -count:], rounded[:, -count:]
+        assert torch.allclose(first @ first.mT, second @ second.mT, atol=1e-9), count
+    assert torch.allclose(exact.mT @ exact, torch.eye(exact.shape[1], dtype=torch.float64), atol=1e-12)
+
+
+def test_without_inputs_the_directions_are_fixed_as_well():
+    directions, values = all_directions(torch.eye(5), torch.zeros(5, 5))
+    assert not values.any()
+    assert torch.equal(directions.abs().round(), directions.abs())
+    assert torch.allclose(directions @ directions.mT, torch.eye(5, dtype=torch.float64))
