@@ -125,7 +125,7 @@ def _compare_cell(first: RecordedRun, second: RecordedRun, cell: CellResult, oth
     greedy_names = {
         each["name"]
         for each in first.record.spec.get("evaluations", [])
-        if "temperature" in each and not each["temperature"]
+        if not each.get("temperature")
     }
     limit = NEAR_TIE_NATS[first.record.variant["dtype"]]
     greedy = [pair for pair in pairs if pair[0].evaluation in greedy_names]
