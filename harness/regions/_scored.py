@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator
 
 from harness import plugins
+from harness.errors import UserError
 from harness.regions._measured import MeasuredRegion
 from harness.regions.base import EditOptions, Look, Measure, percent
 from harness.spec.region import AttributionSettings, ComparisonGroup, RegionSettings, Schedule
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from harness.attribution.base import AttributionMethod
     from harness.models.editing import FoundRegion
 
 #: A region must name some method; the receipt of an edit has that of the files.
@@ -123,8 +125,15 @@ class ScoredRegion(MeasuredRegion):
     @property
     def title(self) -> str:
         """What people call its method."""
-        method = self.measure.method
-        return method.title if method else ""
+        method = self._installed()
+        return method.title if method else self.settings.method
+
+    def _installed(self) -> AttributionMethod | None:
+        """Its method; None where a record is of one that is not here."""
+        try:
+            return self.measure.method
+        except UserError:
+            return None
 
 
 class OneScoreRegion(ScoredRegion):
@@ -150,7 +159,7 @@ class OneScoreRegion(ScoredRegion):
 
     def what(self) -> str:
         """Which weights, by which score."""
-        method = self.measure.method
+        method = self._installed()
         if method is not None and not method.uses_model:
             return f"a random {percent(self.settings.fraction)} of the weights"
         data = f" on {self.settings.data} data" if self.settings.data else ""
