@@ -122,11 +122,7 @@ def _compare_cell(first: RecordedRun, second: RecordedRun, cell: CellResult, oth
     pairs = _paired(*(each.completions for each in texts))
     if pairs is None:
         return CellComparison(cell.id, not_compared="the records hold texts to other prompts")
-    greedy_names = {
-        each["name"]
-        for each in first.record.spec.get("evaluations", [])
-        if not each.get("temperature")
-    }
+    greedy_names = {each["name"] for each in first.record.spec.get("evaluations", []) if not each.get("temperature")}
     limit = NEAR_TIE_NATS[first.record.variant["dtype"]]
     greedy = [pair for pair in pairs if pair[0].evaluation in greedy_names]
     sampled = [pair for pair in pairs if pair[0].evaluation not in greedy_names]

@@ -9,12 +9,12 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from harness.models.layers import layer_type
-from harness.regions._scored import ScoredRegion
 from harness.spec.region import ComparisonGroup
 from harness.spec.result import StageReceipt
 
@@ -48,8 +48,26 @@ def fits_the_model(masks: Masks, layers: Mapping[str, nn.Linear], all_layers: bo
     )
 
 
+class DeclaresSelection(Protocol):
+    """A region selected by scores, as far as these receipts ask it; see harness.regions._scored.ScoredRegion."""
+
+    def expected(self, scores: Sequence[np.ndarray], group: ComparisonGroup) -> np.ndarray:
+        """The mask of some rows or of a whole matrix, by sorting in numpy."""
+
+    def rule(self) -> str:
+        """In words, which weights are selected."""
+
+    def counts(self, count: Callable[[float], int]) -> tuple[int, int]:
+        """How many weights of a layer are selected at least and at most."""
+
+    def mistakes(
+        self, scores: Sequence[np.ndarray], group: ComparisonGroup
+    ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+        """Mistakes of its own, in words, each with the mask that it would give."""
+
+
 def selected_as_scored(
-    region: ScoredRegion, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores]
+    region: DeclaresSelection, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores]
 ) -> StageReceipt:
     """Whether the masks are those that the scores in use select, weight for weight.
 
@@ -99,7 +117,7 @@ def plain_top(scores: np.ndarray, fraction: float, group: ComparisonGroup) -> np
     return chosen.reshape(scores.shape)
 
 
-def _cause(region: ScoredRegion, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores], name: str) -> str:
+def _cause(region: DeclaresSelection, group: ComparisonGroup, masks: Masks, scores: Sequence[Scores], name: str) -> str:
     """The known mistake that gives the very mask of a layer."""
     mask = masks[name].cpu().numpy()
     for words, candidate in _mistakes(region, group, scores, name):
@@ -110,7 +128,7 @@ def _cause(region: ScoredRegion, group: ComparisonGroup, masks: Masks, scores: S
 
 
 def _mistakes(
-    region: ScoredRegion, group: ComparisonGroup, scores: Sequence[Scores], name: str
+    region: DeclaresSelection, group: ComparisonGroup, scores: Sequence[Scores], name: str
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     own = [_numbers(part[name]) for part in scores if name in part]
     if len(own) != len(scores):
@@ -129,7 +147,7 @@ def _mistakes(
             yield f"the mask is that of {layer}", partial(of_layer, layer)
 
 
-def share_as_asked(region: ScoredRegion, group: ComparisonGroup, masks: Masks) -> StageReceipt:
+def share_as_asked(region: DeclaresSelection, group: ComparisonGroup, masks: Masks) -> StageReceipt:
     """Whether every layer holds as many selected weights as the spec asks for, by layer type.
 
     A set difference holds at most its q, and at least what p can leave of it.
@@ -158,7 +176,7 @@ def share_as_asked(region: ScoredRegion, group: ComparisonGroup, masks: Masks) -
     )
 
 
-def _bounds(region: ScoredRegion, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
+def _bounds(region: DeclaresSelection, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
     groups, size = (shape[0], shape[1]) if group == "row" else (1, shape[0] * shape[1])
 
     def count(fraction: float) -> int:

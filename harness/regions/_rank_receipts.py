@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from harness.formulas.subspace import LowRankFactors
-from harness.regions._ranks import RankRegion
 from harness.spec.result import StageReceipt
 
 #: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
@@ -41,9 +41,24 @@ class Spectrum:
         return chosen @ chosen.mT
 
 
+class DeclaresRanks(Protocol):
+    """A region of ranks, as far as this receipt asks it."""
+
+    def declared(self) -> str:
+        """In words, what is taken out of every layer."""
+
+    def expected(
+        self, spectra: Sequence[Spectrum], directions: int
+    ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:
+        """What it takes out of the outputs, (d_out, d_out), and what known mistakes would, by what to call them.
+
+        directions: R of the layer. None where a cut falls between directions that are equal.
+        """
+
+
 @torch.no_grad()
 def removed_as_declared(
-    region: RankRegion,
+    region: DeclaresRanks,
     factors: Mapping[str, LowRankFactors],
     layers: Mapping[str, nn.Linear],
     block: Mapping[str, nn.Linear],
@@ -88,7 +103,7 @@ def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
 
 
 def _distance(
-    region: RankRegion, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
+    region: DeclaresRanks, factors: LowRankFactors, weight: Tensor, grams: Sequence[Tensor]
 ) -> tuple[float | None, str | None]:
     """Of what is taken out from what the region declares, and what is wrong, in words; None where nothing can be said.
 

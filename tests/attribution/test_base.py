@@ -17,12 +17,16 @@ def written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("of_old", "USES_DATA = True\n", "of_old defines no class Method"),
-        ("of_nothing", "class Method: uses_data = True\n", "of_nothing defines no class Method"),
+        ("of_old", "USES_DATA = True\n", "of_old has no `Method`"),
+        (
+            "of_nothing",
+            "class Method: uses_data = True\n",
+            r"of_nothing is no plugin of its kind: it defines no class Method\(AttributionMethod\)",
+        ),
         (
             "of_no_word",
             "from harness.attribution.base import AttributionMethod\nclass Method(AttributionMethod): pass\n",
-            "of_no_word: Method.uses_data is missing",
+            "of_no_word is no plugin of its kind: Method.uses_data is missing",
         ),
     ],
 )
