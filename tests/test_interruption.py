@@ -87,7 +87,6 @@ def test_during_imports(start, signum):
     assert ended_in_words(process, signum).count("\n") == 1
 
 
-@pytest.mark.xfail(strict=False, reason="on a busy machine an OSError of a child is sometimes printed after the words")
 @ENDING
 def test_sent_to_the_group_while_workers_start(start, signum):
     process = start()

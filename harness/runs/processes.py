@@ -76,12 +76,18 @@ class Pool:
             raise self._ended()
 
     def kill(self) -> None:
-        """End every worker at once: what it is at would be done again anyway."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """End every worker at once: what it is at would be done again anyway.
+
+        The executor's own thread is waited for, too: Python's end would wake it by a pipe that it may have closed in
+        the same moment, and print an OSError behind the last word.
+        """
         for worker in self._workers:
             worker.kill()
         for worker in self._workers:
             worker.join(timeout=1)
+        ending = threading.Thread(target=self._executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+        ending.start()
+        ending.join(timeout=1)
 
     def _ended(self) -> WorkerEnded:
         return WorkerEnded(exit_words([_exit_code(worker) for worker in self._workers]))
