@@ -11,13 +11,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.attribution.base import PlainScores, method
-from harness.calibration.plain_block import PlainBlock, plain_block
+from harness.calibration.plain_block import PlainBlock, Sequences, plain_block
 from harness.models.golden_prompts import read_golden_prompts
 from harness.models.loading import load_stop_tokens, load_tokenizer
 from harness.receipts.data import Draw, PlainSet, read_plainly
 from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, frame
 from harness.receipts.prompts import AskedPrompts, own_ids
+from harness.regions.base import GRAM
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.evaluation import DeclaredTexts
 from harness.spec.golden_prompts import GoldenPrompts
@@ -26,8 +27,34 @@ from harness.spec.variant import ModelVariant
 
 #: Of every block a few samples are scored, and so many rows kept, to see that scores are of that block at all.
 GLIMPSED_ROWS = 32
-#: What Grams are called among the methods.
-GRAM = "gram"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Scores or Grams of one block.
+
+    measure: the method's name, or GRAM. name, seed: of the calibration set and of the draw from it; no name for a
+    method without data, and no seed for the set's own.
+    """
+
+    measure: str
+    name: str | None
+    seed: int | None
+    settings: AttributionSettings
+    block: int
+
+    @property
+    def decides(self) -> tuple[object, ...]:
+        """What they depend on."""
+        settings = self.settings
+        return (
+            self.measure,
+            self.name,
+            self.seed,
+            settings.loss_reduction,
+            settings.activation_positions,
+            self.block,
+        )
 
 
 @dataclass
@@ -97,42 +124,34 @@ class Reference:
     def block(self, index: int, name: str | None, seed: int | None) -> PlainBlock:
         """A block with the samples of a calibration set where they enter it; with none for a method without data."""
         if name is None:
-            return PlainBlock(self.model, index)
-        found = self._once(
-            (name, seed, index), lambda: plain_block(self.model, index, self.samples(name, seed).sequences)
+            return self._entering(index, ())
+        return cast(
+            PlainBlock,
+            self._once((name, seed, index), lambda: self._entering(index, self.samples(name, seed).sequences)),
         )
-        return cast(PlainBlock, found)
 
-    def measured(
-        self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
-    ) -> dict[str, Tensor] | None:
-        """Scores of a block by a method's plain definition, or its Grams; None where there is no such definition.
+    def measured(self, wanted: Wanted) -> dict[str, Tensor] | None:
+        """By a method's plain definition; None where there is no such definition."""
+        return self._once(wanted.decides, lambda: _measured(wanted, self.block(wanted.block, wanted.name, wanted.seed)))
 
-        measure: the method's name, or GRAM.
-        """
-        key = (measure, name, seed, settings.loss_reduction, settings.activation_positions, block)
-        return self._once(key, lambda: _measured(measure, self.block(block, name, seed), settings, seed))
-
-    def glimpse(
-        self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
-    ) -> dict[str, Tensor] | None:
+    def glimpse(self, wanted: Wanted) -> dict[str, Tensor] | None:
         """As `measured`, of as few samples as the method needs, of GLIMPSED_ROWS evenly spread rows of a layer."""
-        key = ("glimpse", measure, name, seed, settings.loss_reduction, settings.activation_positions, block)
-        return self._once(key, lambda: self._glimpse(measure, name, seed, settings, block))
+        return self._once(("glimpse", *wanted.decides), lambda: self._glimpse(wanted))
 
-    def _glimpse(
-        self, measure: str, name: str | None, seed: int | None, settings: AttributionSettings, block: int
-    ) -> dict[str, Tensor] | None:
-        few = () if name is None else self.samples(name, seed).sequences[: method(measure).glimpsed_samples]
-        seen = plain_block(self.model, block, few) if few else PlainBlock(self.model, block)
-        found = _measured(measure, seen, settings, seed)
+    def _glimpse(self, wanted: Wanted) -> dict[str, Tensor] | None:
+        few = self._sequences(wanted)[: method(wanted.measure).glimpsed_samples]
+        found = _measured(wanted, self._entering(wanted.block, few))
         return None if found is None else {layer: glimpsed_rows(score).clone() for layer, score in found.items()}
 
-    def measured_now(
-        self, measure: str, name: str, seed: int | None, settings: AttributionSettings, block: int
-    ) -> dict[str, Tensor] | None:
+    def measured_now(self, wanted: Wanted) -> dict[str, Tensor] | None:
         """As `measured`, of the model as it is, and not kept."""
-        return _measured(measure, plain_block(self.model, block, self.samples(name, seed).sequences), settings, seed)
+        return _measured(wanted, self._entering(wanted.block, self._sequences(wanted)))
+
+    def _sequences(self, wanted: Wanted) -> Sequences:
+        return () if wanted.name is None else self.samples(wanted.name, wanted.seed).sequences
+
+    def _entering(self, index: int, sequences: Sequences) -> PlainBlock:
+        return plain_block(self.model, index, sequences) if sequences else PlainBlock(self.model, index)
 
     def asked(self, settings: DeclaredTexts) -> AskedPrompts:
         """What an evaluation that generates texts has to ask."""
@@ -161,12 +180,14 @@ class Reference:
         return self._kept[key]
 
 
-def _measured(
-    measure: str, block: PlainBlock, settings: AttributionSettings, seed: int | None
-) -> dict[str, Tensor] | None:
+def _measured(wanted: Wanted, block: PlainBlock) -> dict[str, Tensor] | None:
     """In float32, so that those of a large model's block can be kept."""
+    settings = wanted.settings
     found: PlainScores | None
-    found = plain_grams(block, settings) if measure == GRAM else method(measure).plain_score(block, settings, seed or 0)
+    if wanted.measure == GRAM:
+        found = plain_grams(block, settings)
+    else:
+        found = method(wanted.measure).plain_score(block, settings, wanted.seed or 0)
     return None if found is None else {name: tensor.float() for name, tensor in found.items()}
 
 

@@ -244,6 +244,13 @@ def region(settings: RegionSettings) -> Region:
     return kind(settings)
 
 
+def measure_of(region: Region) -> Measure:
+    """What a region that is found from scores or Grams is found from. Raises UserError of one that is not."""
+    if region.measure is None:
+        raise UserError(f"the region {region.settings.select} names no `measure` to be found from")
+    return region.measure
+
+
 def percent(share: float) -> str:
     """A share in words."""
     return f"{100 * share:.3g}%"

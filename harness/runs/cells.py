@@ -16,14 +16,14 @@ from harness.receipts.asked import prompt_receipts
 from harness.receipts.before import Before
 from harness.receipts.changed import Changed
 from harness.receipts.evaluated import Evaluated
+from harness.receipts.found import Found, Sources
 from harness.receipts.judged import Judged
 from harness.receipts.observed_engine import ObservedEngine
 from harness.receipts.subject import Seen, Subject
+from harness.regions.base import Witness
 from harness.runs.bench import Bench, Learned, Step
-from harness.runs.cell_receipts import region_receipts, unchecked
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.judging import judged, know_intact_answers, unfit_of
-from harness.runs.regions import Witness
 from harness.spec.cell import Cell
 from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
 from harness.validity.classification import Thresholds, class_counts
@@ -49,15 +49,6 @@ class CellJob:
     def say(self, words: str) -> None:
         """What is being done now."""
         self.step(f"{self.cell.id}: {words}")
-
-
-@dataclass(frozen=True)
-class _Region:
-    """What a cell removes, with the receipts of everything that it rests on."""
-
-    found: FoundRegion | None
-    receipts: tuple[StageReceipt, ...]
-    unchecked: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -99,11 +90,11 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     After each stage its observer looks on; each takes what the one before it saw.
     """
     began = time.monotonic()
-    region = _region(bench, job)
+    found = _found(bench, job)
     prepared = _prepared(bench, job)
     know_intact_answers(bench, learned, job.cell, job.thresholds)
-    before = _seen_before(bench, learned, job.cell, region)
-    with _explained_by(region.receipts), _changed(bench, job, region) as change:
+    before = _seen_before(bench, learned, job.cell, found.region)
+    with _explained_by(found.receipts), _changed(bench, job, found.region) as change:
         changed = Changed.seen(before, change.tuned)
         raw = _evaluate(bench, job, replace(bench.context, training=change.training, prepared=prepared))
         evaluated = Evaluated.seen(changed, raw.seen, raw.completions, learned.states)
@@ -113,7 +104,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     figures = [*raw.measurements, *_figures_of_texts(bench, texts), *_figures_of_edit(change.edit_receipt)]
     judgement = Judged.seen(before.subject, texts, figures, learned.intact_answers)
     receipts = [
-        *region.receipts,
+        *found.receipts,
         *prompt_receipts(before.subject, raw.seen),
         *(receipt for stage in (before, changed, evaluated, judgement) for receipt in stage.receipts),
         *change.tuning_receipts,
@@ -128,7 +119,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         completions_sha256="",
         task_hashes=raw.task_hashes,
         receipts=tuple(receipts),
-        unchecked=(*region.unchecked, *unchecked_figures(bench.bound.spec.evaluations_of(job.cell))),
+        unchecked=(*found.unchecked, *unchecked_figures(bench.bound.spec.evaluations_of(job.cell))),
     )
     return MeasuredCell(result, texts)
 
@@ -144,16 +135,14 @@ def _what_was_asked(bench: Bench, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _region(bench: Bench, job: CellJob) -> _Region:
+def _found(bench: Bench, job: CellJob) -> Found:
     """What the cell removes. What it was found from is let go: scores take as much memory as the model."""
     bench.engine.rest()
-    found = None
+    region, witness = None, Witness()
     if job.cell.region is not None:
         job.say("finding the region")
-        witness = Witness()
-        found = bench.finder.find(job.cell.region, witness), witness
-    receipts = region_receipts(bench.reference, bench.bound, bench.finder, job.cell, found)
-    return _Region(None if found is None else found[0], tuple(receipts), unchecked(bench.reference, job.cell))
+        region = bench.finder.find(job.cell.region, witness)
+    return Found.seen(Sources(bench.reference, bench.finder, bench.bound), job.cell, region, witness)
 
 
 def _prepared(bench: Bench, job: CellJob) -> dict[str, Any]:
@@ -166,7 +155,7 @@ def _prepared(bench: Bench, job: CellJob) -> dict[str, Any]:
     return prepared
 
 
-def _seen_before(bench: Bench, learned: Learned, cell: Cell, region: _Region) -> Before:
+def _seen_before(bench: Bench, learned: Learned, cell: Cell, region: FoundRegion | None) -> Before:
     subject = Subject(
         cell=cell,
         reference=bench.reference,
@@ -176,7 +165,7 @@ def _seen_before(bench: Bench, learned: Learned, cell: Cell, region: _Region) ->
         context=bench.context,
     )
     origins = [bench.finder.origins(each) for each in cell.regions]
-    before = Before.seen(subject, bench.finder.model_sha256, region.found, origins)
+    before = Before.seen(subject, bench.finder.model_sha256, region, origins)
     learned.states.setdefault(before.intact, "those of the intact model")
     return before
 
@@ -194,12 +183,12 @@ def _explained_by(receipts: Sequence[StageReceipt]) -> Iterator[None]:
 
 
 @contextmanager
-def _changed(bench: Bench, job: CellJob, region: _Region) -> Iterator[_Change]:
+def _changed(bench: Bench, job: CellJob, region: FoundRegion | None) -> Iterator[_Change]:
     """The cell's edit or fine-tuning, for the length of the context; of a cell with neither nothing is changed."""
     bench.engine.rest()
     removed: AbstractContextManager[EditInProgress | None] = nullcontext()
-    if region.found is not None:
-        removed = region_removed(bench.loaded.model, region.found, bench.finder.planted)
+    if region is not None:
+        removed = region_removed(bench.loaded.model, region, bench.finder.planted)
     with _fine_tuned(bench, job) as tuned, removed as edit:
         yield _Change(edit, tuned)
 

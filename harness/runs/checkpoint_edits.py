@@ -20,9 +20,9 @@ from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors
 from harness.receipts.weights import saved_checkpoint
 from harness.regions import base as regions
+from harness.regions.base import measure_of
 from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, Measured, load_directory
 from harness.runs.files import storage_error
-from harness.runs.regions import measure_of
 from harness.spec.region import AttributionSettings, region_kinds
 from harness.spec.result import EditReceipt
 from harness.storage import whole_folder

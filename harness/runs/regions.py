@@ -20,7 +20,7 @@ from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, 
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.regions import base
-from harness.regions.base import Witness
+from harness.regions.base import Witness, measure_of
 from harness.runs.head_regions import HeadFinder
 from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import AttributionSettings, Region, RegionSettings, ScoredWeightRegion, WeightRegion
@@ -184,13 +184,6 @@ class RegionFinder:
             for found, removed in done:
                 restore_region(self.model, found, removed)
         return _joined([found for found, _ in done])
-
-
-def measure_of(region: base.Region) -> base.Measure:
-    """What a region that is found from scores or Grams is found from. Raises UserError of one that is not."""
-    if region.measure is None:
-        raise UserError(f"the region {region.settings.select} names no `measure` to be found from")
-    return region.measure
 
 
 def _measurement(

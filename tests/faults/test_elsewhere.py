@@ -13,6 +13,7 @@ from harness.faults.seam import replaced
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import load_tokenizer, load_variant
 from harness.organisms.catalogue import organism_directory
+from harness.receipts.reference import Wanted
 from harness.runs.bench import prepare_bench
 from harness.runs.store import TensorStore
 from harness.spec import locations
@@ -174,5 +175,5 @@ def test_what_does_not_depend_on_the_cell_is_computed_once(tmp_path):
     with replaced("harness.receipts.reference:plain_block", counted):
         for _ in range(3):
             for method in ("snip", "wanda"):
-                bench.reference.measured(method, "safety", None, bound.spec.attribution, 3)
+                bench.reference.measured(Wanted(method, "safety", None, bound.spec.attribution, 3))
     assert len(calls) == 1
