@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from harness.spec.result import Choice
+from harness.spec.measurement import Choice
 
 
 @dataclass(frozen=True)

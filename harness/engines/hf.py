@@ -20,7 +20,7 @@ from harness.errors import UserError
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel
 from harness.models.prompts import stop_token_ids
-from harness.spec.result import Choice
+from harness.spec.measurement import Choice
 from harness.spec.variant import ModelVariant
 
 #: Most texts that are generated at once, and what their keys and values may take of the memory.

@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.models.fingerprint import bit_checksum, tensors_fingerprint
 from harness.models.loading import LoadedModel
 from harness.models.prompts import stop_token_ids
-from harness.spec.result import Choice
+from harness.spec.measurement import Choice
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:

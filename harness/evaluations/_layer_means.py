@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.formulas.statistics import mean
 from harness.spec.layers import LAYER_TYPES
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 
 @dataclass(frozen=True)

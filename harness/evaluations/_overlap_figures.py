@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from harness.evaluations._layer_means import LayerFigure, layer_measurements, mean_metrics
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 if TYPE_CHECKING:
     from torch import Tensor

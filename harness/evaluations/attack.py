@@ -13,7 +13,8 @@ from harness.evaluations.base import Unfit, measurement_of
 from harness.formulas.metrics import ANSWERS, SCORER_FATES, ScorerFate, any_success, keyword_attack_success, scorer_fate
 from harness.formulas.statistics import Estimate, clustered_proportion, proportion
 from harness.spec.evaluation import DeclaredTexts
-from harness.spec.result import Completion, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import StageReceipt
 
 
 class Settings(DeclaredTexts):

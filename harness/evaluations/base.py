@@ -17,8 +17,9 @@ from harness.errors import UserError
 from harness.formulas.statistics import Estimate
 from harness.formulas.work import NOTHING, Work
 from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
+from harness.spec.measurement import Completion, Measurement
 from harness.spec.probing import ProbeSettings
-from harness.spec.result import Completion, Measurement, StageReceipt
+from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
     from torch import Tensor

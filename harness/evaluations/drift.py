@@ -17,8 +17,8 @@ from harness.evaluations import base
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name, Strict
 from harness.spec.evaluation import DeclaredEvaluation
+from harness.spec.measurement import Measurement
 from harness.spec.region import WeightRegion
-from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,8 @@ from harness.formulas.statistics import mean
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.result import Measurement, StageReceipt
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
     from harness.receipts.observed_engine import Observed

@@ -11,8 +11,8 @@ from harness.formulas.statistics import clustered_proportion, proportion
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
+from harness.spec.measurement import Measurement
 from harness.spec.probing import ProbeSettings
-from harness.spec.result import Measurement
 
 #: The accuracy that "around half" of the heads of Llama-2-7B-chat exceed (appendix C.4).
 HIGH_ACCURACY = 0.95

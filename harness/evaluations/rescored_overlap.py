@@ -18,8 +18,8 @@ from harness.evaluations.base import EvaluationContext, EvaluationResult, Scorin
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
+from harness.spec.measurement import Measurement
 from harness.spec.region import ScoredWeightRegion
-from harness.spec.result import Measurement
 
 if TYPE_CHECKING:
     from torch import Tensor

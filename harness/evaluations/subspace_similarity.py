@@ -12,7 +12,7 @@ from harness.evaluations._layer_means import LayerFigure, layer_measurements, me
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 if TYPE_CHECKING:
     from torch import Tensor

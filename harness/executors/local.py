@@ -18,7 +18,7 @@ from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import CellTask, Executor
 from harness.runs.processes import MOST_PROCESSES, Pool, pool, usable_cores
 from harness.runs.workbench import Identity, Workbench
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
 
 #: Above this a model keeps all cores busy by itself, and more copies of it cost memory.

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.explanation.recorded import RecordedRun
-from harness.spec.result import CellResult, Choice, Completion
+from harness.spec.measurement import Choice, Completion
+from harness.spec.result import CellResult
 
 #: Nats that may lie between two tokens at a near tie, by the model's dtype. In float32 sums in another order moved no
 #: log-probability of the organisms by more than 1e-4 (harness/receipts/logits.py allows 1e-3 for each of two tokens);

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.formulas.metrics import ANSWERS, FIT, SCORER_FATES, scorer_fate
-from harness.spec.result import CellResult, Completion
+from harness.spec.measurement import Completion
+from harness.spec.result import CellResult
 
 
 @dataclass(frozen=True)

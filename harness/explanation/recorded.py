@@ -15,7 +15,8 @@ from harness.errors import UserError
 from harness.plugins import suggestion
 from harness.reports.results import results_of_run
 from harness.runs.journal import RECORD, Journal, read_record
-from harness.spec.result import CellResult, Completion, RunRecord
+from harness.spec.measurement import Completion
+from harness.spec.result import CellResult, RunRecord
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import Any
 from harness.explanation.question import asked_for
 from harness.explanation.recorded import RecordedRun
 from harness.explanation.steps import Observation, compared_prompts, prompt_key, step_of
-from harness.spec.result import CellResult, Completion, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import CellResult
 
 THERE = "the reference record"
 

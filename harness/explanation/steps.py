@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from harness.explanation.outputs import Outputs, limit_words
 from harness.explanation.question import share_asked_for
 from harness.explanation.recorded import RecordedRun
-from harness.spec.result import CellResult, Completion, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import CellResult
 
 #: In the order in which they act on each other. `question` and `model` have no receipts: only records are compared.
 #: The tokenizer comes before the data, since it makes token ids of them.

@@ -13,7 +13,8 @@ from harness.explanation.recorded import RecordedRun
 from harness.explanation.reference import compared_steps, other_machine
 from harness.explanation.steps import STEPS, Observation, Step, observed_steps
 from harness.reports.text import visible
-from harness.spec.result import CellResult, Completion
+from harness.spec.measurement import Completion
+from harness.spec.result import CellResult
 
 #: The longest part of an example that is printed.
 EXAMPLE_CHARACTERS = 90

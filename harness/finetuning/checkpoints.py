@@ -24,7 +24,7 @@ from torch import Tensor
 
 from harness.finetuning.training import ADAPTER, ADAPTER_CONFIG, KEY_PREFIX, WEIGHTS, Method
 from harness.models.tensor_files import write_tensors
-from harness.spec.result import CheckpointReceipt
+from harness.spec.receipt import CheckpointReceipt
 from harness.storage import whole_folder
 
 FROZEN = "frozen_masks.safetensors"

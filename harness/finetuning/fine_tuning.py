@@ -19,7 +19,7 @@ from harness.finetuning.training import AfterStep, Method, Progress, TrainedFile
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint
 from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
-from harness.spec.result import FineTuningReceipt
+from harness.spec.receipt import FineTuningReceipt
 
 _METHODS: dict[str, type[FullTraining] | type[LoraTraining]] = {"full": FullTraining, "lora": LoraTraining}
 _BITS = {2: torch.int16, 4: torch.int32}

@@ -16,7 +16,7 @@ from harness.formulas.overlap import Overlap, overlap_by_layer
 from harness.formulas.subspace import LowRankFactors, direction_count, rank_above_rounding
 from harness.models.fingerprint import mask_fingerprint, model_fingerprint, weights_fingerprint
 from harness.models.layers import layer_type, linear_layers
-from harness.spec.result import EditReceipt, TruthComparison
+from harness.spec.receipt import EditReceipt, TruthComparison
 
 Masks = Mapping[str, Tensor]
 

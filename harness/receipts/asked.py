@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.receipts import prompts
 from harness.receipts.subject import Seen, Subject
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 
 def prompt_receipts(subject: Subject, seen: Sequence[Seen]) -> list[StageReceipt]:

@@ -12,7 +12,7 @@ from harness.models.prompts import PromptStyle
 from harness.receipts import logits, weights
 from harness.receipts.subject import Subject
 from harness.receipts.weights import ExpectedWeights
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 
 @dataclass(frozen=True)

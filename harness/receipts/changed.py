@@ -13,7 +13,7 @@ from harness.models.fingerprint import model_fingerprint
 from harness.receipts import weights
 from harness.receipts.before import Before
 from harness.receipts.logits import Deviation
-from harness.spec.result import FineTuningReceipt, StageReceipt
+from harness.spec.receipt import FineTuningReceipt, StageReceipt
 
 
 class Kept(Protocol):

@@ -10,7 +10,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from harness.receipts.observed_engine import Observed
-from harness.spec.result import Measurement, StageReceipt
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import StageReceipt
 
 
 def expected_items(tasks: Sequence[Any], limit: int | None) -> dict[str, tuple[int, int]]:

@@ -19,7 +19,7 @@ from harness.calibration.pairs import Sample
 from harness.calibration.plain_block import NO_LABEL
 from harness.calibration.screening import NEAR_TWIN_JACCARD, normalised, word_jaccard, words_of
 from harness.receipts.plain_prompts import Frame
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 from harness.receipts.logits import plain_logits, tolerance
 from harness.receipts.observed_engine import Observed
 from harness.spec.evaluation import DeclaredTexts
-from harness.spec.result import Completion, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
 
 #: Prompts of each evaluation whose texts are read again, evenly spread over it.
 READ_PROMPTS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.receipts.logits import Deviation
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 
 def held_weights(edited: str, at_first: str, at_last: str, states: Mapping[str, str]) -> StageReceipt:

@@ -12,7 +12,8 @@ from harness.receipts.before import Before
 from harness.receipts.changed import Changed
 from harness.receipts.reference import Reference
 from harness.receipts.subject import Seen, Subject
-from harness.spec.result import Completion, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
 
 #: Prompts of each evaluation whose first tokens are compared with a plain forward pass.
 COMPARED_PROMPTS = 1

@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.observed_engine import Observed
-from harness.spec.result import Measurement, StageReceipt
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import StageReceipt
 
 #: Sums in another order.
 ROUNDING = 1e-6

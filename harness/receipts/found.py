@@ -21,8 +21,8 @@ from harness.receipts.scores_in_use import RegionInUse, block_of, declared, last
 from harness.regions import base as regions
 from harness.regions.base import GRAM, Witness
 from harness.spec.cell import Cell
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import RegionSettings, sources_of
-from harness.spec.result import StageReceipt
 
 
 class Finder(Protocol):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from harness.formulas.metrics import ANSWERS
 from harness.receipts import text
 from harness.receipts.subject import Observable, Subject
-from harness.spec.result import Completion, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import StageReceipt
 from harness.validity.classification import invalid_reason
 
 

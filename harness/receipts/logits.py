@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.observed_engine import Observed
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 #: Tokens whose log-probabilities are compared: engines give the likeliest only.
 COMPARED_TOKENS = 20

@@ -18,7 +18,7 @@ from harness.models.golden_prompts import golden_prompt_differences
 from harness.models.prompts import template_sha256
 from harness.receipts.plain_prompts import TURN_ENDS, Frame
 from harness.spec.golden_prompts import GoldenPrompts
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 from harness.spec.variant import ModelVariant
 
 Ids = tuple[int, ...]

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.spec.result import Completion, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import StageReceipt
 
 PHRASES_FILE = Path(__file__).with_name("published_refusals.txt")
 PHRASES_SHA256 = "99e31946ed91639e270e8d80260dcebd88c10eac224593a188a4ae49366109d6"

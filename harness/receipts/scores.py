@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 #: Largest Σ|in use − plain| / Σ|plain| of a layer. In float32 both are sums of some thousand products, each off by
 #: 6e-8 of itself at random: 8e-8 was measured on the organisms, and 2e-5 with another kernel for the loss. A sum in

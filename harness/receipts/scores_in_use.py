@@ -14,8 +14,8 @@ from harness.receipts.reference import Reference, Wanted, glimpsed_rows
 from harness.receipts.score_mistakes import known_mistakes
 from harness.regions import base as regions
 from harness.regions.base import Measure, Witness
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings
-from harness.spec.result import StageReceipt
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from harness.receipts.logits import Deviation
 from harness.receipts.observed_engine import Observed
 from harness.receipts.reference import Reference
 from harness.spec.cell import Cell
-from harness.spec.result import Completion, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import StageReceipt
 
 
 class Observable(Protocol):

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from harness.errors import UserError
 from harness.models.prompts import PromptFormatter, turn_end_token_id
 from harness.receipts.logits import plain_logits, tolerance
-from harness.spec.result import Completion, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
 
 #: Texts whose tokens are decoded a second time, of each evaluation.
 DECODED = 20

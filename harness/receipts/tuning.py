@@ -17,7 +17,7 @@ from harness.calibration.pairs import IGNORED, Sample
 from harness.finetuning.training import KEY_PREFIX, TrainedFiles
 from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 #: Layers that are computed anew: a fault of the trainer's is in all of them, and float64 products take their time.
 SAMPLED_LAYERS = 8

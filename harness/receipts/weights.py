@@ -14,7 +14,7 @@ from harness.finetuning.checkpoints import Checkpoint
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, edit_dtype
 from harness.models.fingerprint import tensor_bytes
 from harness.models.layers import linear_layers
-from harness.spec.result import CheckpointReceipt, StageReceipt
+from harness.spec.receipt import CheckpointReceipt, StageReceipt
 
 #: Random directions on which W is compared with what it should be. One Gaussian direction misses a wrong row with
 #: probability 0; four show it also where it is nearly orthogonal to one of them.

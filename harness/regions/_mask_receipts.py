@@ -15,8 +15,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from harness.models.layers import layer_type
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import ComparisonGroup
-from harness.spec.result import StageReceipt
 
 #: Rows of a layer that are looked at where weights compete within their row.
 ROWS = 16

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.formulas.subspace import LowRankFactors
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 #: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
 MOST_WORK = 5e10

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from harness.errors import UserError
 from harness.regions._measured import MeasuredRegion
 from harness.regions.base import Look, Measure
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings, RegionSettings, Schedule
-from harness.spec.result import StageReceipt
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

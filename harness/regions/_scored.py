@@ -11,8 +11,8 @@ from harness import plugins
 from harness.errors import UserError
 from harness.regions._measured import MeasuredRegion
 from harness.regions.base import EditOptions, Look, Measure, percent
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings, ComparisonGroup, RegionSettings, Schedule
-from harness.spec.result import StageReceipt
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.regions import base
 from harness.spec.common import Share
 from harness.spec.probing import ProbeSettings
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import RegionSettings
-from harness.spec.result import StageReceipt
 
 if TYPE_CHECKING:
     from harness.models.editing import FoundRegion

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from harness import plugins
 from harness.errors import UserError
 from harness.spec.probing import ProbeSettings
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings, RegionSettings
-from harness.spec.result import StageReceipt
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:

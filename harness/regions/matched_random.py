@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from harness.regions import base
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import RegionSettings, Selected
-from harness.spec.result import StageReceipt
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:

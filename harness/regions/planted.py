@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.errors import UserError
 from harness.regions import base
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import RegionSettings
-from harness.spec.result import StageReceipt
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.reports.text import spelled_out
 from harness.runs.journal import Journal
-from harness.spec.result import CellResult, Completion, RunRecord
+from harness.spec.measurement import Completion
+from harness.spec.result import CellResult, RunRecord
 
 #: Completions of each class that a cell shows.
 SHOWN_PER_CLASS = 2

@@ -14,7 +14,8 @@ from harness.reports.examples import Examples, examples_of, is_organism
 from harness.reports.layouts.base import Drawing
 from harness.reports.receipts import ReceiptRow, receipt_rows
 from harness.reports.results import published_results
-from harness.spec.result import CellResult, Check, Measurement, RunRecord
+from harness.spec.measurement import Measurement
+from harness.spec.result import CellResult, Check, RunRecord
 
 #: The metrics that stand first in a table of cells, in this order.
 FIRST_COLUMNS = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from harness.spec.result import CellResult, RunRecord, Stage, StageReceipt
+from harness.spec.receipt import Stage, StageReceipt
+from harness.spec.result import CellResult, RunRecord
 
 _STAGES = get_args(Stage)
 

@@ -17,7 +17,9 @@ from harness.spec import locations
 from harness.spec.benchmark import CellGroup
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import EditReceipt, FineTuningReceipt, Measurement, RunRecord
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import EditReceipt, FineTuningReceipt
+from harness.spec.result import RunRecord
 from harness.spec.variant import ModelVariant
 
 Parameters = dict[str, float | int | str]

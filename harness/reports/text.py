@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.formulas.rounding import rounded
 from harness.spec.cell import key_path
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 #: The longest part of a completion that is shown.
 SHOWN_CHARACTERS = 600

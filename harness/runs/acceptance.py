@@ -16,7 +16,8 @@ from harness.runs.files import write_text
 from harness.spec import locations
 from harness.spec.benchmark import recorded_evaluations
 from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenTask, GoldenValue, Tolerance
-from harness.spec.result import Measurement, RunRecord
+from harness.spec.measurement import Measurement
+from harness.spec.result import RunRecord
 
 #: What another processor may change in a figure that is no share of prompts or items.
 HARDWARE_RELATIVE = 0.02

@@ -8,7 +8,7 @@ import re
 import torch
 
 from harness.errors import UserError
-from harness.spec.result import Arithmetic
+from harness.spec.provenance import Arithmetic
 
 #: Variables that choose instructions or precision of torch, MKL, oneDNN, OpenBLAS and CUDA. No other one is read.
 LIMITS = (

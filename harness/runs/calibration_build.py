@@ -30,7 +30,7 @@ from harness.runs.files import write_text
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 from harness.spec.variant import ModelVariant
 from harness.validity.classification import Limits, calibrate, classify
 from harness.validity.evidence import with_evidence

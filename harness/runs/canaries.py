@@ -28,7 +28,8 @@ from harness.runs.bench import Bench
 from harness.runs.binding import BoundBenchmark
 from harness.runs.judging import judged
 from harness.spec.benchmark import BenchmarkSpec, EvaluationSettings
-from harness.spec.result import Completion, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds, invalid_reason
 
 #: Prompts of each canary. A share of 8 prompts that is 0 or 1 in truth is never on the other side of a half.

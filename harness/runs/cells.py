@@ -25,7 +25,9 @@ from harness.runs.bench import Bench, Learned, Step
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.judging import judged, know_intact_answers, unfit_of
 from harness.spec.cell import Cell
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, StageReceipt
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import EditReceipt, StageReceipt
+from harness.spec.result import CellResult
 from harness.validity.classification import Thresholds, class_counts
 
 

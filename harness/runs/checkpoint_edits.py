@@ -23,8 +23,8 @@ from harness.regions import base as regions
 from harness.regions.base import measure_of
 from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, Measured, load_directory
 from harness.runs.files import storage_error
+from harness.spec.receipt import EditReceipt
 from harness.spec.region import AttributionSettings, region_kinds
-from harness.spec.result import EditReceipt
 from harness.storage import whole_folder
 
 

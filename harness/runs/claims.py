@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from harness.formulas.rounding import rounded
 from harness.formulas.statistics import difference_interval
 from harness.spec.claim import Claim, ClaimStatus, Condition, Reference
-from harness.spec.result import CellResult, ClaimResult, Measurement
+from harness.spec.measurement import Measurement
+from harness.spec.result import CellResult, ClaimResult
 
 Interval = tuple[float, float]
 

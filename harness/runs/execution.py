@@ -10,7 +10,7 @@ from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
 from harness.runs.journal import Journal
 from harness.runs.workbench import Identity
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
 
 

@@ -21,7 +21,7 @@ from harness.runs.binding import BoundBenchmark
 from harness.runs.files import storage_error
 from harness.runs.regions import RegionFinder
 from harness.spec.finetuning import FineTuningSettings
-from harness.spec.result import FineTuningReceipt, StageReceipt
+from harness.spec.receipt import FineTuningReceipt, StageReceipt
 
 
 @dataclass(frozen=True)

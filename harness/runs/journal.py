@@ -14,7 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UserError
 from harness.runs.files import write_text
-from harness.spec.result import CellResult, Completion, RunRecord, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import CellResult, RunRecord
 from harness.storage import IsLocked, clear_leftovers, locked
 
 RECORD = "record.json"

@@ -9,17 +9,9 @@ from harness.formulas.comparison import within_tolerance
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.claim import Claim, Reference
 from harness.spec.golden import GoldenFile, GoldenSource, GoldenTask, GoldenValue
-from harness.spec.result import (
-    EXIT_CODES,
-    CellResult,
-    Check,
-    CheckStatus,
-    ClaimResult,
-    Measurement,
-    StageReceipt,
-    Verdict,
-    VerdictStatus,
-)
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import EXIT_CODES, CellResult, Check, CheckStatus, ClaimResult, Verdict, VerdictStatus
 
 
 def golden_checks(

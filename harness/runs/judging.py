@@ -8,7 +8,7 @@ from harness.evaluations.base import Unfit, evaluation
 from harness.receipts.judged import answered
 from harness.runs.bench import Bench, Learned
 from harness.spec.benchmark import Cell, EvaluationSettings
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 from harness.validity.classification import Thresholds, classify, invalid_reason
 from harness.validity.evidence import with_evidence
 

@@ -27,7 +27,9 @@ from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key
 from harness.runs.sharing import Run, shared_cells
 from harness.runs.used_plugins import whole_origins
-from harness.spec.result import CellResult, Provenance, RunRecord, StageReceipt
+from harness.spec.provenance import Provenance
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import CellResult, RunRecord
 from harness.validity.classification import Thresholds
 
 

@@ -9,7 +9,8 @@ from harness.evaluations.base import evaluation
 from harness.receipts.evaluated import text_receipts
 from harness.receipts.logits import finite_outputs
 from harness.runs.bench import Bench
-from harness.spec.result import Completion, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds, calibrate
 from harness.validity.evidence import with_evidence
 

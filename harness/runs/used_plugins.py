@@ -10,7 +10,7 @@ from harness.attribution.base import method
 from harness.evaluations.base import evaluation
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.common import Strict
-from harness.spec.result import PluginOrigin
+from harness.spec.provenance import PluginOrigin
 from harness.spec.variant import ModelVariant
 
 #: The keys of a spec or variant that name a plugin, and its kind.

@@ -17,7 +17,7 @@ from harness.runs.journal import Journal
 from harness.runs.keys import digest
 from harness.runs.store import TensorStore
 from harness.runs.thresholds import validity_thresholds
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from harness.errors import UserError
 from harness.formulas.metrics import FIT, is_refusal
-from harness.spec.result import Completion, CompletionClass
+from harness.spec.measurement import Completion, CompletionClass
 
 #: Margins between what the intact model itself writes and what counts as degenerate.
 SURPRISE_MARGIN_NATS = 1.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.engines.base import Engine, ScoreRequest
 from harness.formulas.degeneration import mean_surprise, repeated_share, visible_characters, worst_window_surprise
 from harness.models.prompts import PromptFormatter, token_ids
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 
 #: Longest part of a completion whose surprise is measured.
 SCORED_TOKENS = 256

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.evaluations.attack import Evaluation, Settings
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 from harness.validity.classification import invalid_reason
 
 SUCCESS = "word " * 25

@@ -10,7 +10,10 @@ from harness.cli import main
 from harness.errors import UserError
 from harness.explanation.comparison import compare
 from harness.explanation.recorded import open_run
-from harness.spec.result import CellResult, Completion, EditReceipt, Measurement, Provenance, RunRecord, Verdict
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.provenance import Provenance
+from harness.spec.receipt import EditReceipt
+from harness.spec.result import CellResult, RunRecord, Verdict
 
 SPEC = {
     "id": "by-hand",

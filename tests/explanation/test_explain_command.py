@@ -11,7 +11,7 @@ from harness.cli import main
 from harness.explanation.question import region_words
 from harness.formulas.metrics import PUBLISHED_REFUSAL_PHRASES
 from harness.runs.journal import read_record
-from harness.spec.result import StageReceipt
+from harness.spec.receipt import StageReceipt
 
 
 def explained(*arguments, code=0):

@@ -11,7 +11,8 @@ from harness.faults.suite import Done, Job, alarms_of, judged
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import RunRecord, StageReceipt
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import RunRecord
 from tests.runs.conftest import bound, finished, small_spec  # noqa: F401
 
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.counts import expected_items, perplexity_windows, zero_shot_items
 from harness.receipts.observed_engine import Observed
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 
 def scored(*requests):

@@ -10,7 +10,7 @@ from harness.engines.base import Generated, Request
 from harness.engines.hf import make
 from harness.receipts.decoding import TextsRead, as_generated, own_prompts, read_again
 from harness.receipts.observed_engine import Observed
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 
 PROMPTS = [(1, 5, 6), (1, 9), (1, 30, 31, 32, 33, 34, 35), (1, 40, 41), (1, 7, 8, 9)]
 NEW = 12

@@ -8,7 +8,7 @@ import pytest
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.figures import perplexity_figure, scored_items, zero_shot_accuracy
 from harness.receipts.observed_engine import Observed
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 WORDS = ["<s>", "is", "grass", "green", "red", "sky", "blue", "dark"]
 TOKENIZER = SimpleNamespace(decode=lambda ids: " ".join(WORDS[token] for token in ids))

@@ -4,7 +4,7 @@ from harness.evaluations import attack
 from harness.faults.seam import replaced
 from harness.formulas.metrics import PUBLISHED_MINIMUM_WORDS, PUBLISHED_REFUSAL_PHRASES, keyword_attack_success
 from harness.receipts import scorer
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 
 SETTINGS = attack.Settings(kind="attack", name="adv", dataset="d", prompts=1, system_prompt=False, chat_template=False)
 

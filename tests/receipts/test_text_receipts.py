@@ -11,7 +11,7 @@ from harness.receipts.text import (
     lengths,
     stops_by_itself,
 )
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 from tests.tiny_llama3 import EOM, EOS, EOT
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from harness.spec.result import Arithmetic, CellResult, Check, ClaimResult, Measurement, Provenance, RunRecord, Verdict
+from harness.spec.measurement import Measurement
+from harness.spec.provenance import Arithmetic, Provenance
+from harness.spec.result import CellResult, Check, ClaimResult, RunRecord, Verdict
 
 FACTS = Provenance(
     started="a",

@@ -12,17 +12,10 @@ from harness.reports.receipts import receipt_rows
 from harness.reports.text import visible
 from harness.runs.journal import Journal
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
-from harness.spec.result import (
-    CellResult,
-    Completion,
-    EditReceipt,
-    FineTuningReceipt,
-    Measurement,
-    Provenance,
-    RunRecord,
-    StageReceipt,
-    Verdict,
-)
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.provenance import Provenance
+from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
+from harness.spec.result import CellResult, RunRecord, Verdict
 
 HOSTILE = "<script>alert(1)</script>\u202eevil\u0007" + "x" * 5000
 

@@ -8,7 +8,8 @@ import pytest
 
 from harness.reports.html import write_report
 from harness.runs.journal import Journal
-from harness.spec.result import Completion, StageReceipt
+from harness.spec.measurement import Completion
+from harness.spec.receipt import StageReceipt
 from tests.reports.browser import Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")

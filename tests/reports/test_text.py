@@ -1,7 +1,7 @@
 import pytest
 
 from harness.reports.text import shown_interval, shown_number, shown_words, spelled_out
-from harness.spec.result import Measurement
+from harness.spec.measurement import Measurement
 
 
 @pytest.mark.parametrize(

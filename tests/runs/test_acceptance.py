@@ -8,7 +8,8 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import Measurement, Verdict
+from harness.spec.measurement import Measurement
+from harness.spec.result import Verdict
 
 
 def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatch):

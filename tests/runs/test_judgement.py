@@ -10,7 +10,9 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, CellGroup
 from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile
-from harness.spec.result import CellResult, EditReceipt, Measurement, StageReceipt
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import EditReceipt, StageReceipt
+from harness.spec.result import CellResult
 
 SPEC = BenchmarkSpec.model_validate(
     {

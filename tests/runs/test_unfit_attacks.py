@@ -6,7 +6,7 @@ import pytest
 
 from harness.evaluations.attack import Settings
 from harness.runs.judging import unfit_of
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 
 
 def attack(name, **changes):

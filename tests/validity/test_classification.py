@@ -10,7 +10,7 @@ from harness.models.loading import load_variant
 from harness.models.prompts import PromptFormatter
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import Completion
+from harness.spec.measurement import Completion
 from harness.spec.variant import ModelVariant
 from harness.validity.classification import Limits, calibrate, classify, invalid_reason
 from harness.validity.evidence import with_evidence

@@ -14,7 +14,8 @@ from harness.reports.layouts._svg import Style, draw_panels, line, plain, point
 from harness.reports.layouts.base import Drawing, spot_of, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.spec.layers import LAYER_TYPES
-from harness.spec.result import Measurement, RunRecord
+from harness.spec.measurement import Measurement
+from harness.spec.result import RunRecord
 
 METRIC = re.compile(r"(?P<name>.+)/model\.layers\.(?P<block>\d+)\.(?P<module>self_attn|mlp)\.(?P<type>\w+)")
 COLUMNS = 3

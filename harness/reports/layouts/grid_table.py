@@ -10,7 +10,8 @@ from markupsafe import Markup
 from harness.reports.layouts.base import ASR_METRICS, Drawing, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.reports.templating import render
-from harness.spec.result import Measurement, RunRecord
+from harness.spec.measurement import Measurement
+from harness.spec.result import RunRecord
 
 METRICS = {**ASR_METRICS, "accuracy_mean": "Accuracy (mean)"}
 

@@ -13,7 +13,8 @@ from harness.reports.layouts.by_layer import Lines, draw_lines_of, panels_of
 from harness.reports.layouts.grid_table import Row
 from harness.reports.results import Results, ShownCell, results_of_run
 from harness.reports.templating import render
-from harness.spec.result import Measurement, RunRecord
+from harness.spec.measurement import Measurement
+from harness.spec.result import RunRecord
 
 KIND, RESAMPLED = "rescored_overlap", "overlap"
 MEASURES = {"overlap_share": "overlap", "jaccard": "Jaccard"}

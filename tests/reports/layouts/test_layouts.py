@@ -11,7 +11,7 @@ from harness.reports.results import published_results, results_of_run
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
-from harness.spec.result import EditReceipt, FineTuningReceipt
+from harness.spec.receipt import EditReceipt, FineTuningReceipt
 
 INTACT = {"id": "intact", "title": "Intact"}
 TOP = {

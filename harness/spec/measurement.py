@@ -1,0 +1,67 @@
+"""What was measured of a cell: figures, and the texts that some of them are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field
+
+from harness.spec.common import Strict
+
+CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
+
+
+class Measurement(Strict):
+    """One figure: `value` over `n` units with its standard error and 95% interval.
+
+    resolution: of a share of counted things, what one of them more or less changes.
+    neighbours: of a quantile, or a ratio of two, what it can be if it stands one rank lower or higher.
+    valid is False where the outputs behind the figure do not measure what it is called; `reason`
+    says why. A value that could not be computed is None, never 0.
+    """
+
+    metric: str
+    value: float | None
+    n: int
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    resolution: float | None = None
+    neighbours: tuple[float, float] | None = None
+    valid: bool = True
+    reason: str | None = None
+
+    def as_json_can_hold(self) -> Measurement:
+        """Itself, or without NaN and infinity, for which JSON has no word; such a value makes it invalid."""
+        spread = [self.standard_error, *(self.interval or ())]
+        changes: dict[str, Any] = {}
+        if not all(number is None or math.isfinite(number) for number in spread):
+            changes |= {"standard_error": None, "interval": None}
+        if not all(map(math.isfinite, self.neighbours or ())):
+            changes |= {"neighbours": None}
+        if self.value is not None and not math.isfinite(self.value):
+            changes |= {"value": None, "valid": False, "reason": self.reason or f"its value is {self.value}, no number"}
+        return self.model_copy(update=changes)
+
+
+#: A token that was chosen, its log-probability (nats), the runner-up and the log-probability of that.
+Choice = tuple[int, float | None, int, float | None]
+
+
+class Completion(Strict):
+    """One generated text. It is stored beside the record, not in it.
+
+    choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.
+    """
+
+    evaluation: str
+    prompt_index: int
+    sample_index: int
+    suffix_index: int | None
+    prompt: str
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: Literal["stop", "length"]
+    completion_class: CompletionClass | None = None
+    evidence: dict[str, float] = Field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
