@@ -18,6 +18,8 @@ from types import FrameType
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 #: So long the clearing up may take: a signal within it is the same wish again, a later one ends the process at once.
 GRACE_SECONDS = 1.0
+#: Linux: the signal that a process gets when the thread that started it ends.
+_PR_SET_PDEATHSIG = 1
 
 
 class Interrupted(BaseException):
@@ -96,3 +98,13 @@ def _handle(signum: int, _frame: FrameType | None) -> None:
     elif now - _State.first > GRACE_SECONDS:
         _say(signum)
         os._exit(128 + signum)
+
+
+def ends_with(first: int) -> None:
+    """End this process when the one that started it ends, whatever this one is at: by the system, on Linux."""
+    if sys.platform == "linux":
+        import ctypes  # here, since this module is imported before all others
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != first:  # it had ended before
+            os._exit(1)

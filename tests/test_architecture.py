@@ -12,7 +12,7 @@ from harness import plugins
 ROOT = Path(harness.__file__).parent
 LAYERS = [
     {"errors", "interruption", "storage"},
-    {"plugins"},
+    {"plugins", "sandbox"},
     {"spec"},
     {"formulas"},
     {"organisms"},
@@ -148,8 +148,24 @@ def test_layer_types_and_comparison_groups_are_listed_once():
 
 def test_nothing_loads_a_pickle_or_code_from_a_hub():
     text = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py"))
-    for forbidden in ("torch.load(", "pickle", "trust_remote_code"):
-        assert forbidden not in text.replace("no pickle", "")
+    assert text.count("trust_remote_code") == text.count('"trust_remote_code": False') == 1
+    for forbidden in ("torch.load(", "import pickle", "pickle.load", "read_pickle", "allow_pickle", "joblib"):
+        assert forbidden not in text.replace("libraries that start it (joblib)", "").replace('".joblib"', "")
+
+
+def test_every_from_pretrained_stands_in_one_module_and_forbids_code():
+    calls = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "from_pretrained":
+                calls.append((path.relative_to(ROOT).as_posix(), ast.unparse(node)))
+    own = [call for path, call in calls if path == "models/loading.py"]
+    assert {path for path, _ in calls} == {
+        "models/loading.py",
+        "faults/prompts.py",
+    }  # a fault passes on what it is given
+    assert len(own) == 6
+    assert all("_LIBRARY_ALONE" in call or "**options" in call or "GenerationConfig" in call for call in own)
 
 
 def asks_which_region(tree):

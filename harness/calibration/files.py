@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from harness.data.cache import file_sha256
 from harness.data.sources import source_file
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.plugins import suggestion
+from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from harness.spec.zero_shot_task import ZeroShotTask
 
 
 def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
@@ -45,21 +44,10 @@ def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
 def task_data_files(task: Path) -> dict[str, Path]:
     """The data files that the YAML file of a zero-shot task names under dataset_kwargs.data_files, by split.
 
-    Paths are relative to the YAML file. Raises UserError if it names none, or one that is not there.
+    Paths are relative to the YAML file. Raises UserError for a file that is no task, and for data that are not there.
     """
-    try:
-        config = yaml.safe_load(task.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{task}: not YAML: {error}") from None
-    section: Any = config
-    for key in ("dataset_kwargs", "data_files"):
-        section = section.get(key) if isinstance(section, dict) else None
-    if not isinstance(section, dict) or not all(isinstance(name, str) for name in section.values()) or not section:
-        raise UserError(
-            f"{task}: dataset_kwargs.data_files is {section!r}; expected a mapping of splits to files, "
-            "such as {test: items.jsonl}"
-        )
-    files = {str(split): task.parent / name for split, name in section.items()}
+    named = load_yaml_model(task, ZeroShotTask).dataset_kwargs.data_files
+    files = {split: task.parent / name for split, name in named.items()}
     for split, path in files.items():
         if not path.is_file():
             raise UserError(f"{path}: no such file; {task} names it as the split {split!r}")

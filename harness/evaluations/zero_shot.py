@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import yaml
 from pydantic import Field
 
 from harness.errors import UserError
@@ -145,21 +144,12 @@ def tasks_with_data(places: Sequence[Path | str]) -> list[Task]:
 @functools.cache
 def _load_task(place: Path | str) -> Task:
     """A task with its data and without examples in its prompts, loaded once for all cells."""
-    from harness.evaluations._lm_eval_tasks import hub_task, refuse_other_items, task_manager
+    from harness.evaluations._lm_eval_tasks import hub_task, local_task, refuse_other_items
 
     if isinstance(place, Path):
-        task = next(iter(task_manager(include_defaults=False).load([_local_task(place)])["tasks"].values()))
+        task = local_task(place)
     else:
         task = hub_task(place)
         refuse_other_items(place, task)
     task.set_config("num_fewshot", 0)
     return task
-
-
-def _local_task(path: Path) -> dict[str, Any]:
-    """The task of a YAML file, its data files taken relative to the file."""
-    from harness.calibration.files import task_data_files
-
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    config["dataset_kwargs"]["data_files"] = {split: str(file) for split, file in task_data_files(path).items()}
-    return config

@@ -15,17 +15,21 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from harness.errors import UserError
 from harness.models.attention import share_keys_within_groups
+from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
 
+#: Given to every from_pretrained. Without a word transformers asks at the terminal whether to run a folder's code.
+_LIBRARY_ALONE: dict[str, Any] = {"trust_remote_code": False}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -66,7 +70,7 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
     place = _place(variant, variant_file)
     _refuse_missing(place)
     with _loading(place):
-        tokenizer = AutoTokenizer.from_pretrained(place, **_revision(variant.source.revision))
+        tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(variant.source.revision))
     _refuse_without_bos(place, tokenizer)
     return tokenizer
 
@@ -79,7 +83,7 @@ def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int
         configured = GenerationConfig.from_pretrained(place, **revision).eos_token_id
     except OSError:
         with _loading(place):
-            configured = AutoConfig.from_pretrained(place, **revision).eos_token_id
+            configured = AutoConfig.from_pretrained(place, **_LIBRARY_ALONE, **revision).eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     return frozenset(int(token) for token in listed if token is not None)
 
@@ -92,8 +96,9 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     """Load a directory or a hub repository; without `dtype`, in the checkpoint's own."""
     _refuse_missing(place)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    options = _revision(revision)
+    options = {**_LIBRARY_ALONE, **_revision(revision)}
     with _loading(place):
+        _refuse_more_than_weights(place, AutoConfig.from_pretrained(place, **options))
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(
             place, dtype=_DTYPES[dtype] if dtype else "auto", use_safetensors=True, **options
@@ -111,8 +116,17 @@ def _revision(revision: str | None) -> dict[str, Any]:
 
 
 def _refuse_missing(place: str) -> None:
-    if "/" in place and Path(place).is_absolute() and not Path(place).is_dir():
-        raise UserError(f"{place}: no such checkpoint directory")
+    if "/" in place and Path(place).is_absolute():
+        if not Path(place).is_dir():
+            raise UserError(f"{place}: no such checkpoint directory")
+        refuse_active(Path(place))
+
+
+def _refuse_more_than_weights(place: str, config: PreTrainedConfig) -> None:
+    """What a checkpoint on the hub says of itself, of which `refuse_active` reads the files in a folder."""
+    problems = unfit_config(config.to_dict() | {"_attn_implementation": config._attn_implementation})
+    if problems:
+        raise UserError("\n".join(f"{place}: {problem}" for problem in problems))
 
 
 @contextmanager
@@ -138,6 +152,8 @@ def _refuse_without_bos(place: str, tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """A tokenizer of another model or without BOS, or weights with NaN, are found before anything is measured."""
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise UserError(f"{place}: {ADAPTER}")
     _refuse_without_bos(place, tokenizer)
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from harness.errors import UserError
+from harness.sandbox.rendering import render
 
 _LLAMA_3_TURNS = (
     "{% for message in turns %}"
@@ -75,13 +76,18 @@ class PromptFormatter:
         messages = [{"role": "user", "content": content}]
         if style.system_prompt:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
-        rendered = self.tokenizer.apply_chat_template(
-            messages,
-            chat_template=template_text(self.tokenizer, self.template),
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-        return str(rendered).removeprefix(self.tokenizer.bos_token)
+        if self.template == "tokenizer":
+            rendered = own_template(self.tokenizer, messages, add_generation_prompt=True)
+        else:
+            rendered = str(
+                self.tokenizer.apply_chat_template(
+                    messages,
+                    chat_template=template_text(self.tokenizer, self.template),
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
+            )
+        return rendered.removeprefix(self.tokenizer.bos_token)
 
     def ids(self, prompt: str) -> list[int]:
         """[BOS] + tokens of the prompt."""
@@ -90,6 +96,23 @@ class PromptFormatter:
     def answer(self, ids: Sequence[int]) -> str:
         """The text of generated tokens, without special tokens and without white space around it."""
         return cast(str, self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+
+def own_template(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool
+) -> str:
+    """Messages in the tokenizer's own template, as its apply_chat_template gives them, but within harness/sandbox.
+
+    Raises UserError where there is none, and where it cannot be rendered.
+    """
+    variables = {
+        **tokenizer.special_tokens_map,
+        "messages": list(messages),
+        "tools": None,
+        "documents": None,
+        "add_generation_prompt": add_generation_prompt,
+    }
+    return render("chat", template_text(tokenizer, "tokenizer"), variables)
 
 
 def wrapped(request: str, template: str, system_prompt: str | None) -> str:
@@ -186,9 +209,7 @@ def turn_end_token_id(tokenizer: PreTrainedTokenizerBase, template: str) -> int:
 def _turn_end_of_own_template(tokenizer: PreTrainedTokenizerBase) -> int:
     answer = "An answer"
     turns = [{"role": "user", "content": "A request"}, {"role": "assistant", "content": answer}]
-    rendered = str(
-        tokenizer.apply_chat_template(turns, chat_template=template_text(tokenizer, "tokenizer"), tokenize=False)
-    )
+    rendered = own_template(tokenizer, turns, add_generation_prompt=False)
     special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
     after = token_ids(tokenizer, rendered.rpartition(answer)[2])
     ends = [id for id in after if id in special]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from harness.models.prompts import own_template
 from harness.spec.variant import ModelVariant
 
 _LLAMA_3_USER = "<|start_header_id|>user<|end_header_id|>\n\n"
@@ -50,10 +51,6 @@ def frame(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, system_prom
 def _frame_of_own_template(tokenizer: PreTrainedTokenizerBase, system: str | None) -> Frame:
     """The frame that the tokenizer's own template makes."""
     turns = [{"role": "system", "content": system}] if system is not None else []
-    rendered = str(
-        tokenizer.apply_chat_template(
-            [*turns, {"role": "user", "content": _MARK}], tokenize=False, add_generation_prompt=True
-        )
-    )
+    rendered = own_template(tokenizer, [*turns, {"role": "user", "content": _MARK}], add_generation_prompt=True)
     before, _, after = rendered.rpartition(_MARK)
     return Frame(before.removeprefix(tokenizer.bos_token), after)

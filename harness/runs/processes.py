@@ -5,12 +5,10 @@ A worker imports this module before anything heavy, and this module imports noth
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +21,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from harness.errors import MachineError
-from harness.interruption import ENDING, held
+from harness.interruption import ENDING, ends_with, held
 
 #: Each process holds the libraries and a model, about 1 GB, however many cores there are.
 MOST_PROCESSES = 8
-#: Linux: the signal that a process gets when the thread that started it ends.
-_PR_SET_PDEATHSIG = 1
 
 
 def usable_cores() -> int:
@@ -180,10 +176,7 @@ def _begin(first: int, begin: str | None, arguments: tuple[object, ...]) -> None
 
 def _end_with(first: int) -> None:
     """End when the first process does: by the system on Linux, whatever this one is at, and by a thread elsewhere."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != first:  # it had ended before
-            os._exit(1)
+    ends_with(first)
     threading.Thread(target=_watch, daemon=True).start()
 
 

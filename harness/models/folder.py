@@ -1,0 +1,154 @@
+"""What in a model's folder is more than data: what of it is used within bounds, never used, or refused.
+
+Nothing here runs, unpickles or renders anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import UserError
+
+#: How far what is active may act.
+Use = Literal["bounded", "unused", "refused"]
+ADAPTER = (
+    "it is an adapter, which brings in the model that it names; expected a whole checkpoint: merge the adapter into "
+    "its model (peft's merge_and_unload) and save that"
+)
+_PICKLES = {".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
+_PROGRAMS = {
+    ".bat",
+    ".cu",
+    ".dll",
+    ".dylib",
+    ".exe",
+    ".ipynb",
+    ".js",
+    ".ps1",
+    ".pth",
+    ".py",
+    ".pyc",
+    ".pyd",
+    ".sh",
+    ".so",
+}
+_OWN_ATTENTION = {None, "eager", "sdpa"}
+_CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
+_MOST_BYTES = 50_000_000
+_MOST_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class Active:
+    """One thing: the file, relative to the folder; what it is; how far it may act."""
+
+    file: str
+    what: str
+    use: Use
+
+
+def active_parts(folder: Path) -> list[Active]:
+    """Everything in a folder and below that could act, by file. Raises UserError for one with too many files."""
+    found: list[Active] = []
+    for number, path in enumerate(_files(folder)):
+        if number == _MOST_FILES:
+            raise UserError(f"{folder}: holds more than {_MOST_FILES} files; expected a model's folder")
+        name = path.relative_to(folder).as_posix()
+        found += (Active(name, what, use) for what, use in _parts_of(path, folder))
+    return sorted(found, key=lambda each: (each.file, each.what))
+
+
+def refuse_active(folder: Path) -> None:
+    """Raise UserError that names all that keeps the checkpoint in a folder from being loaded."""
+    problems = [f"{folder / name}: {what}" for name, what in _refused(folder)]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def unfit_config(config: Mapping[str, Any]) -> list[str]:
+    """What a model's config asks for besides weights as they are and attention of transformers' own."""
+    problems = []
+    if config.get("quantization_config"):
+        problems.append(
+            "quantization_config: weights in a packed form, which other packages unpack; expected plain float32, "
+            "bfloat16 or float16"
+        )
+    for key in ("attn_implementation", "_attn_implementation"):
+        if (asked := config.get(key)) not in _OWN_ATTENTION:
+            problems.append(f"{key} is {asked!r}, which can name code on the hub; expected eager or sdpa")
+    return list(dict.fromkeys(problems))
+
+
+def _refused(folder: Path) -> Iterator[tuple[str, str]]:
+    """Of the files that from_pretrained reads, (name, why it is refused)."""
+    if (folder / "adapter_config.json").exists():
+        yield "adapter_config.json", ADAPTER
+    for name in _CONFIGS:
+        if (folder / name).is_file():
+            try:
+                content = _json(folder / name)
+            except UserError as error:
+                yield name, str(error)
+                continue
+            if name == "config.json":
+                yield from ((name, problem) for problem in unfit_config(content))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping. Raises UserError, without the file's name, for anything else."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UserError(f"has more than {_MOST_BYTES // 1_000_000} MB; expected a small JSON file")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot be read as JSON: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"holds a {type(content).__name__}; expected a mapping")
+    return content
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files, and links whatever they lead to; links to folders are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            if path.suffix in (".dist-info", ".egg-info"):
+                yield path
+            yield from _files(path)
+        else:
+            yield path
+
+
+def _parts_of(path: Path, folder: Path) -> Iterator[tuple[str, Use]]:
+    name, ending = path.name, path.suffix.lower()
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        yield "a link out of the folder: read where it is a file that is asked for", "bounded"
+    if path.is_dir():
+        yield "a package that declares plugins: only an installed one's are loaded", "unused"
+    if ending in _PROGRAMS:
+        yield "a program: never run", "unused"
+    if ending in _PICKLES or name.startswith(("adapter_model.", "pytorch_model")):
+        yield "may hold a pickle: never loaded, weights are safetensors alone", "unused"
+    if ending == ".jinja":
+        yield "a chat template: rendered if the variant says chat_template: tokenizer, in the sandbox", "bounded"
+    if path.parent == folder and path.is_file():
+        yield from _parts_of_checkpoint(path)
+
+
+def _parts_of_checkpoint(path: Path) -> Iterator[tuple[str, Use]]:
+    yield from ((what, "refused") for name, what in _refused(path.parent) if name == path.name)
+    if path.name not in (*_CONFIGS, "chat_template.json", "adapter_config.json"):
+        return
+    try:
+        content = _json(path)
+    except UserError:
+        return  # told among what is refused, if it would be read
+    if "auto_map" in content:
+        yield "auto_map: names code for the model; never run, the classes of transformers are taken", "unused"
+    if content.get("custom_pipelines") or content.get("custom_generate"):
+        yield "names code of its own to generate or to load with; never run", "unused"
+    if content.get("chat_template"):
+        yield "a chat template: rendered if the variant says chat_template: tokenizer, in the sandbox", "bounded"
