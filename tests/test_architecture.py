@@ -11,7 +11,7 @@ from harness import plugins
 
 ROOT = Path(harness.__file__).parent
 LAYERS = [
-    {"errors", "interruption", "storage"},
+    {"errors", "interruption", "reading", "storage"},
     {"plugins", "sandbox"},
     {"spec"},
     {"formulas"},

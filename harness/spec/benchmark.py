@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from harness import plugins
 from harness.spec.cell import Cell, CellGroup, sound_cells
 from harness.spec.claim import Claim
-from harness.spec.common import Name, Share, Strict
+from harness.spec.common import Declared, Name, Share
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.plugged import settings_type
 from harness.spec.region import AttributionSettings
@@ -40,7 +40,7 @@ def recorded_evaluations(spec: Mapping[str, Any]) -> list[EvaluationSettings]:
     return TypeAdapter(list[EvaluationSettings]).validate_python(spec["evaluations"])
 
 
-class Source(Strict):
+class Source(Declared):
     """Where in the literature the benchmark comes from."""
 
     work: str
@@ -49,7 +49,7 @@ class Source(Strict):
     section: str | None = None
 
 
-class CalibrationSet(Strict):
+class CalibrationSet(Declared):
     """`samples` pairs of a variant's dataset, drawn with `seed` after the first `skip` of that draw.
 
     The draw is numpy's default_rng(seed).permutation, which is what datasets.Dataset.shuffle
@@ -63,7 +63,7 @@ class CalibrationSet(Strict):
     skip: int = Field(default=0, ge=0)
 
 
-class ValiditySettings(Strict):
+class ValiditySettings(Declared):
     """An ASR counts only where at least this share of completions are refusals or answers.
 
     The samples that calibrate the thresholds are drawn from the intact model with `seed`.
@@ -74,7 +74,7 @@ class ValiditySettings(Strict):
     seed: int = Field(default=0, ge=0)
 
 
-class BenchmarkSpec(Strict):
+class BenchmarkSpec(Declared):
     """One figure, table or extension: cells, evaluations, claims.
 
     layout: how the report draws it, a file in harness/reports/layouts; without one it has a table of cells alone.

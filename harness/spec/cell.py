@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from harness.spec.common import FileName, Name, Strict
+from harness.spec.common import Declared, FileName, Name
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.region import Region
 
 
-class Cell(Strict):
+class Cell(Declared):
     """One point of a benchmark: one model state, evaluated once.
 
     The state is the intact model without `region`, or after `fine_tuning`, or the intact model itself.
@@ -53,7 +53,7 @@ class Cell(Strict):
         return self.region is not None or self.fine_tuning is not None
 
 
-class CellGroup(Strict):
+class CellGroup(Declared):
     """Cells that differ only in the values of `grid`.
 
     grid: a mapping of lists (their product) or a list of mappings (those points). A plain key sets a key

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.common import Name, Share, ShareOrZero, Strict
+from harness.spec.common import Declared, Name, Share, ShareOrZero
 
 ClaimStatus = Literal["supported", "contradicted", "underpowered", "not_evaluated"]
 
 
-class Reference(Strict):
+class Reference(Declared):
     """A threshold taken from another cell of the same run, from another metric, or both.
 
     value = metric(cell) + plus, or, with `share_above_chance` s for an accuracy,
@@ -32,7 +32,7 @@ class Reference(Strict):
         return self
 
 
-class Condition(Strict):
+class Condition(Declared):
     """One inequality on a metric of a cell; exactly one of `at_least` and `at_most`."""
 
     metric: str
@@ -52,7 +52,7 @@ class Condition(Strict):
         return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
 
 
-class Claim(Strict):
+class Claim(Declared):
     """`quantifier` of the `cells` (groups or single cells) meet all conditions.
 
     `sparsity_below` keeps cells that remove a smaller share of the weights, `rank_share_below` those

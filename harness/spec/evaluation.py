@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.spec.common import Name, Strict
+from harness.spec.common import Declared, Name
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import WeightRegion
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.spec.variant import ModelVariant
 
 
-class DeclaredEvaluation(Strict):
+class DeclaredEvaluation(Declared):
     """One entry under `evaluations`. A subclass has a literal `kind`, the name of its file, and gives `metrics`.
 
     measured_in: `intact` of one that is measured in the cells that leave the weights alone and in no other,

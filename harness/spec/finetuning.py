@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.common import Share, Strict
+from harness.spec.common import Declared, Share
 from harness.spec.layers import LAYER_TYPES, LayerType
 from harness.spec.region import WeightRegion
 
 Method = Literal["full", "lora"]
 
 
-class LoraSettings(Strict):
+class LoraSettings(Declared):
     """Low-rank adapters W₀ + (alpha / r)·BA on the layers of `layer_types` in every block.
 
     Source of r and alpha: the reproduction report's extension 1. It adapted q, v and o only, so that
@@ -26,7 +26,7 @@ class LoraSettings(Strict):
     layer_types: tuple[LayerType, ...] = Field(default=LAYER_TYPES, min_length=1)
 
 
-class FineTuningSettings(Strict):
+class FineTuningSettings(Declared):
     """AdamW (torch's betas 0.9, 0.999 and eps 1e-8) on `examples` pairs of `dataset`, drawn with `seed`.
 
     The paper (section 4.4) follows Qi et al. 2023 and states no settings. The defaults below marked
@@ -95,7 +95,7 @@ class FineTuningSettings(Strict):
         return self
 
 
-class FineTuningOverrides(Strict):
+class FineTuningOverrides(Declared):
     """What a variant sets instead of a spec's values, where a model needs its own scale.
 
     A model of a million parameters does not move at the learning rate of one of seven billion. The

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from harness.spec.claim import ClaimStatus
-from harness.spec.common import Name, Strict
+from harness.spec.common import Declared, Name
 
 #: Metrics from 0 to 1, by what their names hold.
 SHARE = re.compile(r"(?:^|_)(?:asr|answered|refused|accuracy|planted|jaccard|similarity|share)(?:_|/|$)")
@@ -18,7 +18,7 @@ ROUNDING = 1e-6
 Basis = Literal["binomial", "seed_spread", "hardware_spread", "order_statistics"]
 
 
-class Tolerance(Strict):
+class Tolerance(Declared):
     """Two-sided: |measured - golden| <= width, unrounded.
 
     basis says where the width comes from: `binomial` sampling error at n prompts, the spread over
@@ -31,7 +31,7 @@ class Tolerance(Strict):
     note: str | None = None
 
 
-class GoldenSource(Strict):
+class GoldenSource(Declared):
     """A table of a publication, or one of our runs: its record, and what it was made by and on, where that was kept.
 
     tolerances: the later run that the widths were derived from, where it is another one, in words.
@@ -45,7 +45,7 @@ class GoldenSource(Strict):
     tolerances: str | None = None
 
 
-class GoldenValue(Strict):
+class GoldenValue(Declared):
     """Expected value of `metric` in `cell`. An expected invalid metric carries no tolerance check.
 
     not_compared: why another processor may give any other value; it has to be measured and valid all the same.
@@ -82,7 +82,7 @@ class GoldenValue(Strict):
         return self
 
 
-class GoldenTask(Strict):
+class GoldenTask(Declared):
     """A zero-shot task as it was when the file's own values were measured.
 
     sha256: over the documents, prompts and targets of the `items` that were asked.
@@ -110,7 +110,7 @@ class GoldenTask(Strict):
         return None
 
 
-class GoldenFile(Strict):
+class GoldenFile(Declared):
     """golden/<variant>/<benchmark>.yaml. `source` is that of every value that names none of its own.
 
     tasks: the zero-shot tasks by name, as they were when the values that are no publication's were measured.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from harness.spec.common import Name, Strict
+from harness.spec.common import Declared, Name
 
 
-class GoldenPrompt(Strict):
+class GoldenPrompt(Declared):
     """One request, how it is wrapped, and the ids of the whole prompt, BOS included."""
 
     request: str
@@ -17,7 +17,7 @@ class GoldenPrompt(Strict):
     token_ids: tuple[int, ...] = Field(min_length=1)
 
 
-class GoldenPrompts(Strict):
+class GoldenPrompts(Declared):
     """benchmarks/models/prompts/<variant>.yaml.
 
     chat_template: the variant's, by name. system_prompt_sha256: of the system prompt that is in the ids.

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.errors import UserError
@@ -17,23 +16,14 @@ from harness.spec.claim import Claim
 from harness.spec.common import KeyPath, file_name
 from harness.spec.region import RegionSettings, region_kinds
 from harness.spec.resolution import Parts, unresolved
+from harness.spec.yaml_text import read_yaml
 
-#: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class DuplicateKey(yaml.YAMLError):
-    """A mapping names one key twice; YAML's default would silently keep the last."""
-
-    def __init__(self, key: str, line: int) -> None:
-        super().__init__(f"the key {key!r} is given twice")
-        self.line = line
 
 
 def load_yaml_model(path: Path, model: type[Model]) -> Model:
     """Read one YAML file into `model`. Raises UserError that lists every problem of the file."""
-    content, lines = _read(path)
+    content, lines = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}:1: expected a mapping of {model.__name__} fields, got {_kind(content)}")
     loaded, problems = _validated(content, model)
@@ -45,7 +35,7 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
 
 def line_of_entry(path: Path, section: str, name: str) -> int:
     """Line of a spec where the entry of that id begins in `cells` or `claims`; the section's where it has none."""
-    content, lines = _read(path)
+    content, lines = read_yaml(path)
     entries = content.get(section) if isinstance(content, dict) else None
     found = [
         index
@@ -113,43 +103,6 @@ def _length(content: dict[str, Any], section: str) -> int:
     """Number of entries of a section that is a list, 0 for anything else."""
     entries = content.get(section)
     return len(entries) if isinstance(entries, list) else 0
-
-
-def _read(path: Path) -> tuple[Any, dict[KeyPath, int]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
-    try:
-        node = yaml.compose(text, Loader=_LOADER)
-        lines: dict[KeyPath, int] = {(): 1}
-        if node is not None:
-            _collect_lines(node, (), lines)
-        return yaml.load(text, Loader=_LOADER), lines
-    except DuplicateKey as error:
-        raise UserError(f"{path}:{error.line}: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}:1: not YAML: {error}") from None
-
-
-def _collect_lines(node: yaml.Node, key: KeyPath, lines: dict[KeyPath, int]) -> None:
-    lines.setdefault(key, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            if key_node.value in seen:
-                raise DuplicateKey(key_node.value, key_node.start_mark.line + 1)
-            seen.add(key_node.value)
-            lines[(*key, key_node.value)] = key_node.start_mark.line + 1
-            _collect_lines(value_node, (*key, key_node.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _collect_lines(item, (*key, index), lines)
 
 
 def _line(lines: dict[KeyPath, int], key: KeyPath) -> int:

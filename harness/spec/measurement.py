@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.spec.common import Strict
+from harness.spec.common import Found
 
 CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
 
 
-class Measurement(Strict):
+class Measurement(Found):
     """One figure: `value` over `n` units with its standard error and 95% interval.
 
     resolution: of a share of counted things, what one of them more or less changes.
@@ -48,7 +48,7 @@ class Measurement(Strict):
 Choice = tuple[int, float | None, int, float | None]
 
 
-class Completion(Strict):
+class Completion(Found):
     """One generated text. It is stored beside the record, not in it.
 
     choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.

@@ -7,14 +7,14 @@ from pathlib import PurePosixPath
 from pydantic import Field, model_validator
 
 from harness.spec import locations
-from harness.spec.common import Name, Strict
+from harness.spec.common import Declared, Name
 from harness.spec.loading import load_yaml_model
 
 _SHA256 = r"^[0-9a-f]{64}$"
 _COMMIT = r"^[0-9a-f]{40}$"
 
 
-class PinnedFile(Strict):
+class PinnedFile(Declared):
     """A URL that names a commit, or a `file` of a data set on the Hugging Face hub at a revision.
 
     sha256: None where none was published; the first download decides.
@@ -42,14 +42,14 @@ class PinnedFile(Strict):
         return PurePosixPath(self.url or self.file or "").suffix
 
 
-class PinnedTask(Strict):
+class PinnedTask(Declared):
     """The data set on the hub that a task of lm-eval reads, and the revision that is read here."""
 
     repository: str
     revision: str = Field(pattern=_COMMIT)
 
 
-class PinnedData(Strict):
+class PinnedData(Declared):
     """benchmarks/data/pinned.yaml."""
 
     files: dict[Name, PinnedFile]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from harness.spec.common import Strict
+from harness.spec.common import Declared
 
 
-class ProbeSettings(Strict):
+class ProbeSettings(Declared):
     """Harmful and harmless requests, one a line, split 5:2 into training and validation with `seed`.
 
     harmful, harmless: names of the variant's datasets. The paper has 420 of each, none of them among

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.spec.common import Name, Strict
+from harness.spec.common import Evidence, Found, Name, Strict
 
 
 class TruthComparison(Strict):
@@ -50,7 +50,7 @@ class CheckpointReceipt(Strict):
     files_sha256: dict[str, str]
 
 
-class FineTuningReceipt(Strict):
+class FineTuningReceipt(Found):
     """What a fine-tuning did, measured on the weights themselves.
 
     settings: as they ran, the variant's overrides applied. Losses are nats per response token of the
@@ -89,7 +89,7 @@ class FineTuningReceipt(Strict):
 Stage = Literal["data", "prompts", "scores", "mask", "weights", "engine", "logits", "text", "scorer", "canary"]
 
 
-class StageReceipt(Strict):
+class StageReceipt(Found):
     """What one step claims to have done, against what was seen of it by other means.
 
     name: what is compared, the same in every record. expected, seen: in words that need no code to be understood.
@@ -102,7 +102,7 @@ class StageReceipt(Strict):
     expected: str
     seen: str
     advice: str
-    evidence: dict[str, float | int | str] = Field(default_factory=dict)
+    evidence: dict[str, Evidence] = Field(default_factory=dict)
 
     @property
     def words(self) -> str:

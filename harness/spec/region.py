@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from harness import plugins
-from harness.spec.common import Strict
+from harness.spec.common import Declared
 from harness.spec.probing import ProbeSettings
 
 ComparisonGroup = Literal["row", "matrix"]
 Schedule = Literal["one_shot", "block_by_block"]
 
 
-class AttributionSettings(Strict):
+class AttributionSettings(Declared):
     """What can differ silently between two implementations of one score.
 
     loss_reduction: `mean` over response tokens (published code) or `sum` (the paper's text).
@@ -38,7 +38,7 @@ class AttributionSettings(Strict):
     comparison_group: ComparisonGroup = "row"
 
 
-class RegionSettings(Strict):
+class RegionSettings(Declared):
     """What a spec says of a region, of any kind. The `Settings` of each kind add a literal `select` and their keys.
 
     roles: the keys that name calibration sets, in the order in which what is measured on them is handed on.

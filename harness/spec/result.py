@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from harness.spec.claim import ClaimStatus
-from harness.spec.common import FileName, Strict, file_name
+from harness.spec.common import FileName, Found, Strict, file_name
 from harness.spec.measurement import CompletionClass, Measurement
 from harness.spec.provenance import Provenance
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
@@ -54,7 +54,7 @@ class CellResult(Strict):
         return next((m for m in self.measurements if m.metric == metric), None)
 
 
-class Check(Strict):
+class Check(Found):
     """One comparison with a golden value, or with the expected outcome of a claim.
 
     status `not_compared`: the golden file says why nothing can be said of the figure.

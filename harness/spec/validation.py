@@ -14,7 +14,9 @@ from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.loading import load_yaml_model
 from harness.spec.pinned import PinnedData
 from harness.spec.variant import ModelVariant
+from harness.spec.yaml_text import read_yaml
 
+_Model = type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts] | type[PinnedData]
 #: So many missing figures are named.
 NAMED = 3
 
@@ -63,12 +65,10 @@ def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
     ]
 
 
-def _model_of(
-    path: Path,
-) -> type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts] | type[PinnedData]:
+def _model_of(path: Path) -> _Model:
     """What a YAML file is, by the keys that only one kind has."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    keys = {line.split(":", 1)[0] for line in text.splitlines() if line[:1].isalpha()}
+    content, _ = read_yaml(path)
+    keys = set(content) if isinstance(content, dict) else set()
     if "files" in keys:
         return PinnedData
     if {"prompts", "template_sha256"} & keys:

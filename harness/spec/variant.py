@@ -8,13 +8,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import UserError
-from harness.spec.common import Name, Strict
+from harness.spec.common import Declared, Name
 from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
-class ModelSource(Strict):
+class ModelSource(Declared):
     """Exactly one of: a hub repository at a revision, a local directory, a shipped organism.
 
     A relative `path` is relative to the variant's file.
@@ -36,7 +36,7 @@ class ModelSource(Strict):
         return self
 
 
-class DatasetFile(Strict):
+class DatasetFile(Declared):
     """A file by `path`, or by `source`: one that the harness keeps in its own cache (harness/data/sources.py).
 
     path: relative to the model's directory (organism) or to the variant's file; its hash is checked. sha256 may be
@@ -61,7 +61,7 @@ class DatasetFile(Strict):
         return self
 
 
-class ModelVariant(Strict):
+class ModelVariant(Declared):
     """What a benchmark has to know about a model. `datasets` maps the names that specs use to files.
 
     tensor_parallel_size: over how many GPUs the engine spreads its copy of the weights; of engines that can.

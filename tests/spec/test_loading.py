@@ -65,6 +65,10 @@ def test_a_product_and_a_list_of_points_expand_alike(tmp_path):
         ("select: top", "select: topp", "(did you mean top?)"),
         ("kind: perplexity", "kind: perplexit", "(did you mean perplexity?)"),
         ("samples: 8", "samples: 0", "spec.yaml:6: calibration.safety.samples is 0;"),
+        ("samples: 8", "samples: true", "spec.yaml:6: calibration.safety.samples is True; expected a number"),
+        ("samples: 8", "samples: 8, seed: 4294967296", "calibration.safety.seed is 4294967296; expected at most"),
+        ("fraction: [0.1, 0.2]", "fraction: [0.1, true]", "cells[1].grid.fraction[1] is True; expected a number"),
+        ("id: top", "id: con", "cells[1].id is 'con'; expected a name that Windows does not keep"),
         ("{id: intact, title: Intact}", "{id: other, title: Other}", "there is no cell 'intact'"),
     ],
 )
@@ -112,7 +116,7 @@ def test_all_errors_of_a_file_come_at_once(tmp_path):
         ("- 1", "a list"),
         ("id: [", "not YAML"),
         ("id: a\nid: b\n", "given twice"),
-        ("id: !!python/object:os.system {}", "not YAML"),
+        ("id: !!python/object:os.system {}", "spec.yaml:1: the tag 'python/object:os.system' is not read here"),
     ],
 )
 def test_files_that_are_no_specs(tmp_path, text, wanted):

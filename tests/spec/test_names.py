@@ -42,6 +42,12 @@ def test_no_file_name(text):
         file_name(text)
 
 
+@pytest.mark.parametrize("text", ["con", "NUL", "aux.json", "Com1", "lpt9.a.b", "fraction0."])
+def test_names_that_windows_keeps_or_shortens_are_no_file_names(text):
+    with pytest.raises(ValueError, match="Windows"):
+        file_name(text)
+
+
 def loaded(tmp_path, **names):
     path = tmp_path / "spec.yaml"
     path.write_text(SPEC.format(**{"id": "b", "cell": "top", "method": "random", **names}), encoding="utf-8")

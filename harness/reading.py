@@ -1,0 +1,145 @@
+"""Files of others, read with limits: whatever lies in a file's place, it ends in words that name the file.
+
+Nothing here waits: a pipe, a device or a socket in a file's place is refused before it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+
+#: Bytes of a file that is held in memory as a whole.
+LARGEST = 1 << 30
+#: Lists and mappings within each other in JSON; records have 7.
+DEEPEST_JSON = 60
+#: Digits of an integer: no figure, seed or count is longer, and more are not kept by a float.
+LONGEST_INTEGER = 18
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotJSON(ValueError):
+    """Text is no JSON, or more than is read here. The words say which, and where."""
+
+
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
+    """The bytes of a regular file, or of one that a link leads to.
+
+    Raises UserError where there is none, where something else is in its place, and for more than `largest` bytes.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise UserError(f"{path}: is {_kind(found.st_mode)}; expected a file")
+            if found.st_size > largest:
+                raise UserError(f"{path}: has {found.st_size} bytes; expected at most {largest}")
+            return file.read(largest + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; expected a file") from None
+    except ValueError:  # a NUL in a name
+        raise UserError(f"{str(path)!r}: is no name of a file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {_reason(path, error)}") from None
+
+
+def read_text(path: Path, largest: int = LARGEST) -> str:
+    """The text of a file in UTF-8, line ends as they are. Raises UserError as `read_bytes`, and for other bytes."""
+    try:
+        return read_bytes(path, largest).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read: it is not UTF-8 (byte {error.start})") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises UserError as `read_text`, and for what `parsed_json` refuses."""
+    try:
+        return parsed_json(read_text(path))
+    except NotJSON as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def parsed_json(text: str) -> Any:
+    """JSON with every key once, finite numbers and a depth that ends. Raises NotJSON for any other text."""
+    try:
+        _refuse_deep(text)
+        return json.loads(
+            text,
+            object_pairs_hook=_with_keys_once,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise NotJSON(f"not JSON: {error.msg.splitlines()[0]} ({where})" if text.strip() else "is empty") from None
+
+
+def _refuse_deep(text: str) -> None:
+    """json.loads recurses, and ends at a depth that other callers decide."""
+    depth, in_text, escaped = 0, False, False
+    if text.count("[") + text.count("{") <= DEEPEST_JSON:
+        return
+    for character in text:
+        if in_text:
+            escaped, in_text = (character == "\\" and not escaped), (character != '"' or escaped)
+        elif character == '"':
+            in_text = True
+        elif character in "[{":
+            depth += 1
+            if depth > DEEPEST_JSON:
+                raise NotJSON(f"is nested more than {DEEPEST_JSON} levels deep")
+        elif character in "]}":
+            depth -= 1
+
+
+def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise NotJSON(f"the key {next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return content
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > LONGEST_INTEGER:
+        raise NotJSON(f"the integer {digits[:12]}… has more than {LONGEST_INTEGER} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise NotJSON(f"{digits[:20]} is no finite number")
+    return number
+
+
+def _no_constant(name: str) -> None:
+    raise NotJSON(f"{name} is no finite number")
+
+
+def _kind(mode: int) -> str:
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "no regular file")
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """The system's words, or what lies there: a socket cannot be opened at all."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return error.strerror or str(error)
+    return error.strerror or str(error) if stat.S_ISREG(mode) else f"it is {_kind(mode)}; expected a file"

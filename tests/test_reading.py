@@ -1,0 +1,75 @@
+"""Files of others: whatever lies in a file's place, it ends in words that name the file, and at once."""
+
+import os
+import socket
+
+import pytest
+
+from harness.errors import UserError
+from harness.reading import NotJSON, parsed_json, read_bytes, read_json, read_text
+
+
+def refusal(path, read=read_bytes):
+    with pytest.raises(UserError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_no_file_is_refused_and_nothing_waits(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nowhere").symlink_to("gone")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "socket"))
+    expected = {"pipe": "named pipe", "folder": "folder", "socket": "socket", "loop": "symbolic", "nowhere": "no such"}
+    assert {name for name, words in expected.items() if words in refusal(tmp_path / name)} == expected.keys()
+    assert "a device" in refusal("/dev/zero")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(tmp_path):
+    path = tmp_path / "secret"
+    path.touch(mode=0o000)
+    assert "cannot be read: Permission denied" in refusal(path)
+
+
+def test_a_link_to_a_file_is_read(tmp_path):
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("file")
+    assert read_text(tmp_path / "link") == "text"
+
+
+def test_large_files_and_other_bytes_are_refused(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"ab\xff")
+    assert "expected at most 2" in refusal(path, lambda place: read_bytes(place, 2))
+    assert "not UTF-8 (byte 2)" in refusal(path, read_text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("{", "not JSON"),
+        ('{"a": NaN}', "NaN is no finite number"),
+        ('{"a": [-Infinity]}', "no finite number"),
+        ('{"a": 1e999}', "1e999 is no finite number"),
+        ('{"a": ' + "9" * 5000 + "}", "more than 18 digits"),
+        ('{"a": 1, "a": 2}', "'a' is given twice"),
+        ("[" * 100_000, "nested more than"),
+        ('{"a":' * 61, "nested more than"),
+        ("\ufeff{}", "not JSON"),
+    ],
+)
+def test_json_that_is_more_or_less_than_json_is_refused(tmp_path, text, words):
+    path = tmp_path / "file.json"
+    path.write_text(text, encoding="utf-8")
+    assert words in refusal(path, read_json)
+
+
+def test_brackets_in_text_nest_nothing():
+    assert parsed_json('["' + "[" * 200 + '\\"{"]') == ["[" * 200 + '"{']
+    with pytest.raises(NotJSON):
+        parsed_json('["' + '\\\\"' + "," + "[" * 200)
