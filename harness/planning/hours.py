@@ -3,69 +3,82 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from harness.formulas.memory import FLOAT32, LlamaShape, gram_bytes, key_value_bytes, score_bytes
 from harness.formulas.work import Work
+from harness.planning.memory import Model
 from harness.planning.rates import Card, rates
 
 
-def gpu_seconds(
-    work: Work,
-    cells: int,
-    shape: LlamaShape,
-    itemsize: int,
-    card: Card,
-    engine: str,
-    texts_at_once: int,
-    text_tokens: int,
-    stored: dict[str, int],
-    spilled_bytes: int,
-) -> dict[str, float]:
-    """By kind of work. texts_at_once: as many as fit. stored: sets of scores and of Grams that are kept.
+@dataclass(frozen=True)
+class Load:
+    """How a benchmark asks its work of a card.
 
-    spilled_bytes: of sums that lie on the CPU, added up there after each batch. Attention's own products, which grow
-    with the square of a text's length, are left out: these texts are short.
+    texts_at_once: as many as fit. stored: sets of scores and of Grams that are kept. spilled_bytes: of sums that lie
+    on the CPU, added up there after each batch.
     """
-    gpu = rates().gpu
-    pass_rate = card.flops_16_bit.value * gpu.pass_share.value
+
+    cells: int
+    engine: str
+    texts_at_once: int
+    stored: dict[str, int]
+    spilled_bytes: int
+
+
+def gpu_seconds(work: Work, load: Load, model: Model, card: Card) -> dict[str, float]:
+    """By kind of work.
+
+    Attention's own products, which grow with the square of a text's length, are left out: these texts are short.
+    """
+    gpu, shape = rates().gpu, model.shape
     traffic = card.bytes_per_second.value * gpu.traffic_share.value
-    per_pass = 2 * shape.parameters / pass_rate  # seconds of a token through all blocks
-    weights = shape.parameters * itemsize
-    # Products of gradients, of so many examples at once, are written once and read once; sums once for all of them.
-    gradient_bytes = work.backward_examples * shape.linear_weights * FLOAT32 * 2.4
-    scored_back = min(work.backward_tokens, work.forward_tokens)
+    per_pass = 2 * shape.parameters / (card.flops_16_bit.value * gpu.pass_share.value)  # a token through all blocks
+    weights = model.weight_bytes
     grams = 2 * work.gram_tokens * shape.blocks * sum(size**2 for size in shape.gram_inputs)
-    kept = stored["scores"] * score_bytes(shape) + stored["grams"] * gram_bytes(shape)
-    read = max(1, cells) * (kept / max(1, stored["scores"] + stored["grams"])) if kept else 0
-    batches = math.ceil(work.forward_tokens / 4096)
     return {
         "loading": gpu.load_seconds.value,
-        "generating": _generating(work, shape, itemsize, card, engine, texts_at_once, text_tokens)
-        + work.prompt_tokens * per_pass,
+        "generating": _generating(work, load, model, card) + work.prompt_tokens * per_pass,
         "scoring texts": work.scored_tokens * per_pass,
-        "importance": work.forward_tokens * per_pass
-        + 2 * scored_back * per_pass
-        + gradient_bytes / traffic
-        + batches * spilled_bytes / gpu.host_bytes_per_second.value,
+        "importance": _importance(work, load, shape, per_pass, traffic),
         "Grams and directions": grams / (card.flops_32_bit.value * gpu.pass_share.value)
         + work.factored_models * shape.blocks * len(shape.layer_shapes) * gpu.eigenproblem_seconds.value,
         "fine-tuning": 3 * work.tuned_tokens * per_pass + work.tuned_steps * 10 * weights / traffic,
-        "fingerprints": cells * gpu.hashes_per_cell.value * weights / gpu.hash_bytes_per_second.value,
-        "scores to and from the disk": (kept + read) / gpu.store_bytes_per_second.value,
+        "fingerprints": load.cells * gpu.hashes_per_cell.value * weights / gpu.hash_bytes_per_second.value,
+        "scores to and from the disk": _stored_bytes(load, shape) / gpu.store_bytes_per_second.value,
     }
 
 
-def _generating(
-    work: Work, shape: LlamaShape, itemsize: int, card: Card, engine: str, texts_at_once: int, text_tokens: int
-) -> float:
+def _importance(work: Work, load: Load, shape: LlamaShape, per_pass: float, traffic: float) -> float:
+    """per_pass: seconds of a token through all blocks. traffic: bytes per second that are reached."""
+    # Products of gradients, of so many examples at once, are written once and read once; sums once for all of them.
+    gradient_bytes = work.backward_examples * shape.linear_weights * FLOAT32 * 2.4
+    scored_back = min(work.backward_tokens, work.forward_tokens)
+    batches = math.ceil(work.forward_tokens / 4096)
+    return (
+        work.forward_tokens * per_pass
+        + 2 * scored_back * per_pass
+        + gradient_bytes / traffic
+        + batches * load.spilled_bytes / rates().gpu.host_bytes_per_second.value
+    )
+
+
+def _stored_bytes(load: Load, shape: LlamaShape) -> float:
+    """Of scores and Grams: written once, and about one set read for each cell."""
+    kept = load.stored["scores"] * score_bytes(shape) + load.stored["grams"] * gram_bytes(shape)
+    read = max(1, load.cells) * (kept / max(1, load.stored["scores"] + load.stored["grams"])) if kept else 0
+    return kept + read
+
+
+def _generating(work: Work, load: Load, model: Model, card: Card) -> float:
     """A step reads all weights and the keys and values of all texts, half of them on average, or waits for launches."""
     if not work.texts:
         return 0.0
     gpu = rates().gpu
-    rows = min(texts_at_once, work.texts)
+    rows = min(load.texts_at_once, work.texts)
     steps = work.generated_tokens / rows
-    moved = shape.parameters * itemsize + rows * key_value_bytes(shape, text_tokens // 2, itemsize)
-    launch = gpu.step_seconds_vllm if engine == "vllm" else gpu.step_seconds_hf
+    moved = model.weight_bytes + rows * key_value_bytes(model.shape, model.text_tokens // 2, model.itemsize)
+    launch = gpu.step_seconds_vllm if load.engine == "vllm" else gpu.step_seconds_hf
     moving = moved / (card.bytes_per_second.value * gpu.traffic_share.value)
     # transformers launches and computes one after the other where a step is short; the longer of both decides
     return steps * max(launch.value, moving)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,13 @@ def model_sizes(variant: ModelVariant, variant_file: Path) -> Sizes:
             )
         )
     return Sizes(shape_from_config(known[repository]), "the package's table")
+
+
+def free_bytes(folder: Path) -> int:
+    """On the disk of a folder that need not be there yet."""
+    return shutil.disk_usage(
+        next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    ).free
 
 
 def cached_file(variant: ModelVariant, variant_file: Path, name: str) -> Path | None:

@@ -25,6 +25,8 @@ from harness.planning.rates import Card
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.layers import LAYER_TYPES
 
+#: Bytes of a parameter by dtype.
+ITEMSIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 #: The CUDA context, and what libraries keep for themselves.
 CONTEXT_BYTES = 1_500_000_000
 

@@ -24,8 +24,7 @@ from harness.calibration.files import dataset_path
 from harness.errors import UserError
 from harness.executors.local import LARGEST_SHARED_BYTES
 from harness.planning import inventory
-from harness.planning.memory import CONTEXT_BYTES
-from harness.planning.plan import ITEMSIZES
+from harness.planning.memory import CONTEXT_BYTES, ITEMSIZES
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
@@ -217,7 +216,7 @@ def _nvidia_smi() -> tuple[list[tuple[str, str, int, int]], str]:
 
 
 def _disk(out: Path, needed: int) -> Finding:
-    free = shutil.disk_usage(next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())).free
+    free = inventory.free_bytes(out)
     good = free >= needed
     return Finding(
         "disk",
