@@ -55,7 +55,14 @@ class ScoreRequest:
     start: int
 
 
-class Engine(Protocol):
+class Scorer(Protocol):
+    """The part of an engine that gives log-likelihoods."""
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
+        """Log-probabilities in the order of the requests."""
+
+
+class Engine(Scorer, Protocol):
     """Weights are edited in the model that the engine was made from; the engine sees the edit at once."""
 
     @property
@@ -64,9 +71,6 @@ class Engine(Protocol):
 
     def generate(self, requests: Sequence[Request]) -> list[Generated]:
         """Answers in the order of the requests, the same whatever else is in the batch."""
-
-    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
-        """Log-probabilities in the order of the requests."""
 
     def first_tokens(self, prompts: Sequence[tuple[int, ...]], count: int) -> list[dict[int, float]]:
         """For each prompt the `count` likeliest first tokens of an answer, with their log-probabilities in nats.

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from lm_eval.api.model import TemplateLM
 
-from harness.engines.base import ScoredTokens, ScoreRequest
+from harness.engines.base import Scorer, ScoreRequest
 from harness.errors import UserError
 from harness.models.prompts import PromptFormatter, token_ids
-
-
-class Scorer(Protocol):
-    """What is asked of an engine here."""
-
-    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
-        """See harness.engines.base.Engine."""
 
 
 class EngineLanguageModel(TemplateLM):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from harness.engines.base import Engine
+    from harness.engines.base import Engine, Scorer
     from harness.finetuning.checkpoints import Checkpoint
     from harness.models.prompts import PromptFormatter
     from harness.receipts.observed_engine import Observed
@@ -91,8 +91,11 @@ class Sizes(Protocol):
     def windows(self, dataset: str, width: int, windows: int | None) -> int:
         """Of the windows of a text."""
 
-    def zero_shot(self, task: str, limit: int | None) -> int:
-        """Of all contexts with each answer, of the first `limit` items of a task."""
+    def task(self, task: str, limit: int | None, ask: Callable[[Path, Scorer, PromptFormatter], None]) -> int:
+        """Of all contexts with each answer, of the first `limit` items of a task.
+
+        ask: has an engine score them, from the task's file.
+        """
 
     def probed(self, settings: ProbeSettings) -> int:
         """Of all prompts that attention heads are probed with."""
@@ -114,6 +117,10 @@ class Evaluation(Generic[Declared]):
 
     def __init__(self, settings: Declared) -> None:
         self.settings = settings
+
+    def read_data(self, variant: ModelVariant) -> None:
+        """Read what lies outside the variant's own files, before anything is measured. Raises UserError where it is
+        not there, or is other than was fetched."""
 
     def prepare(self, context: EvaluationContext) -> Any:
         """Called on the intact model before a cell's weights are changed; comes back in `context.prepared`."""

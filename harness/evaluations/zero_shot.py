@@ -23,7 +23,10 @@ from harness.spec.receipt import StageReceipt
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
 
+    from harness.engines.base import Scorer
+    from harness.models.prompts import PromptFormatter
     from harness.receipts.observed_engine import Observed
+    from harness.spec.variant import ModelVariant
 
 
 class Settings(DeclaredEvaluation):
@@ -62,6 +65,10 @@ class Evaluation(base.Evaluation[Settings]):
     """The variant's tasks, asked by lm-eval."""
 
     scores_prompts = True
+
+    def read_data(self, variant: ModelVariant) -> None:
+        """The tasks whose items lie in the Hugging Face cache."""
+        tasks_with_data([task for task in variant.zero_shot_tasks if task not in variant.datasets])
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
         """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
@@ -115,7 +122,15 @@ class Evaluation(base.Evaluation[Settings]):
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """All answers with their contexts."""
         tasks = sizes.variant.zero_shot_tasks
-        return Work(scored_tokens=sum(sizes.zero_shot(task, self.settings.limit) for task in tasks))
+        return Work(scored_tokens=sum(sizes.task(task, self.settings.limit, self._ask) for task in tasks))
+
+    def _ask(self, task: Path, engine: Scorer, formatter: PromptFormatter) -> None:
+        """What lm-eval asks of an engine for a task with local data."""
+        from harness.evaluations._engine_language_model import EngineLanguageModel
+
+        (loaded,) = tasks_with_data([task])
+        loaded.build_all_requests(limit=self.settings.limit, rank=0, world_size=1)
+        EngineLanguageModel(engine, formatter).loglikelihood(loaded.instances)
 
 
 def _hash_of(samples: Sequence[dict[str, Any]]) -> str:

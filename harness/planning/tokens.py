@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import draw, read_pairs, tokenise
-from harness.engines.base import ScoredTokens, ScoreRequest
-from harness.evaluations.zero_shot import tasks_with_data
+from harness.engines.base import ScoredTokens, Scorer, ScoreRequest
 from harness.finetuning.data import training_samples
 from harness.models.loading import load_tokenizer
 from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id
@@ -133,25 +132,16 @@ class TokenCounter:
             return round(len(text) / self._defaults.characters_per_token.value)
         return len(self._formatter.ids(text)) // width * width
 
-    def zero_shot(self, task: str, limit: int | None) -> int:
-        """Tokens of all contexts with each answer, of the first `limit` items of a task."""
+    def task(self, task: str, limit: int | None, ask: Callable[[Path, Scorer, PromptFormatter], None]) -> int:
+        """Tokens of all contexts with each answer, of the first `limit` items of a task, as `ask` asks for them."""
         if self._formatter is None or task not in self.paths:
             self.assumed.add(f"items of {task}")
             known = self._defaults.zero_shot
             of_task = known.get(task, known["any_other"])
             return (limit or int(self._defaults.zero_shot_items.value)) * of_task.answers * of_task.tokens
-        return sum(len(request.token_ids) for request in self._zero_shot_requests(self._formatter, task, limit))
-
-    def _zero_shot_requests(self, formatter: PromptFormatter, task: str, limit: int | None) -> list[ScoreRequest]:
-        """What lm-eval asks of an engine for a task with local data."""
-        from harness.evaluations._engine_language_model import EngineLanguageModel
-
         collected = _Collected()
-        model = EngineLanguageModel(collected, formatter)
-        (loaded,) = tasks_with_data([self.paths[task]])
-        loaded.build_all_requests(limit=limit, rank=0, world_size=1)
-        model.loglikelihood(loaded.instances)
-        return collected.requests
+        ask(self.paths[task], collected, self._formatter)
+        return sum(len(request.token_ids) for request in collected.requests)
 
 
 class _Collected:

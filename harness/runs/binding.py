@@ -11,6 +11,7 @@ from typing import Any
 from harness import plugins
 from harness.calibration.files import dataset_path, file_sha256, task_data_files
 from harness.errors import UserError
+from harness.evaluations import base as evaluations
 from harness.fetching.tasks import task_problem
 from harness.models.loading import source_directory
 from harness.models.prompts import TEMPLATES
@@ -72,41 +73,34 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
             f"{variant_file}: chat_template: no template is called {variant.chat_template!r}; "
             + plugins.suggestion(variant.chat_template, ["tokenizer", *TEMPLATES])
         )
-    if _measures_zero_shot(spec) and not variant.zero_shot_tasks:
-        problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} measures zero-shot accuracy")
-    problems += filter(None, (task_problem(task, variant, variant_file) for task in _tasks_of_lm_eval(spec, variant)))
+    if _asks_tasks(spec) and not variant.zero_shot_tasks:
+        problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} asks the tasks of the variant")
+    problems += filter(None, (task_problem(task, variant, variant_file) for task in _tasks_elsewhere(spec, variant)))
     problems += [*_problems_of_evaluations(spec, variant), *_problems_of_checkpoints(spec, variant, cells)]
     if not cells:
         reasons = "; ".join(f"{cell}: {reason}" for cell, reason in skipped.items())
         problems.append(f"the variant {variant.name} skips every cell of {spec.id}, so nothing is measured: {reasons}")
-    directory = _tried(problems, lambda: source_directory(variant, variant_file))
-    planted = None
-    if variant.planted_region is not None:
-        planted = (directory or variant_file.parent) / variant.planted_region
-        if planted.is_file():
-            hashes[PLANTED] = file_sha256(planted)
-        else:
-            problems.append(f"{planted}: no such file; {variant_file} names it as the planted region")
+    planted = _planted(variant, variant_file, problems)
+    if planted is not None:
+        hashes[PLANTED] = file_sha256(planted)
     golden = _tried(problems, lambda: load_golden(variant.name, spec.id))
     if problems:
         raise UserError("\n".join(problems))
     return BoundBenchmark(spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden)
 
 
-def read_tasks_of_lm_eval(bound: BoundBenchmark) -> None:
-    """Load the tasks whose data lie in the Hugging Face cache. Raises UserError for items that have changed."""
-    if tasks := _tasks_of_lm_eval(bound.spec, bound.variant):
-        from harness.evaluations.zero_shot import tasks_with_data
-
-        tasks_with_data(tasks)
+def read_data_elsewhere(bound: BoundBenchmark) -> None:
+    """Have evaluations read what lies outside the variant's files. Raises UserError for data that have changed."""
+    for settings in bound.spec.evaluations:
+        evaluations.evaluation(settings).read_data(bound.variant)
 
 
-def _tasks_of_lm_eval(spec: BenchmarkSpec, variant: ModelVariant) -> list[str]:
+def _tasks_elsewhere(spec: BenchmarkSpec, variant: ModelVariant) -> list[str]:
     """Tasks that the spec asks and that have no file among the variant's data sets."""
-    return [task for task in variant.zero_shot_tasks if _measures_zero_shot(spec) and task not in variant.datasets]
+    return [task for task in variant.zero_shot_tasks if _asks_tasks(spec) and task not in variant.datasets]
 
 
-def _measures_zero_shot(spec: BenchmarkSpec) -> bool:
+def _asks_tasks(spec: BenchmarkSpec) -> bool:
     return any(evaluation.asks_tasks for evaluation in spec.evaluations)
 
 
@@ -139,6 +133,18 @@ def _runnable(spec: BenchmarkSpec, variant: ModelVariant, problems: list[str]) -
             problems += [f"cell {cell.id}: {problem}" for problem in region.problems(variant)]
         cells.append(cell)
     return cells, skipped
+
+
+def _planted(variant: ModelVariant, variant_file: Path, problems: list[str]) -> Path | None:
+    """The file of the planted region, if the variant names one and it is there."""
+    directory = _tried(problems, lambda: source_directory(variant, variant_file))
+    if variant.planted_region is None:
+        return None
+    planted = (directory or variant_file.parent) / variant.planted_region
+    if planted.is_file():
+        return planted
+    problems.append(f"{planted}: no such file; {variant_file} names it as the planted region")
+    return None
 
 
 def _problems_of_evaluations(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[str]:

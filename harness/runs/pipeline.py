@@ -18,7 +18,7 @@ from pathlib import Path
 from harness import plugins
 from harness.errors import UserError
 from harness.runs import provenance
-from harness.runs.binding import BoundBenchmark, read_tasks_of_lm_eval
+from harness.runs.binding import BoundBenchmark, read_data_elsewhere
 from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
 from harness.runs.execution import Executor, Progress
@@ -49,9 +49,9 @@ def run_benchmarks(
     _refuse_repeated(benchmarks)
     started = provenance.now()
     progress.begin(sum(len(bound.cells) for bound in benchmarks))
-    progress.step("reading the zero-shot tasks")
+    progress.step("reading the data of evaluations")
     for bound in benchmarks:
-        read_tasks_of_lm_eval(bound)
+        read_data_elsewhere(bound)
     progress.step("loading the model")
     surroundings = [_surroundings(bound, executor) for bound in benchmarks]
     names = [
