@@ -19,9 +19,10 @@ from bench.agreement import (
 from harness.attribution._gradient_sums import example_losses
 from harness.calibration.pairs import Sample, batches
 from harness.formulas.subspace import LowRankFactors, direction_count, leading_directions
+from harness.low_rank.grams import one_shot_grams
 from harness.models.layers import linear_layers, transformer_blocks
 from harness.regions import orthogonal_projection as projection
-from harness.runs.regions import one_shot_grams, one_shot_scores
+from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 SETTINGS = AttributionSettings()

@@ -21,10 +21,11 @@ from bench import results_file
 from bench.random_llamas import Sizes, random_samples
 from harness.calibration.pairs import Sample
 from harness.formulas.memory import LlamaShape
+from harness.low_rank.grams import one_shot_grams
 from harness.models.layers import linear_layers
 from harness.models.placement import shape_of
 from harness.regions import act_svd
-from harness.runs.regions import one_shot_grams, one_shot_scores
+from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 #: blocks, sizes, dtype, and calibration pairs of about the paper's lengths (table 5: 176 and 119 tokens on average).

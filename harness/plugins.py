@@ -149,6 +149,12 @@ def broken(plugin: Installed, why: str) -> UserError:
     )
 
 
+def module_of(kind: str, name: str) -> str:
+    """The name of the module that a plugin is, which is not imported. Raises UserError as `find` does."""
+    plugin = find(kind, name)
+    return f"harness.{kind}.{name.replace('-', '_')}" if plugin is None else plugin.module
+
+
 def origin(kind: str, name: str) -> Origin | None:
     """Whose code a plugin is; None for one that ships, which the hash of the harness's own source covers.
 

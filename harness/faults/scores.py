@@ -76,7 +76,7 @@ FAULTS = (
         title="Scores with the sign flipped",
         stage="scores",
         caught_by=("scores/sign", "scores/plain-definition"),
-        replaces={"harness.runs.regions:_finite_scores": _negated},
+        replaces={"harness.runs.scoring:finite_scores": _negated},
         cells=("snip-set-difference", "wanda-top"),
     ),
     Fault(
@@ -103,7 +103,7 @@ FAULTS = (
         title="A block that was not scored",
         stage="scores",
         caught_by=("scores/every-block",),
-        replaces={"harness.runs.regions:_finite_scores": _without_the_first_block},
+        replaces={"harness.runs.scoring:finite_scores": _without_the_first_block},
         cells=("wanda-top",),
     ),
 )

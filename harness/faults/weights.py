@@ -24,7 +24,7 @@ def _without_method(key_of: Callable[..., dict[str, object]]) -> Callable[..., d
     """
 
     def wrong(*args: Any) -> dict[str, object]:
-        return {name: value for name, value in key_of(*args).items() if name != "method"}
+        return {name: value for name, value in key_of(*args).items() if name not in ("method", "code")}
 
     return wrong
 

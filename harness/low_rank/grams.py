@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from harness.calibration.pairs import Sample
 from harness.calibration.stream import BlockStream, response_positions
 from harness.errors import UserError
 from harness.formulas.memory import FLOAT64, activation_bytes, gram_product_bytes
-from harness.models.layers import deepest_block, layer_type
+from harness.models.layers import deepest_block, layer_type, linear_layers
 from harness.models.placement import place_of_sums, shape_of
 from harness.spec.region import AttributionSettings
 
@@ -18,6 +20,11 @@ from harness.spec.region import AttributionSettings
 Grams = dict[str, Tensor]
 #: Layer types whose input is that of another type, q or gate.
 SHARING = ("k_proj", "v_proj", "up_proj")
+
+
+def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: AttributionSettings) -> Grams:
+    """Gram matrices of all linear layers of the model as it is, from one pass over the samples."""
+    return gram_matrices(BlockStream(model, samples), linear_layers(model), settings)
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ def _to_measure(
     finished = inventory.finished_cells(out, variant.name, spec.id, cells)
     names = dict.fromkeys(needed_datasets(spec, variant, cells), "")
     bound = BoundBenchmark(spec, variant, variant_file, tuple(cells), {}, names, None, None)
-    nowhere = Surroundings("", "", "", "")
+    nowhere = Surroundings("", "", "")
     by_key: dict[str, Cell] = {}
     for cell in cells:
         by_key.setdefault(cell_key(bound, cell, nowhere), cell)

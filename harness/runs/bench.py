@@ -22,7 +22,6 @@ from harness.regions import base as regions
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark
 from harness.runs.head_regions import HeadFinder
-from harness.runs.keys import digest
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
 
@@ -69,16 +68,17 @@ def prepare_bench(
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     if engine is None:
         engine = plugins.load("engines", bound.variant.engine).make(loaded)
-    environment = digest({"source": provenance.source_sha256(), "machine": provenance.machine(torch.get_num_threads())})
+    machine = provenance.hardware(torch.get_num_threads())
     finder = RegionFinder(
         model=loaded.model,
         model_sha256=model_sha256,
         samples=_calibration_samples(bound, loaded),
         defaults=bound.spec.attribution,
         store=store,
-        environment=environment,
+        machine=machine,
         planted=read_masks(bound.planted_path) if bound.planted_path else None,
-        heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, environment),
+        heads=HeadFinder(loaded.model, model_sha256, formatter, bound.path_of, store, machine),
+        set_in_words=lambda name: f"{name} ({bound.spec.calibration[name].dataset})",
     )
     context = EvaluationContext(
         bound.variant,

@@ -11,11 +11,12 @@ from torch import Tensor
 from harness.attribution import base as attribution
 from harness.calibration.pairs import Pair, Sample, draw, read_pairs, samples_sha256, tokenise
 from harness.errors import UserError
+from harness.low_rank.grams import one_shot_grams
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors, write_tensors
 from harness.runs.files import storage_error
-from harness.runs.regions import one_shot_grams, one_shot_scores
+from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 DEFAULT_SAMPLES = 128

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from harness.models.prompts import PromptFormatter
 from harness.probing.heads import HeadProbe
 from harness.probing.probe import probe_heads, read_prompts
+from harness.runs import computed_by
 from harness.runs.store import TensorStore
 from harness.spec.probing import ProbeSettings
 
@@ -19,7 +20,7 @@ from harness.spec.probing import ProbeSettings
 class HeadFinder:
     """Finds the attention heads of one intact model, whose fingerprint is model_sha256.
 
-    path_of gives the checked file behind a dataset name. environment: hash of the source and the machine.
+    path_of gives the checked file behind a dataset name. machine: what stored probes are computed on.
     """
 
     model: PreTrainedModel
@@ -27,7 +28,7 @@ class HeadFinder:
     formatter: PromptFormatter
     path_of: Callable[[str], Path]
     store: TensorStore
-    environment: str
+    machine: Mapping[str, object]
 
     def probe(self, settings: ProbeSettings) -> HeadProbe:
         """The probe of the intact model, stored by what it was fitted to."""
@@ -36,8 +37,10 @@ class HeadFinder:
             "model": self.model_sha256,
             "prompts": prompts.sha256,
             "seed": settings.seed,
-            "method": "probing",
-            "environment": self.environment,
+            "kind": "heads",
+            "code": computed_by.of_heads(),
+            "machine": self.machine,
         }
-        hits = self.store.get(key, lambda: {"hits": probe_heads(self.model, prompts, settings.seed).hits})
+        words = {"measured": "probes of attention heads", "data": f"{settings.harmful} and {settings.harmless}"}
+        hits = self.store.get(key, lambda: {"hits": probe_heads(self.model, prompts, settings.seed).hits}, words)
         return HeadProbe(hits["hits"])

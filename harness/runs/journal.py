@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -22,16 +23,24 @@ from harness.storage import IsLocked, clear_leftovers, locked
 RECORD = "record.json"
 CANARIES = "canaries.json"
 LOCK = "lock"
+#: What tells one run from another, in its folder.
+HEADER = "run.json"
+#: Which runs an interrupted session would take up, in the output folder.
+NOTE = "unfinished-{}.json"
 _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
 
 
 @dataclass(frozen=True)
 class RunName:
-    """What tells one run from another. key: hash of everything that decides its figures."""
+    """What tells one run from another. key: hash of everything that decides its figures.
+
+    rests_on: code, plugins and machine behind it, for whoever looks whether it would be taken up.
+    """
 
     variant: str
     benchmark: str
     key: str
+    rests_on: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -113,8 +122,8 @@ def open_session(out: Path, runs: Sequence[RunName]) -> Iterator[list[Journal]]:
     had ended with a record: no finished cell is measured twice.
     """
     key = hashlib.sha256(json.dumps([run.key for run in runs]).encode()).hexdigest()
-    note = out / f"unfinished-{key[:12]}.json"
-    known = _json_of(note)
+    note = out / NOTE.format(key[:12])
+    known = json_of(note)
     with ExitStack() as stack:
         journals = [stack.enter_context(_open_journal(out, run, known.get(run.folder))) for run in runs]
         write_text(note, json.dumps({run.folder: journal.id for run, journal in zip(runs, journals, strict=True)}))
@@ -130,9 +139,9 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
     candidates += [
         path for path in sorted(parent.glob(f"*-{run.key[:8]}"), reverse=True) if not (path / RECORD).exists()
     ]
-    matching = [path for path in candidates if _json_of(path / "run.json").get("key") == run.key]
+    matching = [path for path in candidates if json_of(path / HEADER).get("key") == run.key]
     directory = matching[0] if matching else _new_directory(parent, run.key)
-    write_text(directory / "run.json", json.dumps({"key": run.key}))
+    write_text(directory / HEADER, json.dumps({"key": run.key, **run.rests_on}))
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(directory / LOCK, wait=False))
@@ -149,7 +158,7 @@ def _new_directory(parent: Path, key: str) -> Path:
     return parent / f"{stamp}-{key[:8]}"
 
 
-def _json_of(path: Path) -> dict[str, str]:
+def json_of(path: Path) -> dict[str, Any]:
     """A small JSON object from disk; empty where the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

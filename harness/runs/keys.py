@@ -7,28 +7,39 @@ import json
 from dataclasses import asdict, dataclass
 
 from harness.runs.binding import PLANTED, BoundBenchmark
-from harness.runs.used_plugins import origins, whole_origins
+from harness.runs.computed_by import of_cells
+from harness.runs.used_plugins import named_plugins
 from harness.spec.benchmark import Cell
+
+#: What of a spec decides no figure.
+_JUDGED_AFTERWARDS = {"title", "source", "claims", "golden_values", "layout"}
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is the same for all cells of a variant within one run: weights, tokenizer, source, machine."""
+    """What is the same for all cells of a variant within one run: weights, tokenizer, machine."""
 
     model_sha256: str
     tokenizer_sha256: str
-    source_sha256: str
     machine: str
 
 
+def run_plugins(bound: BoundBenchmark) -> list[tuple[str, str]]:
+    """Kind and name of the plugins that a benchmark uses, on the model that it is bound to."""
+    return named_plugins(bound.variant, bound.spec, *bound.spec.expanded_cells())
+
+
 def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
-    """Hash of all that decides a run's figures: an interrupted run is taken up only if none of it has changed."""
+    """Hash of all that decides a run's figures: an interrupted run is taken up only if none of it has changed.
+
+    Claims, golden values and words are held against the figures when they are there: they decide none.
+    """
     return digest(
         {
-            "spec": bound.spec.model_dump(mode="json"),
+            "spec": bound.spec.model_dump(mode="json", exclude=_JUDGED_AFTERWARDS),
             "variant": bound.variant.model_dump(mode="json"),
             "data": bound.data_sha256,
-            "plugins": whole_origins(bound.spec, bound.variant),
+            "code": of_cells(run_plugins(bound)),
             **asdict(surroundings),
         }
     )
@@ -43,7 +54,7 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
             "evaluations": [evaluation.model_dump(mode="json") for evaluation in asking],
             "validity": bound.spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in names},
-            "plugins": origins(bound.variant, *asking),
+            "code": of_cells(named_plugins(bound.variant, *asking)),
             "variant": bound.variant.model_dump(mode="json"),
             **asdict(surroundings),
         }
@@ -69,7 +80,7 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
             "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
             "validity": spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
-            "plugins": origins(bound.variant, cell, *spec.evaluations),
+            "code": of_cells(named_plugins(bound.variant, cell, *spec.evaluations)),
             "variant": bound.variant.model_dump(mode="json"),
             **asdict(surroundings),
         }

@@ -21,10 +21,11 @@ from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_elsewhere
 from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
+from harness.runs.computed_by import of_cells
 from harness.runs.execution import Executor, Progress
 from harness.runs.journal import RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
-from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key
+from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key, run_plugins
 from harness.runs.sharing import Run, shared_cells
 from harness.runs.used_plugins import whole_origins
 from harness.spec.provenance import Provenance
@@ -47,17 +48,14 @@ def run_benchmarks(
     where two benchmarks of one variant have the same id.
     """
     _refuse_repeated(benchmarks)
-    started = provenance.now()
+    started, source_sha256 = provenance.now(), provenance.source_sha256()
     progress.begin(sum(len(bound.cells) for bound in benchmarks))
     progress.step("reading the data of evaluations")
     for bound in benchmarks:
         read_data_elsewhere(bound)
     progress.step("loading the model")
     surroundings = [_surroundings(bound, executor) for bound in benchmarks]
-    names = [
-        RunName(bound.variant.name, bound.spec.id, run_key(bound, around))
-        for bound, around in zip(benchmarks, surroundings, strict=True)
-    ]
+    names = [_name(bound, around) for bound, around in zip(benchmarks, surroundings, strict=True)]
     with open_session(out, names) as journals:
         progress.step("calibrating what counts as an answer")
         thresholds = _calibrate(benchmarks, surroundings, executor)
@@ -66,7 +64,7 @@ def run_benchmarks(
         progress.step("canaries")
         canaries = _canaries(runs, executor)
         for run in _measured(runs, progress, executor):
-            facts = _facts(run, command(run.bound), started, executor, executor_name)
+            facts = _facts(run, command(run.bound), (started, source_sha256), executor, executor_name)
             record = judge(run.bound, run.journal.id, run.results(), run.thresholds, facts, canaries[run.journal.id])
             written[runs.index(run)] = record, run.journal.write_record(record)
     return [written[index] for index in range(len(runs))]
@@ -85,9 +83,15 @@ def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:
 
 
 def _surroundings(bound: BoundBenchmark, executor: Executor) -> Surroundings:
-    machine = json.dumps(provenance.machine(executor.threads), sort_keys=True)
+    machine = json.dumps(provenance.hardware(executor.threads), sort_keys=True)
     identity = executor.identify(bound)
-    return Surroundings(identity.model_sha256, identity.tokenizer_sha256, provenance.source_sha256(), machine)
+    return Surroundings(identity.model_sha256, identity.tokenizer_sha256, machine)
+
+
+def _name(bound: BoundBenchmark, surroundings: Surroundings) -> RunName:
+    named = run_plugins(bound)
+    rests_on = {"plugins": named, "code": of_cells(named), "machine": json.loads(surroundings.machine)}
+    return RunName(bound.variant.name, bound.spec.id, run_key(bound, surroundings), rests_on)
 
 
 def _calibrate(
@@ -131,10 +135,11 @@ def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> It
                 yield run
 
 
-def _facts(run: Run, command: str, started: str, executor: Executor, executor_name: str) -> Provenance:
+def _facts(run: Run, command: str, began: tuple[str, str], executor: Executor, executor_name: str) -> Provenance:
+    """began: the time when the run began, and the hash of the whole source then."""
     commit, dirty = provenance.git_state()
     return Provenance(
-        started=started,
+        started=began[0],
         finished=provenance.now(),
         command=command,
         git_commit=commit,
@@ -142,7 +147,7 @@ def _facts(run: Run, command: str, started: str, executor: Executor, executor_na
         model_sha256=run.surroundings.model_sha256,
         tokenizer_sha256=run.surroundings.tokenizer_sha256,
         data_sha256=run.bound.data_sha256,
-        source_sha256=run.surroundings.source_sha256,
+        source_sha256=began[1],
         task_hashes={task: text for result in run.results() for task, text in result.task_hashes.items()},
         engine=f"{run.bound.variant.engine}: {plugins.load('engines', run.bound.variant.engine).version()}",
         plugins=whole_origins(run.bound.spec, run.bound.variant, executor_name),

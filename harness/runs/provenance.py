@@ -59,8 +59,24 @@ def git_state() -> tuple[str | None, bool | None]:
         return None, None
 
 
+def hardware(threads: int) -> dict[str, Any]:
+    """What figures are computed on, besides the packages. threads: what each process computes with.
+
+    An image is named by its base, which holds the system's libraries; that of the whole image changes with every file.
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": threads,
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "arithmetic": arithmetic().model_dump(mode="json"),
+        "base_image": os.environ.get("HARNESS_BASE_IMAGE") or None,
+    }
+
+
 def machine(threads: int) -> dict[str, Any]:
-    """Versions and hardware, as far as they can change a figure. threads: what each process computes with."""
+    """For a record: hardware, versions of all packages that may matter, and the image by its digest, if any."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -68,19 +84,14 @@ def machine(threads: int) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
+        **hardware(threads),
         "packages": {"harness": harness.__version__, **versions},
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "threads": threads,
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "arithmetic": arithmetic().model_dump(mode="json"),
-        **_container(),
+        "image_digest": _image_digest(),
     }
 
 
-def _container() -> dict[str, str | None]:
-    """The image that this runs in, by its digest and by its base; None outside one, or where nobody gave the digest.
+def _image_digest() -> str | None:
+    """The image that this runs in; None outside one, or where nobody gave the digest.
 
     HARNESS_IMAGE_DIGEST comes from whoever starts the container, HARNESS_BASE_IMAGE from its Dockerfile.
     """
@@ -90,7 +101,7 @@ def _container() -> dict[str, str | None]:
             f"HARNESS_IMAGE_DIGEST is {digest!r}; expected sha256: and 64 hexadecimal digits, as `docker "
             "image inspect --format '{{.Id}}' IMAGE` prints them"
         )
-    return {"image_digest": digest, "base_image": os.environ.get("HARNESS_BASE_IMAGE") or None}
+    return digest
 
 
 def _git(*arguments: str) -> str:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from harness import plugins
-from harness.attribution.base import Scores, method
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
-from harness.errors import UserError
-from harness.low_rank.grams import gram_matrices
+from harness.low_rank.grams import gram_matrices, one_shot_grams
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.regions import base
 from harness.regions.base import Witness, measure_of
+from harness.runs import computed_by, scoring
 from harness.runs.head_regions import HeadFinder
 from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import AttributionSettings, Region, RegionSettings, ScoredWeightRegion, WeightRegion
@@ -40,8 +37,8 @@ class RegionFinder:
     """Finds regions of one intact model. Raises ModelIsAnother where it would have to measure a changed one.
 
     model_sha256: fingerprint of the intact model. samples: the tokenised samples of a calibration set by its name,
-    drawn with a seed or, for None, with the set's own. environment: hash of the source and the machine that stored
-    scores and Grams come from.
+    drawn with a seed or, for None, with the set's own. machine: what stored scores and Grams are computed on.
+    set_in_words: a calibration set, for whoever looks into the store.
     """
 
     model: PreTrainedModel
@@ -49,9 +46,10 @@ class RegionFinder:
     samples: Callable[[str, int | None], Sequence[Sample]]
     defaults: AttributionSettings
     store: TensorStore | MemoryStore
-    environment: str
+    machine: Mapping[str, object]
     planted: Masks | None
     heads: HeadFinder
+    set_in_words: Callable[[str], str] = str
 
     def masks(self, region: WeightRegion) -> Masks:
         """The masks of a region that is made of weights."""
@@ -88,25 +86,33 @@ class RegionFinder:
 
     def grams(self, data: str) -> Measured:
         """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
-        return self._measured_once(base.Measure(None), self.samples(data, None), self.defaults, None)
+        return self._measured_once(base.Measure(None), data, self.samples(data, None), self.defaults, None)
 
     def _settings(self, region: base.Region) -> AttributionSettings:
         return region.attribution(self.defaults)
 
     def _stored(self, region: base.Region, data: str, settings: AttributionSettings) -> Measured:
-        return self._measured_once(measure_of(region), self._samples(region, data), settings, region.seed)
+        return self._measured_once(measure_of(region), data, self._samples(region, data), settings, region.seed)
 
     def _measured_once(
-        self, measure: base.Measure, samples: Sequence[Sample], settings: AttributionSettings, seed: int | None
+        self,
+        measure: base.Measure,
+        data: str,
+        samples: Sequence[Sample],
+        settings: AttributionSettings,
+        seed: int | None,
     ) -> Measured:
         """Scores or Grams of the intact model, from the store where they have been measured before."""
-        key, origin = self._key(measure, samples, settings, seed), self._origin(measure, samples, seed)
-        name = measure.method_name
-        if name is None:
-            return self.store.get(key, lambda: one_shot_grams(self._own_model(), samples, settings), origin)
-        return self.store.get(
-            key, lambda: one_shot_scores(self._own_model(), samples, name, settings, seed or 0), origin
-        )
+        key, name = self._key(measure, samples, settings, seed), measure.method_name
+        words = {"origin": self._origin(measure, samples, seed), "measured": measure.words}
+        words |= {"data": f"{len(samples)} samples of {self.set_in_words(data)}"} if samples else {}
+
+        def compute() -> Measured:
+            if name is None:
+                return one_shot_grams(self._own_model(), samples, settings)
+            return scoring.one_shot_scores(self._own_model(), samples, name, settings, seed or 0)
+
+        return self.store.get(key, compute, words)
 
     def _key(
         self, measure: base.Measure, samples: Sequence[Sample], settings: AttributionSettings, seed: int | None
@@ -116,15 +122,14 @@ class RegionFinder:
             "model": self.model_sha256,
             "samples": samples_sha256(samples),
             "activation_positions": settings.activation_positions,
-            "environment": self.environment,
+            "machine": self.machine,
         }
         if measure.method_name is None:
-            return {**key, "kind": "gram"}
-        origin = plugins.origin("attribution", measure.method_name)
+            return {**key, "kind": "gram", "code": computed_by.of_grams()}
         return key | {
             "kind": "score",
             "method": measure.method_name,
-            "plugin": None if origin is None else asdict(origin),
+            "code": computed_by.of_scores(measure.method_name),
             "loss_reduction": settings.loss_reduction,
             "seed": None if measure.uses_data else seed or 0,
         }
@@ -193,7 +198,7 @@ def _measurement(
     name, seed = measure_of(region).method_name, region.seed or 0
     if name is None:
         return lambda stream, layers: gram_matrices(stream, layers, settings)
-    return lambda stream, layers: _finite_scores(name, stream, layers, settings, seed)
+    return lambda stream, layers: scoring.finite_scores(name, stream, layers, settings, seed)
 
 
 def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:
@@ -205,35 +210,5 @@ def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:
     return SelectedRanks({name: factors for part in ranks for name, factors in part.factors.items()})
 
 
-def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: AttributionSettings) -> Measured:
-    """Gram matrices of all linear layers of the model as it is, from one pass over the samples."""
-    return gram_matrices(BlockStream(model, samples), linear_layers(model), settings)
-
-
-def one_shot_scores(
-    model: PreTrainedModel, samples: Sequence[Sample], name: str, settings: AttributionSettings, seed: int
-) -> Scores:
-    """Scores of all linear layers of the model as it is, on the CPU, from one pass over the samples.
-
-    name: of the method.
-    """
-    return _finite_scores(name, BlockStream(model, samples), linear_layers(model), settings, seed)
-
-
-def _finite_scores(
-    name: str, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
-) -> Scores:
-    """Raises UserError if a score is not finite: a mask from NaN would be a mask from nothing."""
-    scores = _on_cpu(method(name).score(stream, layers, settings, seed))
-    for layer, score in scores.items():
-        if not torch.isfinite(score).all():
-            raise UserError(f"the {name} scores of {layer} are not finite; the model overflows on the calibration data")
-    return scores
-
-
 def _data_of(region: base.Region) -> list[str]:
     return region.settings.calibration_sets or [NO_DATA]
-
-
-def _on_cpu(scores: Scores) -> Scores:
-    return {name: score.cpu() for name, score in scores.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -22,7 +24,7 @@ class MemoryStore:
         self._tensors: dict[str, dict[str, Tensor]] = {}
 
     def get(
-        self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]], origin: str = ""
+        self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]], words: Mapping[str, str] | None = None
     ) -> dict[str, Tensor]:
         """The tensors of `key`, computed when they are asked for first."""
         text = json.dumps(key, sort_keys=True)
@@ -32,22 +34,26 @@ class MemoryStore:
 
 
 class TensorStore:
-    """Files named by the hash of everything that decides the tensors: model, samples, method, settings, code."""
+    """Files named by the hash of everything that decides the tensors: model, samples, method, settings, code, machine.
 
-    def __init__(self, directory: Path) -> None:
+    A file's time is that of its last use. variant: whose tensors are stored, in words.
+    """
+
+    def __init__(self, directory: Path, variant: str = "") -> None:
         self._directory = directory
+        self._variant = variant
 
     def get(
-        self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]], origin: str = ""
+        self, key: dict[str, object], compute: Callable[[], dict[str, Tensor]], words: Mapping[str, str] | None = None
     ) -> dict[str, Tensor]:
         """The stored tensors of `key`, or those that `compute` gives, stored. A damaged file is made anew.
 
-        origin: in words what is computed, written beside the tensors by whoever computes them.
+        words: what is computed, its `origin` among them, written beside the tensors by whoever computes them.
         """
         path, text = self._place(key)
         try:
             with locked(self._directory / "locks" / path.stem):  # what one process computes, the others read
-                return _stored(path, text) or _computed(path, text, compute, origin)
+                return _stored(path, text) or self._computed(path, text, compute, words or {})
         except OSError as error:
             raise storage_error(error, path) from None
 
@@ -61,6 +67,13 @@ class TensorStore:
         text = json.dumps(key, sort_keys=True)
         return self._directory / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors", text
 
+    def _computed(
+        self, path: Path, key: str, compute: Callable[[], dict[str, Tensor]], words: Mapping[str, str]
+    ) -> dict[str, Tensor]:
+        tensors = compute()
+        write_tensors(path, tensors, {"key": key, "variant": self._variant, **words})
+        return tensors
+
 
 def _stored(path: Path, key: str) -> dict[str, Tensor] | None:
     if not path.is_file():
@@ -69,10 +82,8 @@ def _stored(path: Path, key: str) -> dict[str, Tensor] | None:
         scores, metadata = read_tensors(path)
     except UserError:
         return None
-    return scores if metadata.get("key") == key else None
-
-
-def _computed(path: Path, key: str, compute: Callable[[], dict[str, Tensor]], origin: str) -> dict[str, Tensor]:
-    scores = compute()
-    write_tensors(path, scores, {"key": key, "origin": origin})
+    if metadata.get("key") != key:
+        return None
+    with contextlib.suppress(OSError):  # a store that may only be read
+        os.utime(path)
     return scores

@@ -53,13 +53,20 @@ def require_plugins(spec: BenchmarkSpec) -> None:
         evaluation(settings)
 
 
-def _installed(parts: Sequence[Strict | None], executor: str | None = None) -> list[tuple[str, str]]:
-    """(kind, name) of all that are named and that a distribution declares."""
+def named_plugins(*parts: Strict | None, executor: str | None = None) -> list[tuple[str, str]]:
+    """(kind, name) of everything that these parts of a spec or variant name and that is there, wherever from."""
     named = {("executors", executor)} if executor else set()
     for part in parts:
         named |= set(_named(part.model_dump(mode="json"))) if part is not None else set()
     pairs = {(kind, name.replace("-", "_")) for kind, name in named}
-    return sorted((kind, name) for kind, name in pairs if name in {each.name for each in plugins.installed(kind)})
+    known = {kind: set(plugins.names(kind)) for kind, _ in pairs}
+    return sorted((kind, name) for kind, name in pairs if name in known[kind])
+
+
+def _installed(parts: Sequence[Strict | None], executor: str | None = None) -> list[tuple[str, str]]:
+    """Those of `named_plugins` that a distribution declares."""
+    named = named_plugins(*parts, executor=executor)
+    return [(kind, name) for kind, name in named if name in {each.name for each in plugins.installed(kind)}]
 
 
 def _named(content: Any) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,7 @@ class Workbench:
             }
         )
         if key not in self._benches:
-            store = TensorStore(self.store)
+            store = TensorStore(self.store, bound.variant.name)
             engine = self._engine(bound, loaded)
             self._benches[key] = prepare_bench(bound, loaded, identity.model_sha256, store, engine), Learned()
         return self._benches[key]

@@ -11,7 +11,7 @@ from harness.calibration.pairs import IGNORED, draw, read_pairs, tokenise
 from harness.calibration.stream import BlockStream
 from harness.formulas.importance import sum_of_absolute_gradients
 from harness.models.layers import block_layers, linear_layers
-from harness.runs.regions import one_shot_scores
+from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 

@@ -8,7 +8,7 @@ from bench.agreement import DisagreementError, require_equal_scores, require_sam
 from bench.contests import SAFETY_RANK, UTILITY_RANK, contests, kept_outputs
 from bench.random_llamas import Sizes, random_llama, random_samples
 from harness.models.layers import linear_layers
-from harness.runs.regions import one_shot_scores
+from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 SIZES = Sizes(

@@ -47,7 +47,7 @@ def test_a_cell_that_one_engine_measured_is_no_cell_of_another(monkeypatch):
     path = locations.find_variant("tiny-llama2-chat")
     variant = load_yaml_model(path, ModelVariant)
     spec = load_yaml_model(locations.find_benchmark("figure-9"), BenchmarkSpec)
-    around = Surroundings("m", "t", "s", "machine")
+    around = Surroundings("m", "t", "machine")
     keys = []
     for engine in ("hf", "vllm"):
         bound = bind(spec, variant.model_copy(update={"engine": engine}), path)

@@ -6,8 +6,8 @@ import torch
 from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.errors import UserError
 from harness.evaluations.subspace_similarity import Evaluation, Settings
+from harness.low_rank.grams import one_shot_grams
 from harness.models.layers import linear_layers
-from harness.runs.regions import one_shot_grams
 from harness.spec.region import AttributionSettings
 from tests.low_rank.conftest import kept_inputs
 

@@ -89,9 +89,9 @@ def heads_and_all(original):
             "scores/block-by-block",
             "those of one_shot",
         ),
-        ("harness.runs.regions:one_shot_scores", half_of_the_samples, "wanda-top", "scores/plain-definition", "wanda"),
+        ("harness.runs.scoring:one_shot_scores", half_of_the_samples, "wanda-top", "scores/plain-definition", "wanda"),
         (
-            "harness.runs.regions:_finite_scores",
+            "harness.runs.scoring:finite_scores",
             magnitude_for_wanda,
             "wanda-top",
             "scores/plain-definition",
@@ -118,7 +118,7 @@ def test_it_is_named(target, make_wrong, cell, receipt, words, tmp_path):
 def test_a_region_without_a_weight_is_explained_by_the_receipts_that_do_not_hold(tmp_path):
     bound = bound_on(ORGANISM, tmp_path)
     with (
-        replaced("harness.runs.regions:_finite_scores", magnitude),
+        replaced("harness.runs.scoring:finite_scores", magnitude),
         pytest.raises(UserError, match=r"(?s)holds no weight.*scores/plain-definition.*method magnitude"),
     ):
         run_in_process(bound, tmp_path)

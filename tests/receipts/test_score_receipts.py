@@ -7,6 +7,7 @@ from torch.nn import functional
 from harness.attribution.base import method
 from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.calibration.plain_block import PlainBlock, plain_block
+from harness.low_rank.grams import one_shot_grams
 from harness.models.layers import block_layers
 from harness.receipts.data import Draw, read_plainly
 from harness.receipts.plain_grams import plain_grams
@@ -22,7 +23,7 @@ from harness.receipts.scores import (
     ranked_as_asked,
     signs_as_defined,
 )
-from harness.runs.regions import one_shot_grams, one_shot_scores
+from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 BLOCK = 1

@@ -131,7 +131,7 @@ def test_a_control_holds_no_weight_of_its_region_and_follows_its_seed(loaded, tm
         lambda name, seed: [],
         AttributionSettings(),
         TensorStore(tmp_path / "store"),
-        "source",
+        {"machine": "this"},
         None,
         None,
     )

@@ -126,7 +126,7 @@ def test_the_heads_are_probed_once_for_all_fractions(variant, tmp_path):
             formatter,
             lambda name: dataset_path(*variant, name),
             TensorStore(tmp_path),
-            "source",
+            {"machine": "this"},
         )
 
     region = HeadsRegion(

@@ -109,7 +109,7 @@ def test_a_region_overlaps_itself_wholly(measured):
 
 def key(variant, tmp_path, old, new):
     bound = bind(spec(tmp_path, SPEC.replace(old, new)), *variant)
-    return cell_key(bound, bound.cells[0], Surroundings("model", "tokenizer", "source", "machine"))
+    return cell_key(bound, bound.cells[0], Surroundings("model", "tokenizer", "machine"))
 
 
 def test_a_cell_is_another_one_where_a_set_of_its_evaluations_is(variant, tmp_path):

@@ -6,8 +6,9 @@ import pytest
 
 from harness.calibration.files import file_sha256
 from harness.errors import UserError
+from harness.runs import computed_by
 from harness.runs.binding import bind
-from harness.runs.keys import Surroundings, cell_key
+from harness.runs.keys import Surroundings, cell_key, run_key
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
@@ -27,7 +28,19 @@ evaluations:
   - {kind: zero_shot, limit: 5}
 golden_values: none
 """
-AROUND = Surroundings("model", "tokenizer", "source", "machine")
+FACTS = """
+task: facts
+dataset_path: json
+dataset_kwargs: {data_files: {test: facts.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: query
+doc_to_choice: choices
+doc_to_target: gold
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+metadata: {version: 1.0}
+"""
+AROUND = Surroundings("model", "tokenizer", "machine")
 
 
 def bound(tmp_path, text=FROZEN_HEADS, **changes):
@@ -67,7 +80,7 @@ def test_a_variant_without_planted_region_has_keys(tmp_path):
 def test_the_items_of_a_zero_shot_task_decide_the_cell(tmp_path):
     """The YAML file stays the same, and so does its hash; one item in the file that it names changes."""
     task, items = tmp_path / "facts.yaml", tmp_path / "facts.jsonl"
-    task.write_text("task: facts\ndataset_kwargs: {data_files: {test: facts.jsonl}}\n")
+    task.write_text(FACTS)
     declared = DatasetFile(path=str(task), sha256=file_sha256(task))
     datasets = {**bound(tmp_path).variant.datasets, "facts": declared}
     changes = {"zero_shot_tasks": ("facts",), "datasets": datasets}
@@ -80,3 +93,23 @@ def test_the_items_of_a_zero_shot_task_decide_the_cell(tmp_path):
     items.unlink()
     with pytest.raises(UserError, match=r"facts\.jsonl: no such file"):
         bound(tmp_path, **changes)
+
+
+def test_what_is_judged_afterwards_decides_no_run_and_what_is_measured_does(tmp_path):
+    claim = "claims: [{id: c, section: s, says: More, quantifier: all, cells: [intact], conditions: [{metric: %s}]}]"
+    text = FROZEN_HEADS + claim % "accuracy_mean, at_least: 0.5" + "\n"
+    others = {
+        "claims": text.replace("at_least: 0.5", "at_least: 0.4"),
+        "words": text.replace("Heads frozen", "Frozen heads").replace("More", "Less"),
+        "items": text.replace("limit: 5", "limit: 6"),
+    }
+    keys = {name: run_key(bound(tmp_path, each), AROUND) for name, each in {"": text, **others}.items()}
+    assert keys[""] == keys["claims"] == keys["words"] != keys["items"]
+
+
+def test_the_code_decides_cells_and_runs(tmp_path, monkeypatch):
+    found = bound(tmp_path)
+    before = key(found, "frozen"), run_key(found, AROUND)
+    monkeypatch.setattr(computed_by, "_code", lambda roots, named: {"source": "other", "packages": {}, "plugins": {}})
+    after = key(found, "frozen"), run_key(found, AROUND)
+    assert not {*before} & {*after}

@@ -29,7 +29,7 @@ def finder(loaded, pairs_csv, tmp_path):
         lambda name, seed: samples[name],
         AttributionSettings(),
         TensorStore(tmp_path / "store"),
-        "source",
+        {"machine": "this"},
         None,
         None,
     )
@@ -142,7 +142,7 @@ def test_block_by_block_measures_a_block_behind_the_edited_ones(finder):
                 finder.samples,
                 finder.defaults,
                 finder.store,
-                "source",
+                {"machine": "this"},
                 None,
                 None,
             )
