@@ -25,6 +25,7 @@ from harness.commands import (
     plan,
     prompts,
     report,
+    store,
 )
 from harness.exit_codes import with_exit_codes
 from harness.spec.instead import shown
@@ -63,6 +64,7 @@ for command in (
     report.report,
     figure.figure,
     listing.list_command,
+    store.store,
 ):
     main.add_command(command)
 

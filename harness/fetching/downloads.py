@@ -1,4 +1,9 @@
-"""Downloads of pinned files, by the libraries that do it: `datasets` for URLs, huggingface_hub for the hub."""
+"""Downloads of pinned files, by the libraries that do it: `datasets` for URLs, huggingface_hub for the hub.
+
+Both are needed anyway. They speak HTTP, retry, go through proxies and write what is incomplete aside; pooch would be a
+third that does it. Ours is what neither knows: a hash that is held against the published one, or against that of the
+first download, before a file takes its place, and lock.json behind a lock of `filelock` (harness/data/cache.py).
+"""
 
 from __future__ import annotations
 
