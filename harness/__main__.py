@@ -8,9 +8,12 @@ from harness import interruption
 def main() -> None:
     """Run the command line."""
     with interruption.ends_in_words():
-        from harness.cli import main as command
+        from harness.shown import text_alone
 
-        command(prog_name="harness")
+        with text_alone():
+            from harness.cli import main as command
+
+            command(prog_name="harness")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 import harness
@@ -29,6 +28,7 @@ from harness.commands import (
 )
 from harness.exit_codes import with_exit_codes
 from harness.spec.instead import shown
+from harness.terminal import console, echo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,7 +76,7 @@ def validate(paths: tuple[Path, ...]) -> None:
     """Check specs, variants, golden files and golden prompts; without PATHS, those of all catalogues."""
     from harness.spec.validation import validate_files
 
-    click.echo(f"{validate_files(paths)} files are valid")
+    echo(f"{validate_files(paths)} files are valid")
 
 
 @main.command()
@@ -91,7 +91,7 @@ def accept(record: Path, reason: str, tolerances_only: bool) -> None:
 
     if tolerances_only:
         golden = acceptance.derive_tolerances(read_record(record), reason)
-        click.echo(f"written: {acceptance.write_golden(golden)}")
+        echo(f"written: {acceptance.write_golden(golden)}")
         return
     changes, golden = acceptance.accept(read_record(record), reason)
     table = Table("cell", "metric", "old", "new", "note")
@@ -104,9 +104,9 @@ def accept(record: Path, reason: str, tolerances_only: bool) -> None:
             change.note,
             style=None if change.old == change.new else "bold",
         )
-    Console().print(table)
+    console().print(table)
     path = acceptance.write_golden(golden)
-    click.echo(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    echo(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 
 @main.group()
@@ -126,7 +126,7 @@ def organism_build(name: str, out: Path, seed: int | None) -> None:
 
     with ProgressBar() as progress:
         build(name, out, seed, progress.share)
-    click.echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {shown(str(out))}")
+    echo(f"{out}: {name}; run a benchmark on it with: harness run figure-2a --model {shown(str(out))}")
 
 
 def _number(value: float | None) -> str:

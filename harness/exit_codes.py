@@ -10,11 +10,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from harness.errors import MachineError, UserError
 from harness.interruption import words
 from harness.runs.failures import machine_failure
+from harness.terminal import echo
 
 #: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
 EX_SOFTWARE = 70
@@ -36,12 +35,12 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             known = error if isinstance(error, UserError | MachineError) else machine_failure(error)
             if known is None:
-                traceback.print_exc()
+                echo(traceback.format_exc(), err=True, nl=False)
                 sys.exit(EX_SOFTWARE)
-            click.echo(f"error: {known}", err=True)
+            echo(f"error: {known}", err=True)
             sys.exit(known.exit_code)
         except KeyboardInterrupt:
-            click.echo(words(signal.SIGINT), err=True)
+            echo(words(signal.SIGINT), err=True)
             sys.exit(128 + signal.SIGINT)
 
     return wrapped

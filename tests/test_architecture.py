@@ -11,7 +11,7 @@ from harness import plugins
 
 ROOT = Path(harness.__file__).parent
 LAYERS = [
-    {"errors", "interruption", "reading", "storage"},
+    {"errors", "interruption", "reading", "shown", "storage", "terminal"},
     {"plugins", "sandbox"},
     {"spec"},
     {"formulas"},
@@ -205,3 +205,16 @@ region["select"] in ("top", "bottom")
 isinstance(region, int)
 """
     assert sorted(set(asks_which_region(ast.parse(code)))) == [3, 4, 5]
+
+
+def test_everything_is_printed_in_one_place():
+    """harness/terminal.py prints, and harness/shown.py makes text of it; a signal's last words come from neither."""
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        if path.relative_to(ROOT).as_posix() in ("terminal.py", "shown.py", "interruption.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called in ("print", "click.echo", "click.secho", "Console", "traceback.print_exc", "sys.stdout.write"):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {called}")
+    assert not wrong

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from harness.commands import report
@@ -19,6 +18,7 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.instead import Instead
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from harness.terminal import console, echo, echo_json, echo_lines, styled
 
 if TYPE_CHECKING:
     from harness.reports.ci import Judged
@@ -69,7 +69,7 @@ def run(
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
     records = _execute([(benchmark, model)], out, Instead(weights, engine, executor))
     if as_json:
-        click.echo(records[0].model_dump_json(indent=1))
+        echo_json(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
 
 
@@ -127,9 +127,11 @@ def regress(
     _print_verdicts(records)
     for run in runs:
         for finding in run.findings[: ci.MOST_FINDINGS_SHOWN]:
-            click.echo(f"\n{run.title}, " + "\n".join(told(finding)))
+            first, *more = told(finding)
+            echo()
+            echo_lines([f"{run.title}, {first}", *more])
         if len(run.findings) > ci.MOST_FINDINGS_SHOWN:
-            click.echo(f"{run.title}: … and {len(run.findings) - ci.MOST_FINDINGS_SHOWN} more in {out / ci.JUNIT}")
+            echo(f"{run.title}: … and {len(run.findings) - ci.MOST_FINDINGS_SHOWN} more in {out / ci.JUNIT}")
     _leave(records)
 
 
@@ -186,8 +188,8 @@ def _print_verdicts(records: list[RunRecord]) -> None:
     table = Table(*VERDICT_COLUMNS)
     for record in records:
         benchmark, variant, verdict, *counts = verdict_row(record)
-        table.add_row(benchmark, variant, f"[{STYLES[record.verdict.status]}]{verdict}[/]", *counts)
-    Console().print(table)
+        table.add_row(benchmark, variant, styled(verdict, STYLES[record.verdict.status]), *counts)
+    console().print(table)
 
 
 def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
@@ -196,10 +198,10 @@ def _finish(records: list[RunRecord], out: Path, quiet: bool) -> None:
         _print_verdicts(records)
         for record in records:
             for reason in record.verdict.reasons[:20]:
-                click.echo(f"  {record.spec['id']}: {reason}")
+                echo_lines([f"  {record.spec['id']}: {reason}"])
             if len(record.verdict.reasons) > 20:
-                click.echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
-            click.echo(f"record: {out / record.id / 'record.json'}")
+                echo(f"  {record.spec['id']}: … and {len(record.verdict.reasons) - 20} more")
+            echo(f"record: {out / record.id / 'record.json'}")
     _leave(records)
 
 

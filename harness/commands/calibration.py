@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo
 
 
 @click.group()
@@ -47,5 +48,5 @@ def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool
             variant.with_weights(weights) if weights else variant, path, out, limit, keep_near_twins, progress.share
         )
     counts = manifest["counts"]
-    click.echo(f"{folder}: {counts['refusal']} refusals of {counts['prompted']} requests")
-    click.echo("  " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+    echo(f"{folder}: {counts['refusal']} refusals of {counts['prompted']} requests")
+    echo("  " + ", ".join(f"{number} {name}" for name, number in counts.items()))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo
 
 FILE = click.Path(path_type=Path)
 
@@ -25,7 +26,7 @@ def score(model_dir: Path, method: str, data: Path | None, samples: int | None, 
     from harness.api import models
 
     found = models.score(model_dir, method, data, samples=samples, seed=seed, out=out)
-    click.echo(f"{out}: {method} scores from {found.samples} samples")
+    echo(f"{out}: {method} scores from {found.samples} samples")
 
 
 @click.command()
@@ -40,7 +41,7 @@ def subspaces(model_dir: Path, data: Path, samples: int | None, seed: int, out: 
     from harness.api import models
 
     found = models.subspaces(model_dir, data, samples=samples, seed=seed, out=out)
-    click.echo(f"{out}: Gram matrices from {found.samples} samples")
+    echo(f"{out}: Gram matrices from {found.samples} samples")
 
 
 @click.command()
@@ -81,4 +82,4 @@ def edit(model_dir: Path, selection: str, out: Path, **given: Any) -> None:
 
     region, settings, files = region_of_options(selection, given)
     receipt = edit_checkpoint(model_dir, region, settings, files, out)
-    click.echo(f"{out}: {what_was_removed(receipt)}")
+    echo(f"{out}: {what_was_removed(receipt)}")

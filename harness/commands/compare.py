@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import console, echo, echo_json
 
 if TYPE_CHECKING:
     from harness.explanation.comparison import CellComparison, Side
@@ -37,9 +37,11 @@ def compare(record: Path, other: Path, as_json: bool) -> None:
 
     runs = open_run(record), open_run(other)
     cells = compared(*runs)
-    engines = [str(run.record.provenance.engine or run.record.variant["engine"]) for run in runs]
+    engines = [
+        str(run.record.provenance.engine or run.record.variant.get("engine", "no engine recorded")) for run in runs
+    ]
     if as_json:
-        click.echo(
+        echo_json(
             json.dumps(
                 {
                     "records": [run.record.id for run in runs],
@@ -55,7 +57,7 @@ def compare(record: Path, other: Path, as_json: bool) -> None:
 
 
 def _tell(cells: list[CellComparison], engines: list[str]) -> None:
-    click.echo(" beside ".join(engines))
+    echo(" beside ".join(engines))
     table = Table(
         "cell", "greedy texts alike", "at near ties", "elsewhere", "sampled texts alike", "other class", "other figures"
     )
@@ -71,21 +73,21 @@ def _tell(cells: list[CellComparison], engines: list[str]) -> None:
             str(len(cell.figures)),
             style=None if cell.explained else "red",
         )
-    Console().print(table)
+    console().print(table)
     for cell in cells:
         if cell.not_compared:
-            click.echo(f"{cell.cell}: not compared: {cell.not_compared}")
+            echo(f"{cell.cell}: not compared: {cell.not_compared}")
         for each in cell.divergences[:TOLD]:
             suffix = "" if each.suffix_index is None else f", suffix {each.suffix_index}"
-            click.echo(
+            echo(
                 f"{cell.cell}: {each.evaluation}, prompt {each.prompt_index}{suffix}, token {each.position}: "
                 f"{_side(each.first)} beside {_side(each.second)}"
                 f"{': a near tie' if each.near_tie else ''}"
             )
         for metric, first, second in cell.figures:
-            click.echo(f"{cell.cell}: {metric}: {first} beside {second}")
+            echo(f"{cell.cell}: {metric}: {first} beside {second}")
     texts, alike = (sum(cell.greedy[place] for cell in cells) for place in (0, 1))
-    click.echo(f"{alike} of {texts} greedy texts have the same tokens")
+    echo(f"{alike} of {texts} greedy texts have the same tokens")
 
 
 def _share(counts: tuple[int, int]) -> str:

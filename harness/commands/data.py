@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import console, echo, echo_json
 
 if TYPE_CHECKING:
     from harness.fetching.fetch import DataFile
@@ -77,12 +77,12 @@ def _variant(model: str) -> tuple[ModelVariant, Path]:
 
 def _show(files: list[DataFile], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(file) | {"state": file.state} for file in files], indent=1))
+        echo_json(json.dumps([asdict(file) | {"state": file.state} for file in files], indent=1))
         return
     table = Table("data", "from", "state", "sha256")
     for file in files:
         table.add_row(file.name, file.origin, file.state, (file.sha256 or "-")[:12])
-    Console().print(table)
+    console().print(table)
     for file in files:
         if file.problem:
-            click.echo(f"{file.name}: {file.problem}")
+            echo(f"{file.name}: {file.problem}")

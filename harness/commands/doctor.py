@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo, echo_json
 
 
 @click.command()
@@ -38,9 +39,9 @@ def doctor(model: str | None, out: Path, as_json: bool) -> None:
     variant = load_yaml_model(place, ModelVariant) if place else None
     found = list(findings(variant, place, out))
     if as_json:
-        click.echo(json.dumps([asdict(each) | {"fails": each.fails} for each in found], indent=1))
+        echo_json(json.dumps([asdict(each) | {"fails": each.fails} for each in found], indent=1))
     else:
         for each in found:
             mark = "ok" if each.good else "FAILS" if each.fails else "-" if each.good is None else "!"
-            click.echo(f"{mark:<5} {each.subject}: {each.seen}" + (f"\n      fix: {each.fix}" if each.fix else ""))
+            echo(f"{mark:<5} {each.subject}: {each.seen}" + (f"\n      fix: {each.fix}" if each.fix else ""))
     sys.exit(int(any(each.fails for each in found)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo, echo_json, echo_lines
 
 
 @click.command()
@@ -41,10 +42,10 @@ def explain(record: Path, cell: str | None, reference: Path | None, as_json: boo
             "canaries": [canary.model_dump(mode="json") for canary in run.record.canaries],
             "cells": [story.as_json() for story in stories],
         }
-        click.echo(json.dumps(content, indent=1))
+        echo_json(json.dumps(content, indent=1))
         return
-    click.echo("\n".join(heading(run)))
+    echo_lines(heading(run))
     for story in stories:
-        click.echo("\n" + "\n".join(told(story)))
+        echo_lines(["", *told(story)])
     if not stories:
-        click.echo("no cell is unexpected or invalid; name one to have it told")
+        echo("no cell is unexpected or invalid; name one to have it told")

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import console, echo, styled
 
 #: How the fate of a fault looks.
 STYLES = {"caught": "green", "by_accident": "yellow", "missed": "red"}
@@ -53,7 +53,7 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
     clean = [(locations.find_variant(name), seed) for name in ORGANISMS for seed in range(seeds)]
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
         report = run_suite(
-            locations.find_variant(model), only, clean, Path(folder), lambda words: click.echo(words, err=True)
+            locations.find_variant(model), only, clean, Path(folder), lambda words: echo(words, err=True)
         )
     write_text(out / FAULTS, report.model_dump_json(indent=1) + "\n")
     table = Table("#", "fault", "fate", "by", "published scorer")
@@ -61,16 +61,16 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
         table.add_row(
             str(fault.number),
             fault.title,
-            f"[{STYLES[fault.fate]}]{fault.fate.replace('_', ' ')}[/]",
+            styled(fault.fate.replace("_", " "), STYLES[fault.fate]),
             fault.by or "-",
             fault.published_words,
         )
-    Console().print(table)
+    console().print(table)
     for fault in report.faults:
-        click.echo(f"{fault.name}: {fault.said or 'nobody said anything'}")
+        echo(f"{fault.name}: {fault.said or 'nobody said anything'}")
     for run in report.clean:
-        click.echo(f"without a fault, {run.variant}, seed {run.seed}: {'; '.join(run.alarms) or 'no alarm'}")
-    click.echo(f"written: {out / FAULTS}; {report.seconds:.0f} s")
+        echo(f"without a fault, {run.variant}, seed {run.seed}: {'; '.join(run.alarms) or 'no alarm'}")
+    echo(f"written: {out / FAULTS}; {report.seconds:.0f} s")
     if document:
         PLACE.put(markdown(report))
     sys.exit(0 if report.passed else 1)

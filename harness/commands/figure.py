@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo
 
 
 @click.command()
@@ -35,4 +36,4 @@ def figure(record: Path, out: Path) -> None:
         raise UserError(f"{record.name}: its layout makes a table and no figure; `harness report` shows it")
     # White, since a picture by itself may be shown on any ground.
     write_text(out, content.replace("<svg", '<svg style="background:white"', 1) + "\n")
-    click.echo(f"{out}: {drawing.caption}")
+    echo(f"{out}: {drawing.caption}")

@@ -15,6 +15,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from harness.terminal import echo, echo_json
 
 
 @click.command("list")
@@ -34,13 +35,13 @@ def list_command(as_json: bool) -> None:
     origins = {kind: {name: words for name, words in found.items() if words} for kind, found in origins.items()}
     if as_json:
         lists = {kind: list(entries) if kind in kinds else entries for kind, entries in content.items()}
-        click.echo(json.dumps({**lists, "from": {kind: found for kind, found in origins.items() if found}}, indent=1))
+        echo_json(json.dumps({**lists, "from": {kind: found for kind, found in origins.items() if found}}, indent=1))
         return
     for kind, entries in content.items():
-        click.echo(kind)
+        echo(kind)
         for name, title in entries.items():
             origin = origins[kind].get(name)
-            click.echo(f"  {name:<22} {title}{f' [{origin}]' if origin else ''}".rstrip())
+            echo(f"  {name:<22} {title}{f' [{origin}]' if origin else ''}".rstrip())
 
 
 def _title(path: Path, model: type[BenchmarkSpec] | type[ModelVariant]) -> str:

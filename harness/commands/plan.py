@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo_json, echo_lines
 
 
 @click.command()
@@ -40,6 +41,9 @@ def plan(benchmark: str, model: str, gpu: str | None, engine: str | None, out: P
     place = locations.find_variant(model)
     spec = load_yaml_model(locations.find_benchmark(benchmark), BenchmarkSpec)
     made = make_plan(spec, load_yaml_model(place, ModelVariant), place, out, gpu and gpu.lower(), engine)
-    click.echo(json.dumps(made.as_json(), indent=1) if as_json else "\n".join(lines(made)))
+    if as_json:
+        echo_json(json.dumps(made.as_json(), indent=1))
+    else:
+        echo_lines(lines(made))
     if made.unfit:
         raise UserError("it does not fit:\n" + "\n".join(made.unfit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo
 
 
 @click.command()
@@ -24,4 +25,4 @@ def prompts(model: str, obtained: str) -> None:
 
     path = locations.find_variant(model)
     variant = load_yaml_model(path, ModelVariant)
-    click.echo(as_yaml(golden_prompts(variant, load_tokenizer(variant, path), obtained)), nl=False)
+    echo(as_yaml(golden_prompts(variant, load_tokenizer(variant, path), obtained)), nl=False)

@@ -10,6 +10,7 @@ import click
 
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
+from harness.terminal import echo
 
 
 @click.command()
@@ -60,7 +61,7 @@ def write_html(runs_dir: Path, out: Path, show_completions: bool = False) -> Non
             "--show-completions was given where CI is set; texts of real models are for the machine that "
             "made them: run this there, without the option here"
         )
-    click.echo(f"report: {write_report(runs_dir, out, show_completions=show_completions)}")
+    echo(f"report: {write_report(runs_dir, out, show_completions=show_completions)}")
 
 
 def _markdown(runs_dir: Path | None) -> str:
@@ -83,18 +84,18 @@ def _golden_table(document: bool) -> None:
         PLACE.put(table)
     differences = PLACE.differences(table)
     for line in differences:
-        click.echo(line)
+        echo(line)
     if differences:
-        click.echo(f"{DOCUMENT.name}: not up to date with golden/; run: harness report --markdown --document", err=True)
+        echo(f"{DOCUMENT.name}: not up to date with golden/; run: harness report --markdown --document", err=True)
         sys.exit(1)
-    click.echo(f"{DOCUMENT.name}: {PLACE.what} is up to date with golden/")
+    echo(f"{DOCUMENT.name}: {PLACE.what} is up to date with golden/")
 
 
 def _print(text: str, out: Path | None) -> None:
     from harness.runs.files import write_text
 
     if out is None:
-        click.echo(text)
+        echo(text)
         return
     write_text(out, text + "\n")
-    click.echo(f"written: {out}")
+    echo(f"written: {out}")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from harness.exit_codes import with_exit_codes
+from harness.terminal import console, echo, echo_json
 
 if TYPE_CHECKING:
     from harness.runs.stored import Entry
@@ -61,7 +60,7 @@ def store(folders: tuple[Path, ...], prune: bool, older_than: timedelta | None, 
         for folder in places:
             stored.remove_notes(folder)
     if as_json:
-        click.echo(json.dumps([_facts(entry) | {"removed": entry in removed} for entry in found], indent=1))
+        echo_json(json.dumps([_facts(entry) | {"removed": entry in removed} for entry in found], indent=1))
     elif prune:
         _tell_removed(removed, [entry for entry in found if entry not in removed])
     else:
@@ -87,18 +86,18 @@ def _show(found: Sequence[Entry]) -> None:
     for entry in found:
         used = entry.last_used.strftime("%Y-%m-%d")
         words = (entry.kind, entry.variant, entry.what, entry.data, _size([entry]), used, entry.state)
-        table.add_row(*map(escape, words))
-    Console().print(table)
+        table.add_row(*words)
+    console().print(table)
     for state, why in dict.fromkeys((entry.state, entry.why) for entry in found if entry.why):
         alike = [entry for entry in found if (entry.state, entry.why) == (state, why)]
-        click.echo(f"{state}, {_count(alike)}: {why}")
-    click.echo(f"in all {_count(found)}, {_size(found)}")
+        echo(f"{state}, {_count(alike)}: {why}")
+    echo(f"in all {_count(found)}, {_size(found)}")
 
 
 def _tell_removed(removed: Sequence[Entry], kept: Sequence[Entry]) -> None:
     for entry in removed:
-        click.echo(f"removed {entry.words} ({_size([entry])})" + (f": {entry.why}" if entry.why else ""))
-    click.echo(f"removed {_count(removed)}, {_size(removed)}; kept {_count(kept)}, {_size(kept)}")
+        echo(f"removed {entry.words} ({_size([entry])})" + (f": {entry.why}" if entry.why else ""))
+    echo(f"removed {_count(removed)}, {_size(removed)}; kept {_count(kept)}, {_size(kept)}")
 
 
 def _count(found: Sequence[Entry]) -> str:

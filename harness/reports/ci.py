@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from harness.errors import UserError
+from harness.reports.document import cell_text
 from harness.reports.findings import Finding, by_cell, findings_of, number, told, words
 from harness.runs.files import write_text
+from harness.shown import one_line, spelled_out
 from harness.spec import locations
 from harness.spec.loading import line_of_entry
 from harness.spec.result import RunRecord
@@ -18,8 +19,6 @@ from harness.spec.result import RunRecord
 JUNIT, SUMMARY, ANNOTATIONS = "junit.xml", "summary.md", "annotations.txt"
 #: Of one record; the summary of a step on GitHub may be 1 MiB, a message is read by a person.
 MOST_FINDINGS_SHOWN = 20
-#: What XML 1.0 has no way to write.
-_NOT_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_PASSED = {"failed": "failure", "missing_golden": "failure", "invalid": "error"}
 
 
@@ -62,7 +61,7 @@ def write_refusal(title: str, message: str, out: Path) -> None:
     case = ElementTree.SubElement(suite, "testcase", classname=title, name="run")
     ElementTree.SubElement(case, "error", type="refused", message=_xml(message)).text = _xml(message)
     write_text(out / JUNIT, ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n")
-    write_text(out / SUMMARY, f"# Nothing was measured\n\n{_cell(message)}\n")
+    write_text(out / SUMMARY, f"# Nothing was measured\n\n{cell_text(message)}\n")
     write_text(out / ANNOTATIONS, f"::error title={_property(title)}::{_data(message)}\n")
 
 
@@ -83,14 +82,14 @@ def _suite(suites: ElementTree.Element, run: Judged) -> None:
     names = [*(["canary"] if record.canaries else []), *seconds, *(["claims"] if record.claims else [])]
     names += [cell for cell in found if cell not in names]
     skipped = {cell: why for cell, why in record.skipped_cells.items() if cell not in names}
-    suite = ElementTree.SubElement(suites, "testsuite", name=run.title, timestamp=record.provenance.started)
+    suite = ElementTree.SubElement(suites, "testsuite", name=_xml(run.title), timestamp=_xml(record.provenance.started))
     for name in [*names, *skipped]:
         case = ElementTree.SubElement(
             suite,
             "testcase",
             name=_xml(name),
             time=f"{seconds.get(name, 0.0):.3f}",
-            classname=f"{record.variant['name']}.{record.spec['id']}",
+            classname=_xml(f"{record.variant['name']}.{record.spec['id']}"),
         )
         _outcome(case, found.get(name, []))
         if name in skipped:
@@ -117,14 +116,18 @@ def summary(runs: Sequence[Judged]) -> str:
     parts = ["# Verdicts\n", verdict_table([run.record for run in runs])]
     for run in runs:
         if run.findings:
-            parts += [f"\n## {run.title}: {words(run.record.verdict.status)}\n", _findings_table(run.findings)]
+            parts += [
+                f"\n## {cell_text(run.title)}: {words(run.record.verdict.status)}\n",
+                _findings_table(run.findings),
+            ]
     return "\n".join(parts) + "\n"
 
 
 def verdict_table(records: Sequence[RunRecord]) -> str:
     """A Markdown table of benchmarks, variants and verdicts, without a line break at its end."""
     rows = [verdict_row(record) for record in records]
-    return _table(VERDICT_COLUMNS, [[row[0], row[1], f"**{row[2]}**", *row[3:]] for row in rows])
+    cells = [list(map(cell_text, row)) for row in rows]
+    return _table(VERDICT_COLUMNS, [[row[0], row[1], f"**{row[2]}**", *row[3:]] for row in cells])
 
 
 VERDICT_COLUMNS = ("benchmark", "variant", "verdict", "checks passed", "cells", "claims supported")
@@ -154,20 +157,22 @@ def _findings_table(findings: Sequence[Finding]) -> str:
             if check and compared
             else ["", "", ""]
         )
-        rows.append([finding.cell, words(finding.status), finding.message, *figures, f"`{finding.next_command}`"])
+        texts = map(cell_text, (finding.cell, words(finding.status), finding.message, *figures))
+        rows.append([*texts, _code(finding.next_command)])
     more = len(findings) - len(rows)
     told_in = f"\n\n… and {more} more: all are in {JUNIT}" if more else ""
     return _table(("cell", "verdict", "why", "measured", "golden", "tolerance", "next"), rows) + told_in
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cell(text: str) -> str:
-    """Text in a cell of a Markdown table: on one line, no column and no markup begun by it."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+def _code(command: str) -> str:
+    """A command in a cell, of which no character begins or ends anything."""
+    return "`" + one_line(command).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def annotation_lines(runs: Sequence[Judged]) -> list[str]:
@@ -201,7 +206,7 @@ def _place(run: Judged, finding: Finding) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return spelled_out(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -209,4 +214,5 @@ def _property(text: str) -> str:
 
 
 def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    """Text that XML has a way to write: noncharacters and the like are hidden, and so spelled out."""
+    return spelled_out(text)

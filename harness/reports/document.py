@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.reports.text import spelled_out
 from harness.runs.files import write_text
+from harness.shown import spelled_out
 
 DOCUMENT = Path(__file__).parents[2] / "REPRODUCIBILITY.md"
+
+#: Marks of Markdown that begin a link, a picture, code, or another cell.
+_MARKS = re.compile(r"[\\`\[\]|]")
 
 
 @dataclass(frozen=True)
@@ -56,5 +60,5 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 
 def cell_text(text: str) -> str:
-    """Text in one cell of a table: on one line, without a mark that ends the cell or opens an element."""
-    return spelled_out(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text in one cell of a table: on one line, without a mark that ends the cell or opens an element or a link."""
+    return _MARKS.sub(r"\\\g<0>", spelled_out(text)).replace("<", "&lt;").replace("\n", " ")

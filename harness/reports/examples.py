@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.reports.text import spelled_out
 from harness.runs.journal import Journal
+from harness.shown import spelled_out
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult, RunRecord
 

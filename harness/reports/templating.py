@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.reports.receipts import broken_receipts
-from harness.reports.text import short_name, shown_interval, shown_number, source_words, spelled_out, visible
+from harness.reports.text import short_name, shown_interval, shown_number, source_words, visible
+from harness.shown import spelled_out
 
 
 def render(template: str, **content: Any) -> Markup:

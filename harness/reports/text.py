@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from typing import Any
 
 from harness.formulas.rounding import rounded
+from harness.shown import spelled_out
 from harness.spec.cell import key_path
 from harness.spec.measurement import Measurement
 
 #: The longest part of a completion that is shown.
 SHOWN_CHARACTERS = 600
-#: Letters and marks that are drawn as nothing: joiners, fillers, variation selectors, the blank of Braille.
-INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
-
-
-def spelled_out(text: str) -> str:
-    """Text in which every character is seen: those that steer, hide or turn what stands around them are spelled out.
-
-    Control characters and escapes, marks of direction, zero-width and other invisible characters, the separators of
-    lines and paragraphs that are no line break, lone surrogates, and what no font has; a line break stays.
-    """
-    return text if text.isascii() and text.isprintable() else "".join(map(_spelled_out, text))
-
-
-def _spelled_out(character: str) -> str:
-    category = unicodedata.category(character)
-    hidden = category[0] == "C" or category in ("Zl", "Zp") or character in INVISIBLE
-    return f"⟨U+{ord(character):04X}⟩" if hidden and character != "\n" else character
 
 
 def visible(text: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 from harness.errors import MachineError
 from harness.interruption import ENDING, ends_with, held
+from harness.shown import only_text
 
 #: Each process holds the libraries and a model, about 1 GB, however many cores there are.
 MOST_PROCESSES = 8
@@ -164,6 +165,7 @@ def _signals_blocked() -> Iterator[None]:
 
 def _begin(first: int, begin: str | None, arguments: tuple[object, ...]) -> None:
     """Tie this worker to the first process, and only then import what it is for."""
+    only_text()
     _end_with(first)
     for each in ENDING:
         if each != signal.SIGTERM:  # by which the pool ends its workers

@@ -73,7 +73,7 @@ def test_junit_holds_both_values_and_survives_what_xml_cannot_write(run):
     for line in ("  measured   0.41", "  golden     0.97, from run 0", "± 0.04 (binomial: 95%"):
         assert line in failure.text
     assert "\x1b" not in failure.text
-    assert failure.get("message").endswith("<0.97>\ufffd[31m")
+    assert failure.get("message").endswith("<0.97>⟨U+001B⟩[31m")
 
 
 def test_a_cell_with_many_findings_has_one_failure_that_tells_them_all(run):

@@ -1,0 +1,159 @@
+"""What is shown is text: strings of files, models and servers steer no terminal, no log and no build server.
+
+The one place for it, with harness/terminal.py, by which commands print. Imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+#: Letters and marks that are drawn as nothing: joiners, fillers, variation selectors, the blank of Braille.
+INVISIBLE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d173"
+    + "".join(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+)
+_NON_JOINER, _JOINER, _AS_EMOJI, _KEYCAP = "\u200c", "\u200d", "\ufe0f", "\u20e3"
+#: Scripts that are written with joiners between their letters: Arabic and those of India.
+_JOINED = ((0x0600, 0x06FF), (0x0750, 0x077F), (0x0900, 0x0DFF))
+#: What GitHub's runner takes for a command: `::error::` first in a line, `##[error]` anywhere in it.
+_COMMAND = re.compile(r"^(\s*)::|##\[", flags=re.MULTILINE)
+
+
+def spelled_out(text: str) -> str:
+    """Text in which every character is seen: those that steer, hide or turn what stands around them are spelled out.
+
+    Control characters and escapes, marks of direction, zero-width and other invisible characters, the separators of
+    lines and paragraphs that are no line break, lone surrogates, and what no font has; a line break stays. So do the
+    joiners and selectors of emoji, and the joiners between letters of scripts that are written with them.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character if character == "\n" or not _is_hidden(text, place) else f"⟨U+{ord(character):04X}⟩"
+        for place, character in enumerate(text)
+    )
+
+
+def one_line(text: str) -> str:
+    """The same, line breaks too: what is one string of a file stays on one line."""
+    return spelled_out(text).replace("\n", "⟨U+000A⟩")
+
+
+def printable(text: str) -> str:
+    """The same, line breaks left, and no line of it a command to the build server that shows it."""
+    return _COMMAND.sub(lambda found: f"{found[1]}\\::" if found[0].endswith("::") else "##\\[", spelled_out(text))
+
+
+def escaped_json(text: str) -> str:
+    """JSON text that says the same in characters that are all seen: the others as JSON's escapes."""
+    text = text.replace("##[", "##\\u005b")  # a command to a build server, see printable
+    if text.isascii():
+        return text.replace("\x7f", "\\u007f")
+    return "".join(
+        _json_escape(character) if character != "\n" and _is_hidden(text, place) else character
+        for place, character in enumerate(text)
+    )
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def _is_hidden(text: str, place: int) -> bool:
+    character = text[place]
+    category = unicodedata.category(character)
+    if category[0] != "C" and category not in ("Zl", "Zp") and character not in INVISIBLE:
+        return False
+    before = text[place - 1] if place else ""
+    after = text[place + 1 : place + 2]
+    if character == _AS_EMOJI:
+        return not (_is_symbol(before) or (after == _KEYCAP and before in tuple("0123456789#*")))
+    if character == _JOINER and (_is_symbol(before) or before == _AS_EMOJI) and _is_symbol(after):
+        return False
+    return not (character in (_JOINER, _NON_JOINER) and _is_joined(before) and _is_joined(after))
+
+
+def _is_symbol(character: str) -> bool:
+    """An emoji or another picture, or the colour of its skin."""
+    return bool(character) and (
+        unicodedata.category(character) == "So" or "\U0001f3fb" <= character <= "\U0001f3ff" or character in "↔↕‼⁉"
+    )
+
+
+def _is_joined(character: str) -> bool:
+    return bool(character) and any(first <= ord(character) <= last for first, last in _JOINED)
+
+
+class TextAlone(io.TextIOBase):
+    """A stream in front of another: all that is written becomes `printable`. under: the other one."""
+
+    def __init__(self, under: TextIO) -> None:
+        self.under = under
+
+    def write(self, text: str) -> int:
+        """Write what is seen of the text."""
+        self.under.write(printable(text).replace("⟨U+0009⟩", "\t"))
+        return len(text)
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        """Write each line."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush the stream under this one."""
+        self.under.flush()
+
+    def isatty(self) -> bool:
+        """Whether the stream under this one is a terminal."""
+        return self.under.isatty()
+
+    def fileno(self) -> int:
+        """The file of the stream under this one."""
+        return self.under.fileno()
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream under this one."""
+        return self.under.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """That of the stream under this one."""
+        return self.under.errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.under, name)
+
+
+def only_text() -> None:
+    """From now on what this process writes to stdout and stderr is text: tracebacks, warnings and logs too."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, TextAlone):
+            with suppress(AttributeError, ValueError, io.UnsupportedOperation):
+                ascii_alone = stream.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968")
+                stream.reconfigure(encoding="utf-8" if ascii_alone else None, errors="backslashreplace")
+            setattr(sys, name, TextAlone(cast(TextIO, stream)))
+
+
+@contextmanager
+def text_alone() -> Iterator[None]:
+    """`only_text` while the context lasts."""
+    before = sys.stdout, sys.stderr
+    only_text()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
