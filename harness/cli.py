@@ -87,13 +87,13 @@ def validate(paths: tuple[Path, ...]) -> None:
 def accept(record: Path, reason: str, tolerances_only: bool) -> None:
     """Write golden values from RECORD, old and new side by side. An invalid record is refused."""
     from harness.runs import acceptance
-    from harness.runs.journal import read_record
 
+    bound = acceptance.bound_record(record)
     if tolerances_only:
-        golden = acceptance.derive_tolerances(read_record(record), reason)
+        golden = acceptance.derive_tolerances(bound, reason)
         echo(f"written: {acceptance.write_golden(golden)}")
         return
-    changes, golden = acceptance.accept(read_record(record), reason)
+    changes, golden = acceptance.accept(bound, reason)
     table = Table("cell", "metric", "old", "new", "note")
     for change in changes:
         table.add_row(

@@ -66,7 +66,7 @@ def test_a_folder_in_the_place_of_a_file_is_bad_input(tmp_path):
     score = ("score", tmp_path, "--method", "snip", "--data", tmp_path, "--out", tmp_path / "out")
     for arguments in (("accept", tmp_path, "--reason", "x"), score):
         result = invoke(*arguments)
-        assert (result.exit_code, "cannot be read: Is a directory" in result.output) == (2, True), result.output
+        assert (result.exit_code, "is a folder; expected a file" in result.output) == (2, True), result.output
 
 
 def test_a_record_that_may_not_be_read_is_bad_input(tmp_path):

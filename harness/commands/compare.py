@@ -32,10 +32,13 @@ def compare(record: Path, other: Path, as_json: bool) -> None:
     such place is a near tie, which rounding decides, and 1 otherwise. Reads the completions beside the records; loads
     no model.
     """
+    from harness.commands.doubted import warn_of_doubts
     from harness.explanation.comparison import compare as compared
     from harness.explanation.recorded import open_run
 
     runs = open_run(record), open_run(other)
+    for run in runs:
+        warn_of_doubts(run.path, run.record)
     cells = compared(*runs)
     engines = [
         str(run.record.provenance.engine or run.record.variant.get("engine", "no engine recorded")) for run in runs

@@ -30,10 +30,13 @@ def explain(record: Path, cell: str | None, reference: Path | None, as_json: boo
     that is unexpected or invalid is explained. Reads the record and the completions beside it; loads no model.
     """
     from harness.api.benchmarks import explanations
+    from harness.commands.doubted import warn_of_doubts
     from harness.explanation.recorded import open_run
     from harness.explanation.words import heading, told
 
     run, other = open_run(record), open_run(reference) if reference else None
+    for each in (run, *([other] if other else [])):
+        warn_of_doubts(each.path, each.record)
     stories = explanations(run, cell, other)
     if as_json:
         content = {

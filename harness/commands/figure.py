@@ -22,13 +22,16 @@ from harness.terminal import echo
 @with_exit_codes
 def figure(record: Path, out: Path) -> None:
     """Save the figure that the report shows of RECORD, with the published values where there are any."""
+    from harness.commands.doubted import warn_of_doubts
     from harness.errors import UserError
     from harness.reports.pages import drawing_of
     from harness.runs.files import write_text
     from harness.runs.journal import read_record
     from harness.spec import locations
 
-    drawing, problem = drawing_of(read_record(record), locations.golden_paths())
+    recorded = read_record(record)
+    warn_of_doubts(record, recorded)
+    drawing, problem = drawing_of(recorded, locations.golden_paths())
     if drawing is None:
         raise UserError(f"{record.name}: {problem}")
     content = str(drawing.content)

@@ -54,24 +54,31 @@ def report(
 
 def write_html(runs_dir: Path, out: Path, show_completions: bool = False) -> None:
     """Write the report and say where. Raises UserError where texts are asked for on a machine of others."""
-    from harness.reports.html import write_report
+    from harness.commands.doubted import warn_of_doubts
+    from harness.reports.html import newest_records, write_report
 
     if show_completions and os.environ.get("CI"):
         raise UserError(
             "--show-completions was given where CI is set; texts of real models are for the machine that "
             "made them: run this there, without the option here"
         )
+    for path, record in newest_records(runs_dir):
+        warn_of_doubts(path, record)
     echo(f"report: {write_report(runs_dir, out, show_completions=show_completions)}")
 
 
 def _markdown(runs_dir: Path | None) -> str:
+    from harness.commands.doubted import warn_of_doubts
     from harness.reports.html import newest_records
     from harness.reports.markdown import table_of_golden, table_of_runs
     from harness.spec import locations
 
     if runs_dir is None:
         return table_of_golden(locations.golden_paths(), locations.benchmark_paths())
-    return table_of_runs([record for _, record in newest_records(runs_dir)])
+    records = newest_records(runs_dir)
+    for path, record in records:
+        warn_of_doubts(path, record)
+    return table_of_runs([record for _, record in records])
 
 
 def _golden_table(document: bool) -> None:

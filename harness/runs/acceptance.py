@@ -13,9 +13,13 @@ from harness.errors import UserError
 from harness.formulas.statistics import binomial_tolerance
 from harness.runs.binding import load_golden
 from harness.runs.files import write_text
+from harness.runs.journal import read_record
+from harness.runs.misjudged import misjudged
 from harness.spec import locations
 from harness.spec.benchmark import recorded_evaluations
 from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenTask, GoldenValue, Tolerance
+from harness.spec.loading import recorded_spec
+from harness.spec.manifest import doubts, shown
 from harness.spec.measurement import Measurement
 from harness.spec.result import RunRecord
 
@@ -36,6 +40,20 @@ class Change:
     old: float | None
     new: float | None
     note: str = ""
+
+
+def bound_record(path: Path) -> RunRecord:
+    """A record that becomes golden values: borne out by the files beside it, and judged as its own parts say.
+
+    Raises UserError that names the record and what is wrong with it.
+    """
+    record = read_record(path)
+    found = doubts(path.parent, record) or list(misjudged(record, recorded_spec(record.spec, path)))
+    if found:
+        raise UserError(
+            f"{path}: becomes no golden value, since nothing bears it out: {shown(found)}; run the benchmark again"
+        )
+    return record
 
 
 def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:

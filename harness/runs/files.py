@@ -5,19 +5,29 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from harness.errors import MachineError
+from harness.errors import MachineError, UserError
 from harness.storage import write_whole
 
+_IN_ITS_PLACE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 #: Disk, quota, or the size that a file may have.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all, flushed to disk. Raises MachineError where the disk is full."""
+    """Write whole or not at all, flushed to disk. Raises the error that `writing_error` gives."""
     try:
         write_whole(path, text)
     except OSError as error:
-        raise storage_error(error, path) from None
+        raise writing_error(error, path) from None
+
+
+def writing_error(error: OSError, path: Path) -> MachineError | UserError:
+    """What an OSError on writing into a folder of the user's means: what lies there, or the disk."""
+    if error.errno in _IN_ITS_PLACE:
+        return UserError(
+            f"{path}: cannot be written: a folder is in the file's place, or a file in its folder's; move it away"
+        )
+    return storage_error(error, path)
 
 
 def storage_error(error: OSError, path: Path) -> MachineError:

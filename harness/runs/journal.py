@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,18 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from harness.errors import UserError
-from harness.runs.files import write_text
+from harness.reading import read_json
+from harness.runs.files import write_text, writing_error
+from harness.spec import manifest
+from harness.spec.json_text import load_json_model
+from harness.spec.manifest import CANARIES, LOCK, RECORD
 from harness.spec.measurement import Completion
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
 from harness.storage import IsLocked, clear_leftovers, locked
 
-RECORD = "record.json"
-CANARIES = "canaries.json"
-LOCK = "lock"
 #: What tells one run from another, in its folder.
 HEADER = "run.json"
 #: Which runs an interrupted session would take up, in the output folder.
@@ -50,7 +52,7 @@ class RunName:
 
 @dataclass(frozen=True)
 class Journal:
-    """runs/<variant>/<benchmark>/<time>-<key>/: header, canaries, one file a cell, completions, the record."""
+    """runs/<variant>/<benchmark>/<time>-<key>/: header, canaries, one file a cell, completions, manifest, record."""
 
     directory: Path
 
@@ -60,14 +62,31 @@ class Journal:
         return "/".join(self.directory.parts[-3:])
 
     def finished(self, cell_id: str) -> CellResult | None:
-        """The result of a cell that an interrupted run has finished; None if it is missing or damaged."""
-        path = self._cell_path(cell_id)
-        try:
-            result = CellResult.model_validate_json(path.read_text(encoding="utf-8"))
-            content = self.completions_path(cell_id).read_bytes()
-        except (FileNotFoundError, ValidationError, UnicodeDecodeError):
+        """The result of a cell that an interrupted run has finished; None if it is missing, damaged or changed."""
+        return None if self._doubts(cell_id) else self._result(cell_id)
+
+    def departure(self, cell_id: str) -> str | None:
+        """Why a cell that is on disk does not count: which file, and what is wrong with it. None of one that is not."""
+        if not os.path.lexists(self._cell_path(cell_id)) or self.finished(cell_id) is not None:
             return None
-        return result if hashlib.sha256(content).hexdigest() == result.completions_sha256 else None
+        return next(iter(self._doubts(cell_id)), f"cells/{cell_id}.json is no cell of this version")
+
+    def _doubts(self, cell_id: str) -> list[str]:
+        try:
+            known = manifest.read_manifest(self.directory)
+        except UserError as error:
+            return [manifest.below(self.directory, error)]
+        if known.id != self.id:
+            return [f"{manifest.MANIFEST} is of another run, {known.id}"]
+        names = (f"cells/{cell_id}.json", f"completions/{cell_id}.jsonl")
+        return [doubt for name in names if (doubt := known.doubt(self.directory, name)) is not None]
+
+    def _result(self, cell_id: str) -> CellResult | None:
+        try:
+            result = load_json_model(self._cell_path(cell_id), CellResult, "a cell of this version")
+        except UserError:
+            return None
+        return result if result.id == cell_id else None
 
     def write_cell(self, result: CellResult, completions: Sequence[Completion]) -> None:
         """Write a finished cell: its completions, one JSON object a line, and then the result with their hash."""
@@ -79,22 +98,41 @@ class Journal:
         self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text)
 
     def _write(self, result: CellResult, completions: str) -> None:
-        write_text(self.completions_path(result.id), completions)
         sha256 = hashlib.sha256(completions.encode()).hexdigest()
         figures = tuple(measured.as_json_can_hold() for measured in result.measurements)
         whole = result.model_copy(update={"completions_sha256": sha256, "measurements": figures})
-        write_text(self._cell_path(result.id), whole.model_dump_json(indent=1))
+        cell = whole.model_dump_json(indent=1)
+        self._write_noted({f"completions/{result.id}.jsonl": completions, f"cells/{result.id}.json": cell})
+
+    def _write_noted(self, contents: dict[str, str]) -> None:
+        """Write files of the run in this order, after the manifest has their hashes."""
+        try:
+            manifest.note(self.directory, self.id, {name: text.encode() for name, text in contents.items()})
+        except OSError as error:
+            raise writing_error(error, self.directory / manifest.MANIFEST) from None
+        for name, text in contents.items():
+            write_text(self.directory / name, text)
 
     def canaries(self) -> tuple[StageReceipt, ...] | None:
-        """The canaries of an interrupted run; None if they are missing or damaged."""
+        """The canaries of an interrupted run; None if they are missing, damaged or changed."""
         try:
-            return _RECEIPTS.validate_json((self.directory / CANARIES).read_bytes())
-        except (FileNotFoundError, ValidationError):
+            known = manifest.read_manifest(self.directory)
+            unfit = known.id != self.id or known.doubt(self.directory, CANARIES) is not None
+            return None if unfit else manifest.read_canaries(self.directory)
+        except UserError:
             return None
 
     def write_canaries(self, canaries: Sequence[StageReceipt]) -> None:
         """Write the canaries, before any cell is measured."""
-        write_text(self.directory / CANARIES, _RECEIPTS.dump_json(tuple(canaries), indent=1).decode())
+        self._write_noted({CANARIES: _RECEIPTS.dump_json(tuple(canaries), indent=1).decode()})
+
+    def write_header(self, header: Mapping[str, Any]) -> None:
+        """Write run.json, by which the run is found again."""
+        self._write_noted({HEADER: json.dumps(header)})
+
+    def manifest_sha256(self) -> str:
+        """Of the manifest as it is now, for the record. Raises UserError where there is none."""
+        return hashlib.sha256(manifest.own_bytes(self.directory, manifest.MANIFEST)).hexdigest()
 
     def write_record(self, record: RunRecord) -> Path:
         """Write record.json, which ends the run."""
@@ -135,13 +173,12 @@ def open_session(out: Path, runs: Sequence[RunName]) -> Iterator[list[Journal]]:
 def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journal]:
     """The journal `known` by its id, or the newest unfinished one with this key, or a new one; locked."""
     parent = out / run.folder
-    candidates = [out / known] if known else []
+    candidates = [out / known] if isinstance(known, str) and Path(known).parent == Path(run.folder) else []
     candidates += [
         path for path in sorted(parent.glob(f"*-{run.key[:8]}"), reverse=True) if not (path / RECORD).exists()
     ]
     matching = [path for path in candidates if json_of(path / HEADER).get("key") == run.key]
     directory = matching[0] if matching else _new_directory(parent, run.key)
-    write_text(directory / HEADER, json.dumps({"key": run.key, **run.rests_on}))
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(directory / LOCK, wait=False))
@@ -150,7 +187,9 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
                 f"{directory}: another process is at work on this run; wait for it or use another --out"
             ) from None
         clear_leftovers(directory, below=True)
-        yield Journal(directory)
+        journal = Journal(directory)
+        journal.write_header({"key": run.key, **run.rests_on})
+        yield journal
 
 
 def _new_directory(parent: Path, key: str) -> Path:
@@ -161,27 +200,12 @@ def _new_directory(parent: Path, key: str) -> Path:
 def json_of(path: Path) -> dict[str, Any]:
     """A small JSON object from disk; empty where the file is missing or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path)
+    except UserError:
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def read_record(path: Path) -> RunRecord:
     """A record from disk. Raises UserError where it is missing, cannot be read or is no record."""
-    try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a record.json") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        first = _first_problem(error) if isinstance(error, ValidationError) else "it is not UTF-8"
-        raise UserError(f"{path}: not a record of this version: {first}") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    """`cells.0.id: ...`: the key in the record, where the problem lies in one, and the problem."""
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    return f"{key}: {first['msg']}" if key else first["msg"]
+    return load_json_model(path, RunRecord, "a record of this version")

@@ -66,6 +66,7 @@ def run_benchmarks(
         for run in _measured(runs, progress, executor):
             facts = _facts(run, command(run.bound), (started, source_sha256), executor, executor_name)
             record = judge(run.bound, run.journal.id, run.results(), run.thresholds, facts, canaries[run.journal.id])
+            record = record.model_copy(update={"manifest_sha256": run.journal.manifest_sha256()})
             written[runs.index(run)] = record, run.journal.write_record(record)
     return [written[index] for index in range(len(runs))]
 
@@ -152,6 +153,7 @@ def _facts(run: Run, command: str, began: tuple[str, str], executor: Executor, e
         engine=f"{run.bound.variant.engine}: {plugins.load('engines', run.bound.variant.engine).version()}",
         plugins=whole_origins(run.bound.spec, run.bound.variant, executor_name),
         resumed=len(run.found),
+        measured_anew=run.departed,
         processes=executor.processes,
         **provenance.machine(executor.threads),
     )

@@ -16,16 +16,22 @@ from harness.validity.classification import Thresholds
 
 @dataclass
 class Run:
-    """One benchmark on one variant, under way. found: cells that an interrupted run had finished."""
+    """One benchmark on one variant, under way. found: cells that an interrupted run had finished.
+
+    departed: cells that it had written and that are not what it wrote, each with the reason.
+    """
 
     bound: BoundBenchmark
     surroundings: Surroundings
     journal: Journal
     thresholds: Thresholds | None
     found: frozenset[str] = field(init=False)
+    departed: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.found = frozenset(result.id for result in self.results())
+        reasons = {cell.id: self.journal.departure(cell.id) for cell in self.bound.cells}
+        self.departed = {cell: reason for cell, reason in reasons.items() if reason is not None}
 
     def results(self) -> list[CellResult]:
         """The finished cells, in the order of the spec."""
@@ -65,6 +71,8 @@ class SharedCell:
                 how = "found finished"
             elif result is not None and place.journal.finished(wanted.id) is None:
                 place.journal.adopt(_renamed(result, place.bound, wanted), run.journal, cell.id)
+            if wanted.id in place.departed:
+                how += f", measured anew: {place.departed[wanted.id]}"
             progress.finished_cell(place.bound.spec.id, wanted.id, how)
             yield place
 

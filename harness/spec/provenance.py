@@ -54,6 +54,8 @@ class Provenance(Strict):
 
     plugins: of other distributions, those that the run used, by kind and name: `attribution/row_relative`.
     engine: what generated and scored, with its version; None in records from before there were two.
+    resumed: cells that an interrupted run had finished. measured_anew: cells whose files were others than those that it
+    had written, each with the reason.
     image_digest, base_image: of the container, where it was run in one; the first as whoever started it gave it,
     since an image cannot hold its own digest, the second as it was named when the image was built.
     """
@@ -81,6 +83,7 @@ class Provenance(Strict):
     data_sha256: dict[str, str]
     task_hashes: dict[str, str] = Field(default_factory=dict)
     resumed: int = 0
+    measured_anew: dict[str, str] = Field(default_factory=dict)
 
     @property
     def commit(self) -> str | None:

@@ -96,6 +96,8 @@ class RunRecord(Strict):
 
     canaries: states of the model whose outcome is known beforehand, measured in every run; one that does not hold
     makes the whole run invalid.
+    manifest_sha256: of manifest.json beside the record, which has the SHA-256 of every other file of the run; None in
+    records from before there was one.
     """
 
     schema_version: Literal[1] = 1
@@ -110,6 +112,7 @@ class RunRecord(Strict):
     checks: tuple[Check, ...]
     claims: tuple[ClaimResult, ...]
     verdict: Verdict
+    manifest_sha256: str | None = None
 
     @model_validator(mode="after")
     def names_are_file_names(self) -> RunRecord:

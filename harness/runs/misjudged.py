@@ -1,0 +1,61 @@
+"""Where a record's verdict, checks and claims do not follow from its own cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from harness.runs.claims import evaluate_claim
+from harness.runs.judgement import verdict
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden import SHARE
+from harness.spec.result import EXIT_CODES, RunRecord
+
+
+def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
+    """What is in a record and does not follow from the rest of it, in words.
+
+    Golden values are not looked at: they may have changed since, and the checks stand as they were.
+    """
+    yield from _cells(record, spec)
+    yield from _figures(record)
+    claims = tuple(evaluate_claim(claim, record.cells) for claim in spec.claims)
+    for claim, told in zip(claims, record.claims, strict=False):
+        if claim != told:
+            yield f"the claim {claim.id} is told as {told.status}: {told.evidence}; its cells say {claim.status}"
+    if len(claims) != len(record.claims):
+        yield f"the record tells {len(record.claims)} claims, and its spec makes {len(claims)}"
+    followed = verdict(record.cells, record.checks, record.canaries)
+    if followed != record.verdict or record.verdict.exit_code != EXIT_CODES[record.verdict.status]:
+        yield f"the verdict is {record.verdict.status}; from cells, checks and canaries follows {followed.status}"
+
+
+def _cells(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
+    """The run's names, and cells of the spec that were neither measured nor skipped, and others; each once."""
+    names = [record.variant.get("name"), spec.id]
+    if record.id.split("/")[:2] != names:
+        yield f"the run is called {record.id}, and it is of {names[1]} on {names[0]}"
+    counts = Counter(cell.id for cell in record.cells)
+    yield from (f"the cell {cell} is there {count} times" for cell, count in counts.items() if count > 1)
+    declared = {cell.id: cell for cell in spec.expanded_cells()}
+    absent = declared.keys() - counts.keys() - record.skipped_cells.keys()
+    yield from (f"the cell {cell} of the spec was neither measured nor skipped" for cell in sorted(absent))
+    for cell in record.cells:
+        wanted = declared.get(cell.id)
+        if wanted is None or wanted.group != cell.group or wanted.parameters != cell.parameters:
+            yield f"the cell {cell.id} is no cell of the spec"
+
+
+def _figures(record: RunRecord) -> Iterator[str]:
+    """Figures twice, shares beyond 0 and 1, and figures of cells whose receipts do not hold but count as valid."""
+    for cell in record.cells:
+        counts = Counter(measured.metric for measured in cell.measurements)
+        yield from (f"{cell.id}: {metric} is there {count} times" for metric, count in counts.items() if count > 1)
+        broken = any(not receipt.holds for receipt in cell.receipts)
+        for measured in cell.measurements:
+            if measured.n < 0:
+                yield f"{cell.id}: {measured.metric} is over {measured.n} units"
+            if SHARE.search(measured.metric) and not -1e-9 <= (measured.value or 0.0) <= 1 + 1e-9:
+                yield f"{cell.id}: {measured.metric} is {measured.value:.6g}; expected a share from 0 to 1"
+            if broken and measured.valid:
+                yield f"{cell.id}: {measured.metric} counts as valid, and a receipt of the cell does not hold"

@@ -1,0 +1,161 @@
+"""manifest.json: the SHA-256 of every file of a run but the record, which holds that of the manifest.
+
+The record names what it was made from: record -> manifest.json -> cells, completions, canaries, run.json. A manifest
+is written before the files that it names, so that a file of a run is never unknown; one that is not there yet, or
+another than the manifest says, counts as not written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, TypeAdapter
+
+from harness.errors import UserError
+from harness.reading import read_bytes
+from harness.spec.common import Strict, file_name
+from harness.spec.json_text import content_of_json, load_json_model
+from harness.spec.receipt import StageReceipt
+from harness.spec.result import CellResult, RunRecord
+from harness.storage import locked, write_whole
+
+MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
+#: Locks of a run, which say nothing of it.
+LOCK, GUARD = "lock", "manifest.lock"
+_RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
+#: So many files that do not fit are named.
+NAMED = 5
+
+
+def _relative(name: str) -> str:
+    for part in name.split("/"):
+        file_name(part)
+    return name
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(Strict):
+    """id: the run's. files: the SHA-256 by the path below the run's folder, with `/`."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    files: dict[Annotated[str, AfterValidator(_relative)], Sha256] = Field(default_factory=dict)
+
+    def doubt(self, folder: Path, name: str) -> str | None:
+        """Why a file of the run is not the one that was written, in words, or None."""
+        if name not in self.files:
+            return f"{name} is not in {MANIFEST}"
+        try:
+            content = own_bytes(folder, name)
+        except UserError as error:
+            return below(folder, error)
+        if hashlib.sha256(content).hexdigest() != self.files[name]:
+            return f"{name} has changed since it was written: its SHA-256 is not that of {MANIFEST}"
+        return None
+
+
+def below(folder: Path, error: UserError) -> str:
+    """An error in words that tell nothing of the machine."""
+    return str(error).replace(f"{folder}{os.sep}", "")
+
+
+def own_bytes(folder: Path, name: str) -> bytes:
+    """The bytes of a file of a run. Raises UserError also for one that a link leads to, out of the run."""
+    path = folder
+    for part in name.split("/"):
+        path = path / part
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link; expected a file of the run itself")
+    return read_bytes(path)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises UserError where it is missing, damaged, or leads elsewhere."""
+    own_bytes(folder, MANIFEST)
+    return load_json_model(folder / MANIFEST, Manifest, "the manifest of a run")
+
+
+def note(folder: Path, run_id: str, contents: Mapping[str, bytes]) -> None:
+    """Write into a run's manifest what files will hold, before they are written. A damaged manifest begins anew.
+
+    Processes that measure cells of one run do so one after the other. Raises OSError.
+    """
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    with locked(folder / GUARD):
+        try:
+            known = read_manifest(folder)
+        except UserError:
+            known = Manifest(id=run_id)
+        files = {**known.files, **hashes} if known.id == run_id else hashes
+        if known.id != run_id or known.files != files:
+            whole = Manifest(id=run_id, files=dict(sorted(files.items())))
+            write_whole(folder / MANIFEST, whole.model_dump_json(indent=1) + "\n")
+
+
+def read_canaries(folder: Path) -> tuple[StageReceipt, ...]:
+    """The canaries of a run. Raises UserError where they are missing or damaged."""
+    try:
+        return content_of_json(own_bytes(folder, CANARIES).decode(), _RECEIPTS)
+    except ValueError as error:  # other bytes than UTF-8, or other JSON
+        raise UserError(f"{folder / CANARIES}: not the canaries of a run: {error}") from None
+
+
+def doubts(folder: Path, record: RunRecord) -> list[str]:
+    """Why a record is not borne out by the files beside it; empty where all of them are what was written.
+
+    Looks for files that are missing, changed, too many or of another run, and for cells and canaries that are others
+    in the record than on disk.
+    """
+    if record.manifest_sha256 is None:
+        return [f"the record was written before runs had a {MANIFEST}, and nothing bears it out"]
+    try:
+        manifest = read_manifest(folder)
+        content = own_bytes(folder, MANIFEST)
+    except UserError as error:
+        return [below(folder, error)]
+    if hashlib.sha256(content).hexdigest() != record.manifest_sha256:
+        return [f"{MANIFEST} is not the one that the record was written with: its SHA-256 is another one"]
+    if manifest.id != record.id:
+        return [f"{MANIFEST} is of the run {manifest.id}, and the record of {record.id}"]
+    found = [doubt for name in manifest.files if (doubt := manifest.doubt(folder, name)) is not None]
+    return [*found, *_missing(manifest, record), *_unknown(folder, manifest)] or [*_differing(folder, record)]
+
+
+def _missing(manifest: Manifest, record: RunRecord) -> Iterator[str]:
+    """Files that a record of these cells was made from, and cells on disk that it leaves out."""
+    wanted = {f"cells/{cell.id}.json" for cell in record.cells}
+    held = {name for name in manifest.files if name.startswith("cells/")}
+    yield from (f"{name} is not in {MANIFEST}, but its cell is in the record" for name in sorted(wanted - held))
+    yield from (f"{name} is a cell of the run, but not in the record" for name in sorted(held - wanted))
+
+
+def _differing(folder: Path, record: RunRecord) -> Iterator[str]:
+    """Cells and canaries of the record that are others than those on disk, which the manifest bears out."""
+    for cell in record.cells:
+        if load_json_model(folder / f"cells/{cell.id}.json", CellResult, "a cell of this version") != cell:
+            yield f"the cell {cell.id} is another one in the record than in cells/{cell.id}.json"
+    if ((folder / CANARIES).exists() or record.canaries) and read_canaries(folder) != record.canaries:
+        yield f"the canaries are others in the record than in {CANARIES}"
+
+
+def _unknown(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Files that nothing names: nobody could say where they come from. Receipts have the hashes of checkpoints."""
+    known = {*manifest.files, MANIFEST, RECORD, LOCK, GUARD}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith("checkpoints/") or any(part.startswith(".") for part in name.split("/")):
+            continue
+        if path.is_symlink() or (name not in known and not path.is_dir()):
+            yield f"{name} is no file of the run"
+
+
+def shown(found: list[str]) -> str:
+    """The first doubts, in one line."""
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return "; ".join(found[:NAMED]) + more
