@@ -10,6 +10,7 @@ from harness.data.sources import source_file
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.plugins import suggestion
+from harness.reading import read_text
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from harness.spec.zero_shot_task import ZeroShotTask
@@ -56,11 +57,7 @@ def task_data_files(task: Path) -> dict[str, Path]:
 
 def read_lines(path: Path) -> list[str]:
     """Non-empty lines of a UTF-8 text file, stripped. Raises UserError for none."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8: {error}") from None
-    lines = [line for line in lines if line]
+    lines = [stripped for line in read_text(path).splitlines() if (stripped := line.strip())]
     if not lines:
         raise UserError(f"{path}: holds no line")
     return lines

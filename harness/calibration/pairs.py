@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
 from harness.models.prompts import token_ids, with_one_bos
+from harness.reading import read_text
 
 IGNORED = -100
 #: Share of a batch that may be padding: less would make many small batches.
@@ -54,23 +56,18 @@ def read_pairs(path: Path) -> list[Pair]:
 
     Raises UserError with the line of the first row that has no response.
     """
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = {"prompt", "response"} - set(reader.fieldnames or ())
-            if missing:
-                raise UserError(f"{path}:1: the column {sorted(missing)[0]!r} is missing; expected prompt,response")
-            pairs = []
-            for row in reader:
-                if not row["prompt"] or not (row["response"] or "").strip():
-                    raise UserError(f"{path}:{reader.line_num}: a row needs a prompt and a response that are not empty")
-                pairs.append(Pair(row["prompt"], row["response"]))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a CSV file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a UTF-8 CSV file: {error}") from None
+        missing = {"prompt", "response"} - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}:1: the column {sorted(missing)[0]!r} is missing; expected prompt,response")
+        pairs = []
+        for row in reader:
+            if not row["prompt"] or not (row["response"] or "").strip():
+                raise UserError(f"{path}:{reader.line_num}: a row needs a prompt and a response that are not empty")
+            pairs.append(Pair(row["prompt"], row["response"]))
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not a CSV file: {error}") from None
     if not pairs:
         raise UserError(f"{path}: holds no pair")
     return pairs
