@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from pydantic import ValidationError
+
 from harness import plugins
 from harness.errors import UserError
 from harness.spec.probing import ProbeSettings
 from harness.spec.receipt import StageReceipt
-from harness.spec.region import AttributionSettings, RegionSettings
+from harness.spec.region import AttributionSettings, RegionSettings, region_kinds
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
@@ -242,6 +244,22 @@ def region(settings: RegionSettings) -> Region:
             f"{module.__name__} defines no class Region(base.Region); harness/regions/base.py says what it declares"
         )
     return kind(settings)
+
+
+def recorded(declared: Mapping[str, Any]) -> Region | None:
+    """A region as a record declares it; None of one whose kind is not here.
+
+    Its method need not be here, and then nothing but its words and shares may be asked for.
+    """
+    kind = region_kinds().get(declared["select"])
+    if kind is None:
+        return None
+    try:
+        return region(kind.model_validate(dict(declared)))
+    except ValidationError:  # of a method that is not installed here: its record is told all the same
+        if any(isinstance(value, Mapping) for value in declared.values()):
+            return None
+        return region(kind.model_construct(**declared))
 
 
 def measure_of(region: Region) -> Measure:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.typing import LineStyleType
 
+from harness.regions.base import recorded
 from harness.reports.layouts._svg import COLOURS, MARKERS, Style, draw_panels, line, plain, point
 from harness.reports.layouts.base import Drawing, spot_of, words_on_published
 from harness.reports.results import Results, ShownCell, results_of_run
@@ -89,10 +90,10 @@ def series_of(results: Results) -> list[Series]:
 
 
 def _frozen_share(cell: ShownCell) -> float | None:
-    """As declared, or where a region has no fraction (the planted one) as measured."""
-    fraction = cell.declared["fine_tuning"]["frozen"].get("fraction")
-    if fraction is not None:
-        return float(fraction)
+    """As declared, or where a region declares none (the planted one) as measured."""
+    region = recorded(cell.declared["fine_tuning"]["frozen"])
+    if region is not None and region.share is not None:
+        return region.share
     return None if cell.tuned is None else cell.tuned.frozen_share_of_linear
 
 
