@@ -31,6 +31,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if _PLACES[name].startswith("harness.api."):
+        from harness.runs.processes import start_tracker
+
+        start_tracker()  # before a library starts it in the way that a hangup ends
     return getattr(import_module(_PLACES[name]), name)
 
 

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,11 +64,51 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(first_look):
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(code) >= 5
     (folder / "first-look.yaml").write_text((DOCS / "first-look.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)], cwd=folder, capture_output=True, text=True, check=False
-    )
+    end = "end of a cell\n"
+    program = "".join(f"{part}\nprint({end!r}, end='')\n" for part in code)
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "INVALID" in done.stdout
+    for shown, told in zip(shown_outputs(notebook), done.stdout.split(end), strict=False):
+        assert WORDS.sub("", shown).split() == WORDS.sub("", told).split()
+        assert numbers(shown) == pytest.approx(numbers(told), rel=0.1, abs=0.15)  # another processor, another text
+
+
+#: Numbers, whose places in a table move with their width.
+WORDS = re.compile(r"-?\d[\d.,]*")
+
+
+def numbers(text):
+    return [float(found.replace(",", "").rstrip(".")) for found in WORDS.findall(text)]
+
+
+def shown_outputs(notebook):
+    """What is shown below each code cell of the notebook as it ships: printed text, and nothing else."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert {output["name"] for output in cell["outputs"]} <= {"stdout"}
+            yield "".join(line for output in cell["outputs"] for line in output["text"])
+
+
+def test_the_notebook_ships_what_it_shows_and_no_path_of_a_machine():
+    text = (DOCS / "first-look.ipynb").read_text(encoding="utf-8")
+    shown = "".join(shown_outputs(json.loads(text)))
+    assert "INVALID" in shown and "departs at: text" in shown
+    assert len(text) < 20_000
+    assert not re.search(r"/(home|root|tmp|Users|work)/", text)
+
+
+def test_a_public_name_starts_pythons_own_process_before_libraries_do_deaf_to_a_hangup():
+    code = """
+import signal
+from multiprocessing.resource_tracker import _resource_tracker as tracker
+import harness
+assert tracker._pid is None
+harness.run
+blocked = next(line for line in open(f"/proc/{tracker._pid}/status") if line.startswith("SigBlk:"))
+assert int(blocked.split()[1], 16) & 1 << signal.SIGHUP - 1
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_importing_the_package_loads_no_library():
