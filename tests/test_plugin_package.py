@@ -17,11 +17,15 @@ BENCHMARK = """
 id: row-relative
 title: Top weights relative to their row
 source: {work: ours}
+layout: sureness
 cells:
   - {id: intact, title: Intact model}
   - id: top
     title: Top by |W| relative to the row
     region: {select: top, method: row-relative, fraction: 0.01}
+  - id: far
+    title: Outliers
+    region: {select: outliers, deviations: 4.0}
 evaluations:
   - {kind: first-token, dataset: evaluation-requests, prompts: 8}
 golden_values: none
@@ -69,6 +73,8 @@ def test_an_installed_package_is_used_and_named_in_the_record(folder):
         "engines": {"one_at_a_time": "row-relative-plugin 0.1.0"},
         "evaluations": {"first_token": "row-relative-plugin 0.1.0"},
         "executors": {"in_order": "row-relative-plugin 0.1.0"},
+        "regions": {"outliers": "row-relative-plugin 0.1.0"},
+        "layouts": {"sureness": "row-relative-plugin 0.1.0"},
     }
     record = run(folder, "--engine", "one-at-a-time", "--executor", "in-order")
     facts = record["provenance"]
@@ -76,12 +82,20 @@ def test_an_installed_package_is_used_and_named_in_the_record(folder):
     assert facts["engine"].startswith("one-at-a-time: one at a time, transformers ")
     origin = {"distribution": "row-relative-plugin", "version": "0.1.0", "sha256": sha256_of_package()}
     names = ("attribution/row_relative", "engines/one_at_a_time", "evaluations/first_token", "executors/in_order")
+    names += ("layouts/sureness", "regions/outliers")
     assert facts["plugins"] == dict.fromkeys(names, origin)
-    intact, edited = record["cells"]
+    intact, edited, far = record["cells"]
     assert 0.0 < intact["measurements"][0]["value"] <= 1.0
     assert edited["receipt"]["sparsity"] == pytest.approx(0.01, abs=0.003)
     assert edited["unchecked"][0] == "method row_relative: no plain definition"
     assert edited["unchecked"][1].startswith("evaluation first_token: no receipt")
+    assert 0 < far["receipt"]["sparsity"] < 0.01
+    assert [each["holds"] for each in far["receipts"] if each["name"] == "plain-definition"] == [True]
+    assert len(far["unchecked"]) == 1  # its region is checked by its own plain definition
+    report = harness(folder, "report", "runs", "--out", "report.html")
+    assert report.returncode == 0, report.stderr
+    page = (folder / "report.html").read_text()
+    assert f"<li>far: {far['measurements'][0]['value']:.2f}</li>" in page
 
 
 def test_changed_source_is_another_run(folder):
@@ -90,7 +104,8 @@ def test_changed_source_is_another_run(folder):
     with (folder / "site" / "row_relative_plugin" / "versions.py").open("a") as file:
         file.write("\n# Another comment.\n")
     second = run(folder)
-    assert set(first["provenance"]["plugins"]) == {"attribution/row_relative", "evaluations/first_token"}
+    names = {"attribution/row_relative", "evaluations/first_token", "layouts/sureness", "regions/outliers"}
+    assert set(first["provenance"]["plugins"]) == names
     hashes = [record["provenance"]["plugins"]["attribution/row_relative"]["sha256"] for record in (first, second)]
     assert hashes[0] != hashes[1]
     assert first["id"].rpartition("-")[2] != second["id"].rpartition("-")[2]

@@ -147,6 +147,65 @@ def test_a_spec_with_an_evaluation_of_another_distribution_is_checked_as_any(tmp
         sys.modules.pop(module, None)
 
 
+REGION = """
+    from typing import Literal
+    from harness.regions import base
+    from harness.spec.region import RegionSettings
+
+    class Settings(RegionSettings):
+        select: Literal["chosen"]
+        layers: int
+
+    class Region(base.Region): ...
+"""
+CELL = """
+id: chosen
+title: Chosen
+source: {work: test}
+golden_values: none
+evaluations:
+  - {kind: perplexity, dataset: perplexity, window_tokens: 32, windows: 3}
+cells:
+  - {id: intact, title: Intact}
+  - id: chosen
+    title: Chosen
+    region: {select: SELECT, layers: LAYERS}
+"""
+
+
+@pytest.mark.parametrize(
+    ("select", "layers", "words"),
+    [
+        ("chosen", "3", None),
+        ("chosen", "many", ":12: cells[1].region.layers is 'many'; expected a valid integer"),
+        ("top", "3", ":12: cells[1].region: the regions plugin 'top' is there twice"),
+        ("cracked", "3", ":12: cells[1].region: the regions plugin 'cracked' of choosing 0.1 is broken"),
+        ("bare", "3", "its Settings derives from no RegionSettings (harness.spec.region)"),
+        ("chose", "3", ":12: cells[1].region.select: select is chose; expected one of act-svd"),
+    ],
+)
+def test_a_region_of_another_distribution_that_cannot_be_used_is_told_at_its_line(
+    tmp_path, monkeypatch, select, layers, words
+):
+    modules = {
+        "chosen": "choosing.chosen",
+        "top": "choosing.chosen",
+        "cracked": "choosing.nowhere",
+        "bare": "choosing.bare",
+    }
+    entries = {("regions", name): module for name, module in modules.items()}
+    files = {"__init__": "", "chosen": REGION, "bare": "class Settings: ...\nclass Region: ..."}
+    distribution(tmp_path, "choosing", entries, {f"choosing/{name}.py": text for name, text in files.items()})
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "chosen.yaml"
+    path.write_text(CELL.replace("SELECT", select).replace("LAYERS", layers))
+    result = CliRunner().invoke(main, ["validate", str(path)])
+    assert result.exit_code == (2 if words else 0), result.output
+    assert (words or "1 files are valid") in result.output
+    for module in ("choosing.chosen", "choosing.bare", "choosing"):
+        sys.modules.pop(module, None)
+
+
 def test_the_hash_is_of_the_whole_package(tmp_path, monkeypatch):
     for number, helper in enumerate(("A = 1", "A = 1", "A = 2")):
         files = {f"pack{number}/{name}.py": "" for name in ("__init__", "inner/__init__", "inner/engine")}

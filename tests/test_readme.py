@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
+from tests.test_plugins import distribution
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -26,7 +28,10 @@ def blocks():
 
 @pytest.fixture
 def added(tmp_path, monkeypatch):
-    """The files of README's examples, where the harness finds them."""
+    """The files of README's examples, where the harness finds them.
+
+    The evaluations that ship are read once in a process, so that of README comes by an entry point.
+    """
     for name, text in blocks().items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +39,12 @@ def added(tmp_path, monkeypatch):
     for package in (harness.attribution, harness.engines):
         kind = package.__name__.replace(".", "/")
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / kind)])
-    return tmp_path
+    evaluation = (tmp_path / "harness/evaluations/length.py").read_text(encoding="utf-8")
+    site = tmp_path / "site"
+    distribution(site, "readme", {("evaluations", "length"): "readme_length"}, {"readme_length.py": evaluation})
+    monkeypatch.syspath_prepend(site)
+    yield tmp_path
+    sys.modules.pop("readme_length", None)
 
 
 def test_the_examples_run_together(added):
@@ -52,7 +62,10 @@ def test_the_examples_run_together(added):
     ]
     assert record.cell("intact").measurement("asr_vanilla").value == 0.0
     assert record.cells[2].receipt.sparsity == pytest.approx(0.01, abs=0.003)
-    assert [cell.unchecked for cell in record.cells] == [(), *[("method row_relative: no plain definition",)] * 2]
+    evaluation = "evaluation refusals: no receipt makes its figures a second time"
+    method = "method row_relative: no plain definition"
+    assert [cell.unchecked for cell in record.cells] == [(evaluation,), (method, evaluation), (method, evaluation)]
+    assert record.cell("intact").measurement("tokens_refusals").value > 3
     assert record.variant["engine"] == "one-by-one"
     assert record.verdict.status == "passed", record.verdict.reasons
 

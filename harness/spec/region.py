@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from harness import plugins
+from harness.errors import UserError
 from harness.spec.common import Declared
 from harness.spec.probing import ProbeSettings
 
@@ -101,16 +102,33 @@ Fits = Callable[[type[RegionSettings]], bool]
 
 
 def region_kinds(fits: Fits = lambda _: True) -> dict[str, type[RegionSettings]]:
-    """The `Settings` of every kind of region by what is written under `select`."""
-    kinds = {name.replace("_", "-"): plugins.load("regions", name).Settings for name in plugins.names("regions")}
+    """The `Settings` of every kind of region by what is written under `select`.
+
+    Without those of other distributions that are broken: that is an error where a spec names one.
+    """
+    kinds = {}
+    for name in plugins.names("regions"):
+        try:
+            kinds[name.replace("_", "-")] = _settings_of(name)
+        except UserError:
+            continue
     return {select: settings for select, settings in kinds.items() if fits(settings)}
+
+
+def _settings_of(name: str) -> type[RegionSettings]:
+    """Raises UserError for a plugin that cannot be used, or whose settings are none of a region."""
+    settings = plugins.load("regions", name).Settings
+    if not (isinstance(settings, type) and issubclass(settings, RegionSettings)):
+        raise plugins.unfit("regions", name, f"its Settings derives from no RegionSettings ({__name__})")
+    return settings
 
 
 @dataclass(frozen=True)
 class Selected:
     """Reads a region by the plugin that its `select` names, at the time of reading.
 
-    Errors are those of a union that pydantic discriminates by `select`. fits: of the kinds that may stand there.
+    Errors are those of a union that pydantic discriminates by `select`, and of a plugin that is broken or there twice.
+    fits: of the kinds that may stand there.
     """
 
     fits: Fits
@@ -131,7 +149,10 @@ class Selected:
 
     def _kind(self, select: str) -> type[RegionSettings]:
         if select.replace("-", "_") in plugins.names("regions"):
-            settings = plugins.load("regions", select).Settings
+            try:
+                settings = _settings_of(select)
+            except UserError as error:
+                raise ValueError(str(error)) from error  # at the entry of the spec that names it
             if self.fits(settings):
                 return settings
         expected = ", ".join(f"'{kind}'" for kind in region_kinds(self.fits))
