@@ -82,10 +82,14 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _show(found: Sequence[Entry]) -> None:
-    table = Table("kind", "for", "what", "on", "size", "last used", "state")
+    table = Table()
+    for column in ("what", "for"):
+        table.add_column(column, overflow="fold")
+    for column in ("size", "last used", "state"):
+        table.add_column(column, no_wrap=True)
     for entry in found:
-        used = entry.last_used.strftime("%Y-%m-%d")
-        words = (entry.kind, entry.variant, entry.what, entry.data, _size([entry]), used, entry.state)
+        what = f"{entry.what}, {entry.data}" if entry.data else entry.what
+        words = (what, entry.variant, _size([entry]), entry.last_used.strftime("%Y-%m-%d"), entry.state)
         table.add_row(*words)
     console().print(table)
     for state, why in dict.fromkeys((entry.state, entry.why) for entry in found if entry.why):
@@ -105,6 +109,7 @@ def _count(found: Sequence[Entry]) -> str:
 
 
 def _size(found: Sequence[Entry]) -> str:
-    """In MB or GB."""
+    """In kB, MB or GB."""
     size = sum(entry.size_bytes for entry in found)
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    unit, name = next((each for each in ((1e9, "GB"), (1e6, "MB")) if size >= each[0]), (1e3, "kB"))
+    return f"{size / unit:.1f} {name}"

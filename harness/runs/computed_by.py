@@ -21,7 +21,8 @@ SCORES = ("harness.runs.scoring", "harness.models.loading")
 GRAMS = ("harness.low_rank.grams", "harness.models.loading")
 #: What the probes of attention heads say.
 HEADS = ("harness.probing.probe", "harness.models.loading")
-#: Finished cells, canaries and thresholds of an unfinished run: regions, edits, evaluations, receipts, judging.
+#: Finished cells, canaries and thresholds of an unfinished run: regions, edits, evaluations, receipts, judging. Of the
+#: methods those count that are named: a receipt that does not hold tries the others too, for its words alone.
 CELLS = ("harness.runs.workbench",)
 
 #: Modules that compute nothing, and why what they import does not count either.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,10 +50,10 @@ class Entry:
 
     @property
     def words(self) -> str:
-        """`scores: snip scores for tiny-llama2-chat on 32 samples of safety (safety-full)`."""
+        """`snip scores for tiny-llama2-chat on 32 samples of safety (safety-full)`."""
         variant = f" for {self.variant}" if self.variant else ""
         data = f" on {self.data}" if self.data else ""
-        return f"{self.kind}: {self.what}{variant}{data}"
+        return f"{self.what}{variant}{data}"
 
 
 def entries(out: Path) -> list[Entry]:
@@ -59,7 +61,8 @@ def entries(out: Path) -> list[Entry]:
     if not out.is_dir():
         raise UserError(f"{out}: no such folder; expected the --out of harness run, by default `runs`")
     hardware = provenance.hardware(threads=1)
-    found = [_stored(path, hardware) for path in sorted((out / STORE).glob("*.safetensors"))]
+    files = _with_facts((out / STORE).glob("*.safetensors"))
+    found = [_stored(path, facts, hardware) for path, facts in files]
     found += [_unfinished(path, hardware) for path in _unfinished_runs(out)]
     return sorted(found, key=lambda entry: (-entry.size_bytes, entry.path))
 
@@ -106,8 +109,20 @@ def _disk_errors(path: Path) -> Iterator[None]:
         raise storage_error(error, path) from None
 
 
-def _stored(path: Path, hardware: Mapping[str, Any]) -> Entry:
-    metadata, facts = tensor_metadata(path), path.stat()
+def _with_facts(paths: Iterable[Path]) -> list[tuple[Path, os.stat_result]]:
+    """The files among them, sorted; a run that is under way makes files and removes them again."""
+    found = []
+    for path in sorted(paths):
+        with contextlib.suppress(OSError):
+            found.append((path, path.stat()))
+    return [(path, facts) for path, facts in found if stat.S_ISREG(facts.st_mode)]
+
+
+def _stored(path: Path, facts: os.stat_result, hardware: Mapping[str, Any]) -> Entry:
+    try:
+        metadata = tensor_metadata(path)
+    except OSError:
+        metadata = {}
     size, used = facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)
     try:
         key = json.loads(metadata.get("key", ""))
@@ -140,8 +155,7 @@ def _unfinished_runs(out: Path) -> list[Path]:
 
 
 def _unfinished(folder: Path, hardware: Mapping[str, Any]) -> Entry:
-    sizes = [(path.stat(), path) for path in folder.rglob("*") if path.is_file()]
-    used = max((facts.st_mtime for facts, _ in sizes), default=folder.stat().st_mtime)
+    files = [facts for _, facts in _with_facts(folder.rglob("*"))]
     header = json_of(folder / HEADER)
     state, why = ("in use", "a process is at work on it") if _in_use(folder) else _state_of_run(header, hardware)
     cells = len(list((folder / "cells").glob("*.json")))
@@ -149,10 +163,10 @@ def _unfinished(folder: Path, hardware: Mapping[str, Any]) -> Entry:
         path=folder,
         kind="unfinished run",
         variant=folder.parts[-3],
-        what=f"{folder.parts[-2]}, {cells} finished cell{'' if cells == 1 else 's'}",
+        what=f"unfinished run of {folder.parts[-2]}, {cells} finished cell{'' if cells == 1 else 's'}",
         data="",
-        size_bytes=sum(facts.st_size for facts, _ in sizes),
-        last_used=datetime.fromtimestamp(used, UTC),
+        size_bytes=sum(facts.st_size for facts in files),
+        last_used=datetime.fromtimestamp(max((facts.st_mtime for facts in files), default=0.0), UTC),
         state=state,
         why=why,
     )

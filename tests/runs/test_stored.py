@@ -96,9 +96,7 @@ def test_another_version_makes_stale_what_it_computed_and_prune_removes_it(out, 
     assert [each["state"] for each in found] == ["stale"] * 3
     assert all(each["why"].startswith("torch ") and each["why"].endswith(", now 0.0.1") for each in found)
     said = store(out, "--prune").output
-    assert (
-        "removed scores: wanda scores for tiny-llama2-chat on 32 samples of utility (utility) (3.2 MB): torch" in said
-    )
+    assert "removed wanda scores for tiny-llama2-chat on 32 samples of utility (utility) (3.2 MB): torch" in said
     assert "removed 3 entries, " in said and "kept 0 entries" in said
     assert listed(out) == []
     assert not list(out.rglob("completions"))
@@ -107,8 +105,16 @@ def test_another_version_makes_stale_what_it_computed_and_prune_removes_it(out, 
 def test_prune_keeps_what_is_current_and_finished_runs(out):
     files = {path for path in out.rglob("*") if path.is_file()}
     said = store(out, "--prune").output
-    assert "removed 0 entries, 0.0 MB; kept 2 entries, 6.4 MB" in said
+    assert "removed 0 entries, 0.0 kB; kept 2 entries, 6.4 MB" in said
     assert {path for path in files if path.exists()} == files
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_left_out(out):
+    folder = unfinished(out)
+    before = listed(out)
+    for place in (out / "store" / "gone.safetensors", folder / "gone.jsonl"):
+        place.symlink_to(out / "nowhere")
+    assert listed(out) == before
 
 
 def test_a_damaged_file_is_stale(out):
@@ -136,7 +142,11 @@ def test_what_another_machine_made_is_left_alone_unless_it_is_old(out, monkeypat
 def test_an_unfinished_run_is_told_by_its_benchmark_and_finished_cells(out):
     folder = unfinished(out)
     (run,) = (each for each in listed(out) if each["kind"] == "unfinished run")
-    assert (run["variant"], run["what"], run["state"]) == ("tiny-llama2-chat", "small, 4 finished cells", "current")
+    assert (run["variant"], run["what"], run["state"]) == (
+        "tiny-llama2-chat",
+        "unfinished run of small, 4 finished cells",
+        "current",
+    )
     assert run["path"] == str(folder)
 
 
