@@ -82,9 +82,10 @@ def gram_bytes(shape: LlamaShape) -> int:
     return shape.blocks * FLOAT64 * sum(size**2 for size in shape.gram_inputs)
 
 
-def gram_product_bytes(shape: LlamaShape) -> int:
-    """The product of one batch for the widest input, in float32 and in float64."""
-    return max(shape.gram_inputs) ** 2 * (FLOAT32 + FLOAT64)
+def gram_product_bytes(shape: LlamaShape, tokens: int) -> int:
+    """One batch for the widest input in float64: its inputs and their product."""
+    widest = max(shape.gram_inputs)
+    return widest * (widest + tokens) * FLOAT64
 
 
 def key_value_bytes(shape: LlamaShape, tokens: int, itemsize: int) -> int:

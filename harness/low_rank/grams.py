@@ -31,8 +31,9 @@ def one_shot_grams(model: PreTrainedModel, samples: Sequence[Sample], settings: 
 def gram_matrices(stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings) -> Grams:
     """G = X_in X_inᵀ of every layer on the CPU, from one forward pass, which ends after the deepest of them.
 
-    X_in is (d_in, n), the inputs at the positions that `settings.activation_positions` names. The
-    product of each batch is float32 whatever the model's dtype, the sum over batches float64.
+    X_in is (d_in, n), the inputs at the positions that `settings.activation_positions` names. Products
+    and sums are float64 whatever the model's dtype: in float32 their rounding, 1e-8 of the largest eigenvalue,
+    hides which directions no input has, and a region that cuts through these differs from processor to processor.
     q, k, v share one Gram and gate, up share one, which is computed and held once. The sums lie on the
     model's device, or on the CPU where they do not fit there. Raises UserError where a Gram is not finite.
     Source: Wei et al. 2024, section 2.1; the published code keeps all activations.
@@ -59,7 +60,7 @@ def _needed_bytes(stream: BlockStream, layers: Mapping[str, nn.Linear]) -> tuple
     tokens = max((batch.input_ids.numel() for batch in stream.batches), default=0)
     one_block = activation_bytes(shape, tokens, stream.model.dtype.itemsize) // shape.blocks
     own = [layer for name, layer in layers.items() if layer_type(name) not in SHARING]
-    return FLOAT64 * sum(layer.in_features**2 for layer in own), one_block + gram_product_bytes(shape)
+    return FLOAT64 * sum(layer.in_features**2 for layer in own), one_block + gram_product_bytes(shape, tokens)
 
 
 class _GramSums:
@@ -87,8 +88,8 @@ class _GramSums:
         return pre_hook
 
     def _add(self, name: str, inputs: Tensor) -> None:
-        x = inputs[self.chosen].float()  # (n, d_in)
-        product = (x.mT @ x).double().to(self._place)
+        x = inputs[self.chosen].double()  # (n, d_in)
+        product = (x.mT @ x).to(self._place)
         if name in self.totals:
             self.totals[name] += product
         else:

@@ -80,7 +80,7 @@ def gram_matrices(model: Model, card: Card, set_tokens: int) -> Phase:
     tokens = min(BATCH_TOKENS, set_tokens)
     parts = {
         "activations of a block": activation_bytes(model.shape, tokens, model.itemsize) // model.shape.blocks,
-        "product of a batch": gram_product_bytes(model.shape),
+        "product of a batch": gram_product_bytes(model.shape, tokens),
     }
     return _with_sums("Grams of ActSVD", model, card, {"Grams": gram_bytes(model.shape)}, parts)
 

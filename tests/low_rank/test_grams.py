@@ -3,7 +3,7 @@ import torch
 
 from harness.calibration.stream import BlockStream
 from harness.errors import UserError
-from harness.formulas.subspace import leading_directions
+from harness.formulas.subspace import leading_directions, least_directions
 from harness.low_rank.grams import gram_matrices
 from harness.models.layers import block_layers, layer_type, linear_layers
 from harness.models.tensor_files import read_tensors, write_tensors
@@ -34,6 +34,21 @@ def test_directions_from_the_stream_are_those_of_a_float64_svd_of_the_outputs(lo
         gap = float(values[2] - values[3]) / float(values[0])
         difference = directions @ directions.mT - left[:, :3] @ left[:, :3].mT
         assert torch.linalg.matrix_norm(difference, 2) <= 1e-5 / gap, name
+
+
+def test_directions_behind_the_rank_of_the_inputs_do_not_depend_on_the_order_of_the_sums(loaded, samples):
+    """The samples have fewer distinct tokens than block 0's inputs have dimensions."""
+    name = "model.layers.0.self_attn.q_proj"
+    layer = linear_layers(loaded.model)[name]
+    kept = kept_inputs(loaded.model, samples)[name]
+    lost = len(kept) - int(torch.linalg.matrix_rank(kept))
+    assert lost >= 4
+    projectors = []
+    for batch_tokens in (1, 4096):
+        stream = BlockStream(loaded.model, samples, batch_tokens)
+        directions, _ = least_directions(layer.weight, gram_matrices(stream, {name: layer}, SETTINGS)[name], lost // 2)
+        projectors.append(directions @ directions.mT)
+    assert torch.linalg.matrix_norm(projectors[0] - projectors[1], 2) < 1e-4
 
 
 def test_layers_that_share_an_input_share_one_gram(loaded, samples):
