@@ -47,12 +47,32 @@ class Checkpoint:
         if (self.directory / WEIGHTS).is_file():
             trained = self._tensor(self.directory / WEIGHTS, f"{layer}.weight")
             return torch.zeros(intact.shape) if trained is None else trained - intact.cpu().float()
-        b, a = (self._tensor(self.directory / ADAPTER, f"{KEY_PREFIX}.{layer}.lora_{x}.weight") for x in "BA")
+        b, a = self._factors(layer)
         if b is None or a is None:
             return torch.zeros(intact.shape)
         update = (b @ a) * self._scale  # (d_out, r) x (r, d_in)
         frozen = self._tensor(self.directory.parent / FROZEN, layer)
         return update if frozen is None else update.masked_fill(frozen.bool(), 0.0)
+
+    @torch.no_grad()
+    def update_rounding(self, layer: str, intact: Tensor) -> Tensor:
+        """By how much two float32 products s·BA of the same A and B may differ, (d_out, d_in), on the CPU.
+
+        Each is within γ_{r+1} s·|B||A| of the exact one, whichever order its r terms are added in, so that they
+        differ by twice that at most; full training multiplies nothing, and its bound is 0.
+        Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.5.
+        """
+        b, a = self._factors(layer)
+        if b is None or a is None:
+            return torch.zeros(intact.shape)
+        terms = b.shape[1] + 1
+        unit = torch.finfo(torch.float32).eps / 2
+        return (b.abs() @ a.abs()) * (2 * self._scale * terms * unit / (1 - terms * unit))
+
+    def _factors(self, layer: str) -> tuple[Tensor | None, Tensor | None]:
+        """B (d_out, r) and A (r, d_in) of a layer; None where the checkpoint has none."""
+        b, a = (self._tensor(self.directory / ADAPTER, f"{KEY_PREFIX}.{layer}.lora_{x}.weight") for x in "BA")
+        return b, a
 
     @cached_property
     def _scale(self) -> float:

@@ -200,9 +200,7 @@ def own_checkpoints(
         differing = [
             name
             for name, layer in linear_layers(model).items()
-            if not _is_merged(
-                checkpoints[-1].update(name, intact[f"{name}.weight"]), intact[f"{name}.weight"], layer.weight
-            )
+            if not _is_merged(checkpoints[-1], name, intact[f"{name}.weight"], layer.weight)
         ]
     problems = [f"other files at step {', '.join(changed)}"] if changed else []
     problems += (
@@ -226,12 +224,16 @@ def _file_hashes(directory: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
 
 
-def _is_merged(update: Tensor, before: Tensor, after: Tensor) -> bool:
-    """Whether W is W₀ + update within one rounding to its dtype and one of the float32 sum."""
-    merged = before.double().cpu() + update.double()
+def _is_merged(checkpoint: Checkpoint, name: str, before: Tensor, after: Tensor) -> bool:
+    """Whether W is W₀ + update within one rounding to its dtype, one of the float32 sum, and the update's own.
+
+    The update was formed on the model's device and is formed again on the CPU, where its terms are added in another
+    order.
+    """
+    merged = before.double().cpu() + checkpoint.update(name, before).double()
     now = after.detach().double().cpu()
-    bound = (torch.finfo(after.dtype).eps + torch.finfo(torch.float32).eps) * torch.maximum(merged.abs(), now.abs())
-    return bool(((now - merged).abs() <= bound).all())
+    rounding = (torch.finfo(after.dtype).eps + torch.finfo(torch.float32).eps) * torch.maximum(merged.abs(), now.abs())
+    return bool(((now - merged).abs() <= rounding + checkpoint.update_rounding(name, before)).all())
 
 
 def _sha256(tensor: Tensor) -> str:

@@ -1,10 +1,22 @@
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from harness.finetuning.checkpoints import Checkpoint
 from harness.formulas.subspace import LowRankFactors
 from harness.models.editing import SelectedRanks, SelectedWeights, region_removed
 from harness.models.layers import linear_layers
-from harness.receipts.weights import edited_places, expected_weights, intact_before, own_measurements, saved_checkpoint
+from harness.receipts.weights import (
+    edited_places,
+    expected_weights,
+    intact_before,
+    own_checkpoints,
+    own_measurements,
+    saved_checkpoint,
+)
+from harness.spec.receipt import CheckpointReceipt
 
 LAYER, OTHER = "model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj"
 
@@ -97,3 +109,38 @@ def test_what_is_compared_by_hashes_alone():
         in own_measurements({"utility": ("x", "x"), "safety": ("snip scores", "wanda scores")}).words
     )
     assert not own_measurements({"safety": ("snip scores", None)}).holds
+
+
+def adapter(folder, loaded, seed, rank=16):
+    """A checkpoint of one layer's B and A; and these."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = linear_layers(loaded.model)[LAYER].weight.shape
+    b, a = torch.randn(rows, rank, generator=generator), torch.randn(rank, columns, generator=generator)
+    folder.mkdir()
+    prefix = f"base_model.model.{LAYER}"
+    save_file({f"{prefix}.lora_B.weight": b, f"{prefix}.lora_A.weight": a}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"lora_alpha": rank, "r": rank}))
+    return Checkpoint(3, folder), b, a
+
+
+def layers_differing(loaded, intact, checkpoint):
+    written = CheckpointReceipt(step=checkpoint.step, files_sha256={})
+    return own_checkpoints(loaded.model, intact, (checkpoint,), (written,), 3).evidence["layers_differing"]
+
+
+def test_an_update_whose_terms_were_added_in_another_order_is_the_checkpoints_and_no_other_is(loaded, tmp_path):
+    """As a GPU does, whose sums are not the CPU's."""
+    own, b, a = adapter(tmp_path / "own", loaded, seed=1)
+    other, *_ = adapter(tmp_path / "other", loaded, seed=2)
+    weight = linear_layers(loaded.model)[LAYER].weight
+    weight.data[0] = 0  # a weight near which no rounding of the sum hides that of the product
+    intact = {f"{name}.weight": layer.weight.detach().clone() for name, layer in linear_layers(loaded.model).items()}
+    backwards = torch.zeros_like(weight)
+    for term in reversed(range(b.shape[1])):
+        backwards += torch.outer(b[:, term], a[term])
+    assert not torch.equal(backwards, own.update(LAYER, intact[f"{LAYER}.weight"]))
+    weight.data += backwards
+    assert layers_differing(loaded, intact, own) == 0
+    assert layers_differing(loaded, intact, other) == 1
+    weight.data[0, 0] += 1e-3
+    assert layers_differing(loaded, intact, own) == 1
