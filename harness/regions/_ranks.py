@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from harness.errors import UserError
 from harness.regions._measured import MeasuredRegion
-from harness.regions.base import Look, Measure
+from harness.regions.base import Grams, Look
 from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings, RegionSettings, Schedule
 
@@ -57,9 +57,9 @@ class RankRegion(MeasuredRegion):
     """Ranks that are computed layer by layer from Gram matrices of its inputs."""
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> Grams:
         """Gram matrices."""
-        return Measure(None)
+        return Grams()
 
     def ranks(self, name: str, weight: Tensor) -> dict[str, int]:
         """{key of the settings: ranks} of one layer. Raises UserError where the layer has fewer directions."""

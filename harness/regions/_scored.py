@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
 
 from harness import plugins
 from harness.errors import UserError
 from harness.regions._measured import MeasuredRegion
-from harness.regions.base import EditOptions, Look, Measure, percent
+from harness.regions.base import EditOptions, Look, Scores, percent
 from harness.spec.receipt import StageReceipt
-from harness.spec.region import AttributionSettings, ComparisonGroup, RegionSettings, Schedule
+from harness.spec.region import SCORES_AT_HAND, AttributionSettings, ComparisonGroup, RegionSettings, Schedule
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from harness.attribution.base import AttributionMethod
     from harness.models.editing import FoundRegion
 
-#: A region must name some method; the receipt of an edit has that of the files.
-METHOD_OF_FILES = "magnitude"
 Mistake = tuple[str, "Callable[[], np.ndarray]"]
 
 
@@ -33,19 +32,24 @@ class ScoredSettings(RegionSettings):
 
     seed: of a method that looks at no data, or else of the draw from the calibration set, in the place of the
     set's own. A grid over it repeats a measurement (appendix B: three seeds).
+    method: None where scores are at hand, as those of a file, whatever they are of.
     """
 
     of_scores: ClassVar[bool] = True
 
-    method: str
+    method: str | None = Field(default=None, validate_default=True)
     seed: int | None = Field(default=None, ge=0)
     schedule: Schedule | None = None
     comparison_group: ComparisonGroup | None = None
 
     @field_validator("method")
     @classmethod
-    def method_exists(cls, method: str) -> str:
-        """A method is a file in harness/attribution."""
+    def method_exists(cls, method: str | None, info: ValidationInfo) -> str | None:
+        """A method is a file in harness/attribution. It may be missing only where scores are at hand."""
+        if method is None:
+            if (info.context or {}).get(SCORES_AT_HAND):
+                return None
+            raise PydanticKnownError("missing")
         known = plugins.names("attribution")
         if method.replace("-", "_") not in known:
             raise ValueError(f"no such method; {plugins.suggestion(method, known)}")
@@ -58,9 +62,9 @@ class ScoredRegion(MeasuredRegion):
     in_all_layers: ClassVar[bool] = True
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> Scores:
         """The scores of its method."""
-        return Measure(self.settings.method)
+        return Scores(self.settings.method)
 
     def attribution(self, defaults: AttributionSettings) -> AttributionSettings:
         """Its own schedule and comparison group, where it has them."""
@@ -140,9 +144,7 @@ class OneScoreRegion(ScoredRegion):
     """The `fraction` of weights at one end of the order of one score. end: in words."""
 
     end: ClassVar[str]
-    edit_options: ClassVar[EditOptions | None] = EditOptions(
-        {"scores": "data"}, ("fraction",), ("group",), {"method": METHOD_OF_FILES}
-    )
+    edit_options: ClassVar[EditOptions | None] = EditOptions({"scores": "data"}, ("fraction",), ("group",))
 
     @property
     def share(self) -> float:

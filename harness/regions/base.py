@@ -14,6 +14,10 @@ from pydantic import ValidationError
 
 from harness import plugins
 from harness.errors import UserError
+from harness.regions._measures import GRAM as GRAM
+from harness.regions._measures import Grams as Grams
+from harness.regions._measures import Measure as Measure
+from harness.regions._measures import Scores as Scores
 from harness.spec.probing import ProbeSettings
 from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings, RegionSettings, region_kinds
@@ -23,41 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
-    from harness.attribution.base import AttributionMethod
     from harness.models.editing import FoundRegion
     from harness.probing.heads import HeadProbe
-
-#: What Grams are called among the methods.
-GRAM = "gram"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a region is found from: importance scores of a method, or Gram matrices where `method_name` is None."""
-
-    method_name: str | None
-
-    @property
-    def method(self) -> AttributionMethod | None:
-        """The method of the scores."""
-        from harness.attribution.base import method
-
-        return None if self.method_name is None else method(self.method_name)
-
-    @property
-    def name(self) -> str:
-        """The method, or `gram`."""
-        return self.method_name or GRAM
-
-    @property
-    def words(self) -> str:
-        """What is measured."""
-        return "Gram matrices" if self.method_name is None else f"{self.method_name} scores"
-
-    @property
-    def uses_data(self) -> bool:
-        """Whether it rests on calibration data."""
-        return self.method is None or self.method.uses_data
 
 
 @dataclass
@@ -132,13 +103,12 @@ class EditOptions:
     """Which options of `harness edit` declare a region.
 
     files: those that name files, with the role of the set that they were measured on, in the order of the roles.
-    needed, allowed: the others. constant: keys of the settings that the files decide and no option does.
+    needed, allowed: the others.
     """
 
     files: Mapping[str, str]
     needed: tuple[str, ...]
     allowed: tuple[str, ...] = ()
-    constant: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Region:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.regions._scored import METHOD_OF_FILES, Mistake, ScoredRegion, ScoredSettings
+from harness.regions._scored import Mistake, ScoredRegion, ScoredSettings
 from harness.regions.base import EditOptions, percent
 from harness.spec.common import Share
 from harness.spec.region import ComparisonGroup
@@ -31,7 +31,7 @@ class Region(ScoredRegion):
     """See `Settings`. It holds at most its q, and at least what p can leave of it."""
 
     edit_options: ClassVar[EditOptions | None] = EditOptions(
-        {"safety": "safety", "utility": "utility"}, ("p", "q"), ("group",), {"method": METHOD_OF_FILES}
+        {"safety": "safety", "utility": "utility"}, ("p", "q"), ("group",)
     )
 
     @property

@@ -20,11 +20,11 @@ from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors
 from harness.receipts.weights import saved_checkpoint
 from harness.regions import base as regions
-from harness.regions.base import measure_of
-from harness.runs.checkpoints import GRAMS_FORMAT, SCORES_FORMAT, Measured, load_directory
+from harness.regions.base import Measure, measure_of
+from harness.runs.checkpoints import Measured, load_directory
 from harness.runs.files import storage_error
 from harness.spec.receipt import EditReceipt
-from harness.spec.region import AttributionSettings, region_kinds
+from harness.spec.region import SCORES_AT_HAND, AttributionSettings, region_kinds
 from harness.storage import whole_folder
 
 
@@ -54,10 +54,11 @@ def region_of_options(
 def declared_region(selection: str, fields: Mapping[str, Any]) -> regions.Region:
     """A region on scores or Grams that are at hand, from the keys of a spec. Raises UserError for a value out of
     range."""
-    options = editable().get(selection)
-    constant = options.constant if options else {}
+    at_hand = {SCORES_AT_HAND: True}
     try:
-        return regions.region(region_kinds()[selection].model_validate({"select": selection, **constant, **fields}))
+        return regions.region(
+            region_kinds()[selection].model_validate({"select": selection, **fields}, context=at_hand)
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = f"{first['loc'][-1]} is {first['input']}; " if first["loc"] else ""
@@ -125,9 +126,8 @@ def _write_receipt(
 ) -> None:
     """Of settings only the comparison group decides an edit; the others are those that the files were made with."""
     declared = region.settings.model_dump(mode="json", exclude_none=True)
-    if measure_of(region).method_name is None:
-        content: dict[str, Any] = {"region": declared, "grams": origins}
-    else:
+    content: dict[str, Any] = {"region": declared, "grams": origins}
+    if region.settings.of_scores:
         declared["method"] = _method_of(origins)
         content = {"region": declared, "comparison_group": settings.comparison_group, "scores": origins}
     content |= receipt.model_dump(mode="json")
@@ -145,31 +145,26 @@ def require_fit(where: Path | str, measured: Measured, model: PreTrainedModel, r
 
     where: the file that they are from, or the role that they have.
     """
-    fits = _refuse_unfit_grams if measure_of(region).method_name is None else _refuse_unfit_scores
-    fits(where, measured.tensors, measured.metadata, linear_layers(model))
+    measure, layers = measure_of(region), linear_layers(model)
+    _refuse_other_format(where, measured.metadata, measure)
+    _refuse_other_shapes(where, measured.tensors, {name: measure.shape(layer) for name, layer in layers.items()})
+    if measure.symmetric:
+        _refuse_asymmetric(where, measured.tensors)
     _refuse_other_weights(where, measured.metadata, model)
 
 
-def _refuse_unfit_scores(
-    path: Path | str, scores: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
-) -> None:
-    """Scores for other layers would give a mask that means nothing."""
-    if metadata.get("format", SCORES_FORMAT) != SCORES_FORMAT:
-        raise UserError(f"{path}: holds {metadata['format']!r}, expected {SCORES_FORMAT!r}; make it with harness score")
-    _refuse_other_shapes(path, scores, {name: tuple(layer.weight.shape) for name, layer in layers.items()})
+def _refuse_other_format(path: Path | str, metadata: Mapping[str, str], measure: Measure) -> None:
+    found = metadata.get("format")
+    if found != measure.file_format and (found is not None or measure.format_needed):
+        got = "no format" if found is None else repr(found)
+        raise UserError(f"{path}: holds {got}, expected {measure.file_format!r}; make it with {measure.made_by}")
 
 
-def _refuse_unfit_grams(
-    path: Path | str, grams: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Mapping[str, nn.Linear]
-) -> None:
-    """Matrices that are no Gram matrices of these layers would give directions that mean nothing."""
-    if metadata.get("format") != GRAMS_FORMAT:
-        got = repr(metadata["format"]) if "format" in metadata else "no format"
-        raise UserError(f"{path}: holds {got}, expected {GRAMS_FORMAT!r}; make it with harness subspaces")
-    _refuse_other_shapes(path, grams, {name: (layer.in_features,) * 2 for name, layer in layers.items()})
-    for name, gram in grams.items():
+def _refuse_asymmetric(path: Path | str, matrices: Mapping[str, Tensor]) -> None:
+    """Matrices that are no Gram matrices would give directions that mean nothing."""
+    for name, matrix in matrices.items():
         # Float32 products need not be symmetric in the last bits.
-        if not gram.is_floating_point() or (gram - gram.mT).abs().max() > 1e-4 * gram.abs().max():
+        if not matrix.is_floating_point() or (matrix - matrix.mT).abs().max() > 1e-4 * matrix.abs().max():
             raise UserError(f"{path}: {name} is not symmetric and no Gram matrix; make the file again")
 
 

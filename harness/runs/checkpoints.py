@@ -15,13 +15,12 @@ from harness.low_rank.grams import one_shot_grams
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors, write_tensors
+from harness.regions.base import Grams, Scores
 from harness.runs.files import storage_error
 from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
 DEFAULT_SAMPLES = 128
-SCORES_FORMAT = "brittleness-harness scores 1"
-GRAMS_FORMAT = "brittleness-harness grams 1"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Measured:
     def read(cls, path: Path) -> Measured:
         """What `written` wrote. Raises UserError for a file that is missing, damaged or of another kind."""
         tensors, metadata = read_tensors(path)
-        if metadata.get("format") not in (SCORES_FORMAT, GRAMS_FORMAT):
+        if metadata.get("format") not in (Scores.file_format, Grams.file_format):
             raise UserError(
                 f"{path}: holds {metadata.get('format', 'no format')!r}; expected a file of harness score or harness "
                 "subspaces"
@@ -75,7 +74,7 @@ def measured_scores(
     """Scores of the linear layers of a model as it is now."""
     tokenised = _tokenised(pairs, loaded)
     scores = one_shot_scores(loaded.model, tokenised, method, settings, seed)
-    metadata = {"format": SCORES_FORMAT, "method": method, **_origin(loaded, tokenised, seed, settings)}
+    metadata = {"format": Scores.file_format, "method": method, **_origin(loaded, tokenised, seed, settings)}
     return Measured(scores, metadata)
 
 
@@ -83,7 +82,7 @@ def measured_grams(loaded: LoadedModel, pairs: Sequence[Pair], seed: int, settin
     """Gram matrices of the inputs of the linear layers of a model as it is now; a shared input shares one matrix."""
     tokenised = _tokenised(pairs, loaded)
     grams = one_shot_grams(loaded.model, tokenised, settings)
-    return Measured(grams, {"format": GRAMS_FORMAT, **_origin(loaded, tokenised, seed, settings)})
+    return Measured(grams, {"format": Grams.file_format, **_origin(loaded, tokenised, seed, settings)})
 
 
 def load_directory(model_dir: Path) -> LoadedModel:

@@ -6,24 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.calibration.pairs import Sample, samples_sha256
 from harness.calibration.stream import BlockStream
-from harness.low_rank.grams import gram_matrices, one_shot_grams
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, remove_region, restore_region
 from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.regions import base
 from harness.regions.base import Witness, measure_of
-from harness.runs import computed_by, scoring
 from harness.runs.head_regions import HeadFinder
+from harness.runs.measuring import Measured, measuring
 from harness.runs.store import MemoryStore, TensorStore
 from harness.spec.region import AttributionSettings, Region, RegionSettings, ScoredWeightRegion, WeightRegion
 
-#: What a region is found from: scores or Grams by layer.
-Measured = dict[str, Tensor]
 Masks = dict[str, Tensor]
 NO_DATA = ""
 
@@ -86,7 +83,7 @@ class RegionFinder:
 
     def grams(self, data: str) -> Measured:
         """Gram matrices of the intact model on a calibration set: those from which regions of ranks are found."""
-        return self._measured_once(base.Measure(None), data, self.samples(data, None), self.defaults, None)
+        return self._measured_once(base.Grams(), data, self.samples(data, None), self.defaults, None)
 
     def _settings(self, region: base.Region) -> AttributionSettings:
         return region.attribution(self.defaults)
@@ -103,35 +100,24 @@ class RegionFinder:
         seed: int | None,
     ) -> Measured:
         """Scores or Grams of the intact model, from the store where they have been measured before."""
-        key, name = self._key(measure, samples, settings, seed), measure.method_name
+        key = self._key(measure, samples, settings, seed)
         words = {"origin": self._origin(measure, samples, seed), "measured": measure.words}
         words |= {"data": f"{len(samples)} samples of {self.set_in_words(data)}"} if samples else {}
 
-        def compute() -> Measured:
-            if name is None:
-                return one_shot_grams(self._own_model(), samples, settings)
-            return scoring.one_shot_scores(self._own_model(), samples, name, settings, seed or 0)
-
-        return self.store.get(key, compute, words)
+        return self.store.get(
+            key, lambda: measuring(measure).of_model(self._own_model(), samples, settings, seed or 0), words
+        )
 
     def _key(
         self, measure: base.Measure, samples: Sequence[Sample], settings: AttributionSettings, seed: int | None
     ) -> dict[str, object]:
         """Everything that decides stored scores or Grams."""
-        key = {
+        return {
             "model": self.model_sha256,
             "samples": samples_sha256(samples),
             "activation_positions": settings.activation_positions,
             "machine": self.machine,
-        }
-        if measure.method_name is None:
-            return {**key, "kind": "gram", "code": computed_by.of_grams()}
-        return key | {
-            "kind": "score",
-            "method": measure.method_name,
-            "code": computed_by.of_scores(measure.method_name),
-            "loss_reduction": settings.loss_reduction,
-            "seed": None if measure.uses_data else seed or 0,
+            **measuring(measure).key(settings, seed or 0),
         }
 
     def _origin(self, measure: base.Measure, samples: Sequence[Sample], seed: int | None) -> str:
@@ -173,12 +159,12 @@ class RegionFinder:
     ) -> FoundRegion:
         """Edit block k before block k + 1 is measured; everything is put back at the end (appendix B)."""
         streams = [BlockStream(self._own_model(), self._samples(region, name)) for name in _data_of(region)]
-        measure = _measurement(region, settings)
+        measure, seed = measuring(measure_of(region)), region.seed or 0
         done: list[tuple[FoundRegion, Mapping[str, Tensor]]] = []
         try:
             for index in range(len(transformer_blocks(self.model))):
                 layers = block_layers(self.model, index)
-                measured = [measure(stream, layers) for stream in streams]
+                measured = [measure.of_block(stream, layers, settings, seed) for stream in streams]
                 if witness is not None:
                     witness.note(measured)
                 found = region.selected(settings, layers, measured)
@@ -189,16 +175,6 @@ class RegionFinder:
             for found, removed in done:
                 restore_region(self.model, found, removed)
         return _joined([found for found, _ in done])
-
-
-def _measurement(
-    region: base.Region, settings: AttributionSettings
-) -> Callable[[BlockStream, Mapping[str, nn.Linear]], Measured]:
-    """What is measured of a block before it is edited."""
-    name, seed = measure_of(region).method_name, region.seed or 0
-    if name is None:
-        return lambda stream, layers: gram_matrices(stream, layers, settings)
-    return lambda stream, layers: scoring.finite_scores(name, stream, layers, settings, seed)
 
 
 def _joined(parts: Sequence[FoundRegion]) -> FoundRegion:

@@ -16,6 +16,9 @@ from harness.errors import UserError
 from harness.spec.common import Declared
 from harness.spec.probing import ProbeSettings
 
+#: In the context of a validation: scores are at hand, and no method is needed to make them.
+SCORES_AT_HAND = "scores_at_hand"
+
 ComparisonGroup = Literal["row", "matrix"]
 Schedule = Literal["one_shot", "block_by_block"]
 

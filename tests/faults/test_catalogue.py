@@ -82,7 +82,7 @@ def test_a_name_that_has_moved_is_an_error_that_says_where_it_is_now():
         ("harness.runs.regions:chosen", "harness.runs.regions has no 'chosen'.*no module that is loaded has 'chosen'"),
         (
             "harness.runs.cells:gram_matrices",
-            "'gram_matrices' stands in .*runs.regions:gram_matrices",
+            "'gram_matrices' stands in .*runs.measuring:gram_matrices",
         ),
         ("harness.runs.no_module:select", "there is no module harness.runs.no_module"),
         ("harness.runs.cells:HfEngine.generate", "has no 'HfEngine'.*harness.engines.hf:HfEngine.generate"),

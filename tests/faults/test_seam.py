@@ -5,15 +5,15 @@ import pytest
 from harness.engines.hf import HfEngine
 from harness.faults.seam import replaced
 from harness.low_rank import grams
-from harness.runs import regions
+from harness.runs import measuring
 
 
 def test_a_function_is_another_one_within_the_context_and_the_same_object_after_it():
-    original = regions.gram_matrices
-    with replaced("harness.runs.regions:gram_matrices", lambda right: lambda *given: ("wrong", right)):
-        assert regions.gram_matrices() == ("wrong", original)
+    original = measuring.gram_matrices
+    with replaced("harness.runs.measuring:gram_matrices", lambda right: lambda *given: ("wrong", right)):
+        assert measuring.gram_matrices() == ("wrong", original)
         assert grams.gram_matrices is original  # only where it was asked for
-    assert regions.gram_matrices is original
+    assert measuring.gram_matrices is original
 
 
 def test_a_method_is_put_back_when_an_error_ends_the_context():
