@@ -189,16 +189,14 @@ def _of_claim(claim: str, status: CheckStatus, message: str) -> Check:
 
 
 def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequence[StageReceipt] = ()) -> Verdict:
-    """INVALID before FAILED before MISSING GOLDEN before DRIFT: a number that means nothing is the worst outcome."""
+    """INVALID before FAILED before MISSING GOLDEN before DRIFT: a number that means nothing is the worst outcome.
+
+    A cause is told once, with the number of figures that it takes along.
+    """
     invalid = [f"canary: {canary.words}" for canary in canaries if not canary.holds]
     invalid += [f"{cell.id}: {receipt.words}" for cell in cells for receipt in cell.receipts if not receipt.holds]
-    invalid += [
-        f"{cell.id}: {m.metric} is invalid: {m.reason}"
-        for cell in cells
-        if cell.invalid_is_expected is None
-        for m in cell.measurements
-        if not m.valid
-    ]
+    lost = [cell for cell in cells if cell.invalid_is_expected is None]
+    invalid += [words for cell in lost for words in _invalid_by_cause(cell)]
     told = {(check.cell, check.metric) for check in checks if check.status == "failed"}
     invalid += [
         f"{cell.id}: {metric} has no value that is a number, and nothing says why"
@@ -206,7 +204,12 @@ def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequ
         for metric in without_number(cell)
         if (cell.id, metric) not in told
     ]
-    failed = [_words(check) for check in checks if check.status in ("failed", "missing_measurement")]
+    named = {(cell.id, m.metric) for cell in lost for m in cell.measurements if not m.valid}
+    failed = [
+        _words(check)
+        for check in checks
+        if check.status in ("failed", "missing_measurement") and (check.cell, check.metric) not in named
+    ]
     missing = [_words(check) for check in checks if check.status == "missing_golden"]
     drifted = [_words(check) for check in checks if check.status == "drift"]
     ranked: list[tuple[VerdictStatus, list[str]]] = [
@@ -217,6 +220,20 @@ def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequ
     ]
     status: VerdictStatus = next((status for status, reasons in ranked if reasons), "passed")
     return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing + drifted))
+
+
+def _invalid_by_cause(cell: CellResult) -> list[str]:
+    """A line for each reason for which figures of a cell are invalid; a broken receipt's own words are not repeated."""
+    by_reason: dict[str, list[str]] = {}
+    for measured in cell.measurements:
+        if not measured.valid:
+            by_reason.setdefault(measured.reason or "", []).append(measured.metric)
+    broken = {receipt.words: f"by the receipt {receipt.stage}/{receipt.name}" for receipt in cell.receipts if not receipt.holds}
+    lines = []
+    for reason, metrics in by_reason.items():
+        which = f"{metrics[0]} is" if len(metrics) == 1 else f"{len(metrics)} figures, first {metrics[0]}, are"
+        lines.append(f"{cell.id}: {which} invalid{f', {broken[reason]}' if reason in broken else f': {reason}'}")
+    return lines
 
 
 def without_number(cell: CellResult) -> list[str]:

@@ -292,6 +292,21 @@ def test_a_receipt_that_does_not_hold_makes_the_run_invalid_and_says_what_was_se
     assert verdict([excused], []).status == "invalid"
 
 
+def test_a_cause_is_told_once_however_many_figures_it_takes_along():
+    broken = step(holds=False)
+    lost = [
+        Measurement(metric=name, value=0.5, n=100, valid=False, reason=broken.words)
+        for name in ("asr", "answered", "accuracy")
+    ]
+    spoilt = cell().model_copy(update={"receipts": (broken,), "measurements": tuple(lost)})
+    reasons = verdict([spoilt], golden_checks(SPEC, [spoilt], {}, golden())).reasons
+    assert reasons[:2] == (
+        f"intact: {broken.words}",
+        "intact: 3 figures, first asr, are invalid, by the receipt mask/sparsity",
+    )
+    assert not [reason for reason in reasons if "asr was valid" in reason]
+
+
 def test_a_canary_that_does_not_hold_makes_the_run_invalid():
     assert verdict([cell()], [], [step(True)]).status == "passed"
     assert verdict([cell()], [], [step(False)]).reasons[0].startswith("canary: mask/sparsity: expected 1%")
