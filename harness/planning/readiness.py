@@ -14,7 +14,7 @@ from harness import plugins
 from harness.calibration.files import dataset_path
 from harness.errors import UserError
 from harness.executors.local import LARGEST_SHARED_BYTES
-from harness.planning import inventory, machine
+from harness.planning import contents, inventory, machine
 from harness.planning.machine import Finding
 from harness.planning.memory import ITEMSIZES
 from harness.spec import locations
@@ -62,6 +62,7 @@ def _of_variant(variant: ModelVariant, variant_file: Path, offline: bool, out: P
     yield from _weights(variant, variant_file, offline, needed=True)
     for name in variant.datasets:
         yield _dataset(variant, variant_file, name)
+    yield from contents.of_variant(variant, variant_file)
 
 
 def _needed_gpu_bytes(variant: ModelVariant | None, variant_file: Path | None) -> int:

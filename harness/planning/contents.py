@@ -1,0 +1,59 @@
+"""What in a model's folder could act, and how far it may: told by `harness doctor` before anything of it is used.
+
+docs/strangers-folders.md says the same in general.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.calibration.files import dataset_path
+from harness.errors import UserError
+from harness.models.folder import Use, active_parts
+from harness.models.loading import source_directory
+from harness.planning.machine import Finding
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+from harness.spec.zero_shot_task import ZeroShotTask
+
+_GOOD: dict[Use, bool | None] = {"bounded": None, "unused": None, "refused": False}
+
+
+def of_variant(variant: ModelVariant, variant_file: Path) -> Iterator[Finding]:
+    """The folder's active parts, the tasks, and what is read from elsewhere. Of what ships, nothing."""
+    if variant.source.organism is not None:
+        return
+    folder = source_directory(variant, variant_file)
+    if folder is None:
+        yield Finding("contents", None, "safetensors, JSON and the tokenizer come from the hub; no code is run")
+    elif folder.is_dir():
+        yield from of_folder(folder)
+    for task in variant.zero_shot_tasks:
+        yield _task(variant, variant_file, task)
+    for name, declared in variant.datasets.items():
+        if declared.path is not None:
+            path = (variant_file.parent / declared.path).resolve()
+            if not path.is_relative_to(variant_file.parent.resolve()):
+                words = f"is read from outside of the variant's folder, and its lines get into records: {path}"
+                yield Finding(f"data {name}", None, words)
+
+
+def of_folder(folder: Path) -> Iterator[Finding]:
+    """One finding for each active part."""
+    for part in active_parts(folder):
+        refused = part.use == "refused"
+        yield Finding(f"active {part.file}", _GOOD[part.use], part.what, needed=refused)
+
+
+def _task(variant: ModelVariant, variant_file: Path, task: str) -> Finding:
+    subject = f"active task {task}"
+    if task not in variant.datasets:
+        return Finding(subject, None, "lm-eval's own, as it is installed; its items come from the hub")
+    try:
+        declared = load_yaml_model(dataset_path(variant, variant_file, task), ZeroShotTask)
+    except UserError as error:
+        return Finding(subject, False, f"refused: {error}", "take what is refused out of the file", needed=True)
+    count = len(declared.templates)
+    words = f"{count} template{'s' * (count != 1)}, rendered in the sandbox" if count else "no template, columns alone"
+    return Finding(subject, None, words)
