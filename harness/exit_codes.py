@@ -8,11 +8,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from harness.errors import MachineError, UserError
 from harness.interruption import words
 from harness.runs.failures import machine_failure
+from harness.storage import cleared
 from harness.terminal import echo
 
 #: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
@@ -42,5 +44,9 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             echo(words(signal.SIGINT), err=True)
             sys.exit(128 + signal.SIGINT)
+        finally:
+            with suppress(OSError):  # the terminal may be gone
+                for path in cleared():
+                    echo(f"cleared {path}, which a command that was killed had left", err=True)
 
     return wrapped

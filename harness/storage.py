@@ -21,6 +21,7 @@ _PATTERN = ".*.partial"
 _WRITER = ".writer"
 #: A folder that is younger may be one whose writer is about to take the lock.
 _SETTLED_AFTER_SECONDS = 60
+_cleared: list[Path] = []
 
 
 class IsLocked(Exception):
@@ -46,10 +47,11 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, new: bool = False) -> Iterator[Path]:
     """A path to write to. What is there takes the target's place, flushed to disk, where the context ends well.
 
-    Its mode is what the umask gives every new file. Raises OSError.
+    Its mode is what the umask gives every new file. new: of several writers one alone comes to its end, and the
+    others raise FileExistsError. Raises OSError.
     """
     with scratch_folder(target.parent) as scratch:
         probe, written = scratch / ".mode", scratch / "file"
@@ -58,6 +60,19 @@ def whole_file(target: Path) -> Iterator[Path]:
         written.chmod(probe.stat().st_mode)  # safetensors and others make files that their owner alone may read
         with written.open("rb+") as file:
             os.fsync(file.fileno())
+        if new:
+            _place_new(written, target)
+        else:
+            os.replace(written, target)
+
+
+def _place_new(written: Path, target: Path) -> None:
+    try:
+        os.link(written, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(written, target)
 
 
@@ -97,10 +112,18 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path, below: bool = False) -> None:
-    """Remove what killed processes left in a folder; with `below`, in those within it too."""
+    """Remove what killed processes left in a folder; with `below`, in those within it too. `cleared` names it."""
     for path in leftovers(folder) if below else folder.glob(_PATTERN):
         if _is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
+            _cleared.append(path)
+
+
+def cleared() -> list[Path]:
+    """What this process has removed of others since it was last asked."""
+    found = list(dict.fromkeys(_cleared))
+    _cleared.clear()
+    return found
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """What is written is there whole or not at all, and what a killed process held or left is nobody's."""
 
+import errno
 import os
 import signal
 import stat
@@ -135,3 +136,31 @@ def test_one_place_writes_and_locks():
     assert len(sources) > 100
     for word in ("fcntl", "mkstemp", "NamedTemporaryFile", "FileLock"):
         assert [path for path, text in sources.items() if word in text] == [], word
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_of_two_that_write_a_new_file_one_wins(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    target = tmp_path / "scores"
+    with pytest.raises(FileExistsError), storage.whole_file(target, new=True) as slow:
+        slow.write_text("slow")
+        with storage.whole_file(target, new=True) as fast:
+            fast.write_text("fast")
+    assert target.read_text() == "fast"
+    assert beside(target) == set()
+
+
+def no_links(source, target):
+    raise OSError(errno.EPERM, "this file system has none")
+
+
+def test_what_was_cleared_is_named_once(tmp_path):
+    process = killed_in(writing(tmp_path / "figures.json"))
+    next(process)
+    next(process)
+    (left,) = storage.leftovers(tmp_path)
+    storage.cleared()
+    storage.write_whole(tmp_path / "figures.json", "new")
+    assert storage.cleared() == [left]
+    assert storage.cleared() == []

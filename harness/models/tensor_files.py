@@ -19,18 +19,18 @@ from harness.storage import whole_file
 SHARED = "shared"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], new: bool = False) -> None:
     """Write atomically: a killed process leaves the old file or none.
 
     A tensor that stands under several names is stored once, under the first; the others are listed
-    in the metadata under SHARED and come back as the very same tensor. Raises OSError where the disk
-    takes no more.
+    in the metadata under SHARED and come back as the very same tensor. new: raises FileExistsError where another
+    process has written it meanwhile. Raises OSError where the disk takes no more.
     """
     first_names: dict[tuple[object, ...], str] = {}
     shared = {name: first_names.setdefault(_place(tensor), name) for name, tensor in tensors.items()}
     distinct = {name: tensors[name].contiguous().cpu() for name, first in shared.items() if name == first}
     others = {name: first for name, first in shared.items() if name != first}
-    with whole_file(path) as written:
+    with whole_file(path, new) as written:
         _save(distinct, written, {**metadata, **({SHARED: json.dumps(others)} if others else {})})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,6 +101,8 @@ def edit_checkpoint(
             _refuse_unsaved_edit(filled, edit.receipt)
             _write_receipt(filled, region, settings, [measured.metadata for _, measured in contents], edit.receipt)
     except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise UserError(f"{out}: exists already: another command has written it meanwhile") from None
         raise storage_error(error, out) from None
     return edit.receipt
 

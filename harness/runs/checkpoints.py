@@ -43,7 +43,9 @@ class Measured:
         full disk. Returns itself."""
         refuse_existing(out)
         try:
-            write_tensors(out, self.tensors, self.metadata)
+            write_tensors(out, self.tensors, self.metadata, new=True)
+        except FileExistsError:
+            raise UserError(f"{out}: exists already: another command has written it meanwhile") from None
         except OSError as error:
             raise storage_error(error, out) from None
         return self
