@@ -116,6 +116,24 @@ def test_nothing_asks_what_a_method_is():
     assert len(names) >= 5
 
 
+def test_nobody_imports_an_evaluation_or_a_region_by_its_name():
+    """What is known of one is asked of it. Layouts draw figures of one kind, and faults break one on purpose."""
+    own = {kind: {*plugins.shipped_names(kind)} for kind in ("evaluations", "regions")}
+    wrong, seen = [], 0
+    for path in ROOT.rglob("*.py"):
+        if path.parent in (ROOT / "evaluations", ROOT / "regions", ROOT / "reports" / "layouts", ROOT / "faults"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness."):
+                _, kind, *inner = node.module.split(".")
+                if kind in own:
+                    seen += 1
+                    named = own[kind] & {*inner, *(each.name for each in node.names if not inner)}
+                    wrong += [f"{path.relative_to(ROOT)}:{node.lineno} imports {name}" for name in named]
+    assert not wrong
+    assert seen > 20
+
+
 def test_specs_import_no_torch_and_draw_nothing():
     import subprocess
     import sys
