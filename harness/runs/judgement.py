@@ -228,7 +228,11 @@ def _invalid_by_cause(cell: CellResult) -> list[str]:
     for measured in cell.measurements:
         if not measured.valid:
             by_reason.setdefault(measured.reason or "", []).append(measured.metric)
-    broken = {receipt.words: f"by the receipt {receipt.stage}/{receipt.name}" for receipt in cell.receipts if not receipt.holds}
+    broken = {
+        receipt.words: f"by the receipt {receipt.stage}/{receipt.name}"
+        for receipt in cell.receipts
+        if not receipt.holds
+    }
     lines = []
     for reason, metrics in by_reason.items():
         which = f"{metrics[0]} is" if len(metrics) == 1 else f"{len(metrics)} figures, first {metrics[0]}, are"
