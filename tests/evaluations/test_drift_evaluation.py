@@ -10,8 +10,9 @@ from peft import PeftModel
 
 from harness.calibration.pairs import read_pairs, tokenise
 from harness.errors import UserError
+from harness.evaluations._drift_settings import COMPARED, SIZES
 from harness.evaluations.base import Training
-from harness.evaluations.drift import COMPARED, SIZES, Evaluation, Settings
+from harness.evaluations.drift import Evaluation, Settings
 from harness.finetuning.checkpoints import Checkpoint
 from harness.finetuning.fine_tuning import fine_tune
 from harness.models.editing import all_weights_restored
