@@ -155,6 +155,7 @@ COMPUTES_NOTHING = {
     "harness.runs.arithmetic": "says what numbers are computed with; what it says stands in the key",
     "harness.runs.processes": "starts and ends processes",
     "harness.interruption": "ends processes",
+    "harness.shown": "makes text of what is printed",
     "harness.evaluations._layer_means": "of evaluations that are not named",
     "harness.evaluations._overlap_figures": "of evaluations that are not named",
     "harness.formulas.rounding": "holds figures against golden values, anew for every record",
