@@ -6,6 +6,7 @@ The one place for it, with harness/terminal.py, by which commands print. Imports
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import unicodedata
@@ -23,6 +24,13 @@ _NON_JOINER, _JOINER, _AS_EMOJI, _KEYCAP = "\u200c", "\u200d", "\ufe0f", "\u20e3
 _JOINED = ((0x0600, 0x06FF), (0x0750, 0x077F), (0x0900, 0x0DFF))
 #: What GitHub's runner takes for a command: `::error::` first in a line, `##[error]` anywhere in it.
 _COMMAND = re.compile(r"^(\s*)::|##\[", flags=re.MULTILINE)
+
+#: Variables of the environment whose values are shown to nobody.
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY", flags=re.IGNORECASE)
+_SHORTEST_SECRET = 8
+_CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]{1,20}://)[^/\s@'\"<>]{1,500}@", flags=re.IGNORECASE)
+#: The folders of an absolute path, at the start of a word: neither those of an address nor the end of a tag.
+_FOLDERS = re.compile(r"(?<![\w.:/<…~)])(?:/[^\s/:;'\"<>|]+)+/(?=[^\s/])")
 
 
 def spelled_out(text: str) -> str:
@@ -46,8 +54,22 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The same, line breaks left, and no line of it a command to the build server that shows it."""
-    return _COMMAND.sub(lambda found: f"{found[1]}\\::" if found[0].endswith("::") else "##\\[", spelled_out(text))
+    """The same, line breaks left, no secret in it, and no line of it a command to the build server that shows it."""
+    text = spelled_out(without_secrets(text))
+    return _COMMAND.sub(lambda found: f"{found[1]}\\::" if found[0].endswith("::") else "##\\[", text)
+
+
+def without_secrets(text: str) -> str:
+    """Text in which names stand for tokens and keys of the environment, and no address has a user or a password."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name) and value in text:
+            text = text.replace(value, f"⟨{name}⟩")
+    return _CREDENTIALS.sub(r"\1⟨credentials⟩@", text) if "@" in text else text
+
+
+def without_places(text: str) -> str:
+    """Text for others, in which an absolute path is its last part, and which holds no secret."""
+    return _FOLDERS.sub("…/", without_secrets(text))
 
 
 def escaped_json(text: str) -> str:

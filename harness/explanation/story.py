@@ -12,6 +12,7 @@ from harness.explanation.question import asked_for
 from harness.explanation.recorded import RecordedRun
 from harness.explanation.reference import compared_steps, other_machine
 from harness.explanation.steps import STEPS, Observation, Step, observed_steps
+from harness.reports.examples import is_organism
 from harness.reports.text import visible
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
@@ -152,7 +153,7 @@ def _joined(own: dict[str, list[Observation]], compared: dict[str, list[Observat
 def _example(run: RecordedRun, outputs: Sequence[Outputs], completions: Sequence[Completion]) -> str | None:
     """One output of the commonest class of the first attack that does not count, of models that may be shown."""
     attacks = [entry for entry in outputs if not entry.benign]
-    if not run.record.variant.get("show_completions") or not attacks:
+    if not (is_organism(run.record) and run.record.variant.get("show_completions")) or not attacks:
         return None
     shown = next((entry for entry in attacks if not entry.valid), attacks[0])
     kind = next(iter(shown.classes), None)

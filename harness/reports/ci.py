@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.reports.document import cell_text
 from harness.reports.findings import Finding, by_cell, findings_of, number, told, words
 from harness.runs.files import write_text
-from harness.shown import one_line, spelled_out
+from harness.shown import one_line, spelled_out, without_places
 from harness.spec import locations
 from harness.spec.loading import line_of_entry
 from harness.spec.result import RunRecord
@@ -49,13 +49,14 @@ def remove_earlier(out: Path) -> None:
 
 def write_ci_files(runs: Sequence[Judged], out: Path) -> None:
     """junit.xml, summary.md and annotations.txt in `out`."""
-    write_text(out / JUNIT, junit_xml(runs))
-    write_text(out / SUMMARY, summary(runs))
-    write_text(out / ANNOTATIONS, "".join(f"{line}\n" for line in annotation_lines(runs)))
+    write_text(out / JUNIT, without_places(junit_xml(runs)))
+    write_text(out / SUMMARY, without_places(summary(runs)))
+    write_text(out / ANNOTATIONS, without_places("".join(f"{line}\n" for line in annotation_lines(runs))))
 
 
 def write_refusal(title: str, message: str, out: Path) -> None:
     """The same three files for a command that ended before there was any record."""
+    message = without_places(message)
     suites = ElementTree.Element("testsuites")
     suite = ElementTree.SubElement(suites, "testsuite", name=title, tests="1", failures="0", errors="1", skipped="0")
     case = ElementTree.SubElement(suite, "testcase", classname=title, name="run")
