@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 import harness
+from harness import interruption
 from harness.organisms.catalogue import organism_directory
+from tests.process_groups import members, wait_for
 
 ROOT = Path(harness.__file__).parents[1]
 #: Imported by every process that starts: notes what Jinja compiles; in the one that renders, a sandbox must do it.
@@ -158,3 +161,35 @@ def test_a_template_that_would_run_something_ends_with_its_name(sent, command, p
     assert done.returncode == 2, done.stdout + done.stderr
     assert "a template cannot be rendered" in done.stderr
     assert not marker.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes of a group are read from /proc")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda signum: signum.name)
+def test_a_signal_in_the_midst_of_a_template_that_loops_leaves_nobody(sent, signum):
+    folder, _ = sent
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(loop)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "plan", "spec.yaml", "--model", "."],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: any(renders(pid) for pid in members(process.pid)), seconds=120)
+    process.send_signal(signum)
+    code = process.wait(timeout=30)
+    wait_for(lambda: not members(process.pid), seconds=2)
+    said = process.stderr.read()
+    if signum == signal.SIGKILL:
+        assert code == -signum
+    else:
+        assert (code, said.strip()) == (128 + signum, interruption.words(signum))
+
+
+def renders(pid):
+    try:
+        return b"harness.sandbox.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
