@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -19,6 +20,17 @@ from harness.terminal import echo
 
 #: sysexits.h: an internal error. Python would exit with 1, which here means that a check failed.
 EX_SOFTWARE = 70
+#: What a path that somebody gave is to blame for.
+_OF_PATHS = (
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+)
 
 
 def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,7 +47,7 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush would fail as well
             sys.exit(128 + signal.SIGPIPE)
         except Exception as error:
-            known = error if isinstance(error, UserError | MachineError) else machine_failure(error)
+            known = error if isinstance(error, UserError | MachineError) else _unfit(error)
             if known is None:
                 echo(traceback.format_exc(), err=True, nl=False)
                 sys.exit(EX_SOFTWARE)
@@ -50,3 +62,10 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
                     echo(f"cleared {path}, which a command that was killed had left", err=True)
 
     return wrapped
+
+
+def _unfit(error: Exception) -> UserError | MachineError | None:
+    """The machine that gave out, or a path that leads to no file that can be read or written; None for the rest."""
+    if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename is not None:
+        return UserError(f"{error.filename}: cannot be used: {error.strerror}")
+    return machine_failure(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ LARGEST = 1 << 30
 DEEPEST_JSON = 60
 #: Digits of an integer: no figure, seed or count is longer, and more are not kept by a float.
 LONGEST_INTEGER = 18
+#: Brackets, and text whole, since those in it nest nothing.
+_BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -91,19 +94,16 @@ def parsed_json(text: str) -> Any:
 
 def _refuse_deep(text: str) -> None:
     """json.loads recurses, and ends at a depth that other callers decide."""
-    depth, in_text, escaped = 0, False, False
     if text.count("[") + text.count("{") <= DEEPEST_JSON:
         return
-    for character in text:
-        if in_text:
-            escaped, in_text = (character == "\\" and not escaped), (character != '"' or escaped)
-        elif character == '"':
-            in_text = True
-        elif character in "[{":
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        bracket = found[0]
+        if bracket in "[{":
             depth += 1
             if depth > DEEPEST_JSON:
                 raise NotJSON(f"is nested more than {DEEPEST_JSON} levels deep")
-        elif character in "]}":
+        elif bracket in "]}":
             depth -= 1
 
 

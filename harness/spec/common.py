@@ -116,5 +116,17 @@ def file_name(text: str) -> str:
 
 #: Names that become part of file names and identifiers.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100), AfterValidator(file_name)]
+
+
+def path_text(text: str) -> str:
+    """The text, if a file system takes it as a path. Raises ValueError for any other."""
+    parts = text.replace("\\", "/").split("/")
+    if not text or not text.isprintable() or len(text) > 1000 or any(len(part.encode()) > 255 for part in parts):
+        raise ValueError("expected the path of a file or a folder: printable, 1000 characters at most")
+    return text
+
+
+#: A path as a file of the user's writes it.
+PathText = Annotated[str, AfterValidator(path_text)]
 #: Names of files that are made of other values, as cell ids are of a grid's.
 FileName = Annotated[str, AfterValidator(file_name)]

@@ -11,6 +11,7 @@ from harness.spec.common import FileName, Found, Strict, file_name
 from harness.spec.measurement import CompletionClass, Measurement
 from harness.spec.provenance import Provenance
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
+from harness.spec.shape import RecordedSpec, RecordedVariant
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -102,8 +103,8 @@ class RunRecord(Strict):
 
     schema_version: Literal[1] = 1
     id: str
-    spec: dict[str, Any]
-    variant: dict[str, Any]
+    spec: RecordedSpec
+    variant: RecordedVariant
     provenance: Provenance
     validity_thresholds: dict[str, dict[str, float]]
     cells: tuple[CellResult, ...]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import UserError
-from harness.spec.common import Declared, Name
+from harness.spec.common import Declared, Name, PathText
 from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -22,7 +22,7 @@ class ModelSource(Declared):
 
     repository: str | None = None
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
-    path: str | None = None
+    path: PathText | None = None
     organism: str | None = None
 
     @model_validator(mode="after")
@@ -44,7 +44,7 @@ class DatasetFile(Declared):
     system_prompt: whether the prompts of pairs from a `source` are wrapped with the variant's system prompt.
     """
 
-    path: str | None = None
+    path: PathText | None = None
     source: Name | None = None
     system_prompt: bool | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -79,7 +79,7 @@ class ModelVariant(Declared):
     max_new_tokens: int = Field(gt=0)
     engine: str = "hf"
     tensor_parallel_size: int = Field(default=1, gt=0)
-    planted_region: str | None = None
+    planted_region: PathText | None = None
     datasets: dict[Name, DatasetFile] = Field(default_factory=dict)
     zero_shot_tasks: tuple[str, ...] = ()
     show_completions: bool = False

@@ -17,7 +17,7 @@ from harness.spec.receipt import StageReceipt
 def explained(*arguments, code=0):
     result = CliRunner().invoke(main, ["explain", *(str(argument) for argument in arguments)])
     assert result.exit_code == code, result.output
-    return result.output
+    return result.stdout if code == 0 else result.output
 
 
 def lines_of(output, label):

@@ -8,7 +8,7 @@ from harness.errors import UserError
 from harness.runs.journal import read_record
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.common import file_name
+from harness.spec.common import file_name, path_text
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from tests.reports.conftest import make_cell, make_record  # noqa: F401
@@ -101,3 +101,13 @@ def test_a_record_that_names_a_file_elsewhere_is_not_read(tmp_path, make_cell, m
     record.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match=words):
         read_record(record)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 300, "x/" + "é" * 200, "a\nb", "a\x00b", "\u202ea"])
+def test_what_no_file_system_takes_as_a_path_is_refused(text):
+    with pytest.raises(ValueError, match="expected the path"):
+        path_text(text)
+
+
+def test_a_path_of_any_script_is_a_path():
+    assert path_text("../données/été.csv") == "../données/été.csv"

@@ -1,0 +1,18 @@
+"""Mutants of files, of which the module `fuzzing` makes as many as time allows: none ends in a traceback, an unknown exit code, or goes on for ever."""
+
+import pytest
+
+from tests.runs.fuzzing import Range
+
+MUTANTS = {"spec": 200, "golden": 150, "record": 150}
+
+
+@pytest.fixture(scope="module")
+def place(finished, small_spec, tmp_path_factory):
+    return Range(tmp_path_factory.mktemp("fuzzing"), finished[1].parent, small_spec)
+
+
+@pytest.mark.parametrize("kind", MUTANTS)
+def test_no_mutant_ends_in_a_traceback(place, kind):
+    findings = [finding for seed in range(MUTANTS[kind]) if (finding := place.tried(kind, seed)) is not None]
+    assert not findings, f"{len(findings)} findings, the first of seed {findings[0].seed}: {findings[0].where}"
