@@ -11,6 +11,7 @@ from torch import nn
 from harness.attribution.base import AttributionMethod, PlainScores, Scores, ScoringWork
 from harness.calibration.plain_block import PlainBlock
 from harness.calibration.stream import BlockStream
+from harness.formulas.draws import seeded
 from harness.formulas.importance import random_score
 from harness.spec.region import AttributionSettings
 
@@ -38,9 +39,3 @@ class Method(AttributionMethod):
     def work(self) -> ScoringWork:
         """It runs no model."""
         return ScoringWork()
-
-
-def seeded(seed: int, name: str) -> torch.Generator:
-    """A generator that depends on the seed and a layer's name alone."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

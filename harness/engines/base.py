@@ -13,6 +13,11 @@ from typing import Literal, Protocol
 
 from harness.spec.measurement import Choice
 
+#: What keys and values of texts generated at once take of a device's free memory. A plan assumes it for every engine.
+CACHE_SHARE_OF_FREE_DEVICE_MEMORY = 0.5
+#: Tokens of texts that are scored at once. A plan assumes them for every engine.
+SCORED_TOKENS_PER_BATCH = 8192
+
 
 @dataclass(frozen=True)
 class Request:

@@ -15,7 +15,14 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from harness.engines import _seeded_choice as seeded_choice
-from harness.engines.base import Generated, Request, ScoredTokens, ScoreRequest
+from harness.engines.base import (
+    CACHE_SHARE_OF_FREE_DEVICE_MEMORY,
+    SCORED_TOKENS_PER_BATCH,
+    Generated,
+    Request,
+    ScoredTokens,
+    ScoreRequest,
+)
 from harness.errors import UserError
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel
@@ -23,11 +30,9 @@ from harness.models.prompts import stop_token_ids
 from harness.spec.measurement import Choice
 from harness.spec.variant import ModelVariant
 
-#: Most texts that are generated at once, and what their keys and values may take of the memory.
+#: Most texts that are generated at once, and what their keys and values may take of a CPU's memory.
 LARGEST_BATCH = 512
 CACHE_BYTES_ON_CPU = 2 * 1024**3
-CACHE_SHARE_OF_FREE_DEVICE_MEMORY = 0.5
-SCORED_TOKENS_PER_BATCH = 8192
 Item = TypeVar("Item")
 
 

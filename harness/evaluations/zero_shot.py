@@ -159,7 +159,8 @@ def tasks_with_data(places: Sequence[Path | str]) -> list[Task]:
 @functools.cache
 def _load_task(place: Path | str) -> Task:
     """A task with its data and without examples in its prompts, loaded once for all cells."""
-    from harness.evaluations._lm_eval_tasks import hub_task, local_task, refuse_other_items
+    from harness.data.lm_eval_tasks import hub_task, refuse_other_items
+    from harness.evaluations._local_tasks import local_task
 
     if isinstance(place, Path):
         task = local_task(place)

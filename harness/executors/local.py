@@ -16,13 +16,10 @@ from harness.models.loading import source_directory
 from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import CellTask, Executor
-from harness.runs.processes import MOST_PROCESSES, Pool, pool, usable_cores
+from harness.runs.processes import LARGEST_SHARED_BYTES, MOST_PROCESSES, Pool, pool, usable_cores
 from harness.runs.workbench import Identity, Workbench
 from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
-
-#: Above this a model keeps all cores busy by itself, and more copies of it cost memory.
-LARGEST_SHARED_BYTES = 100_000_000
 
 
 @contextmanager

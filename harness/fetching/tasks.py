@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.cache import LockedTask, read_lock, record_task
+from harness.data.lm_eval_tasks import hub_task, items_sha256, not_fetched
 from harness.data.sources import shown_model
 from harness.errors import UserError
-from harness.evaluations._lm_eval_tasks import hub_task, items_sha256, not_fetched
 from harness.fetching.downloads import refuse_offline
 from harness.spec.pinned import pinned_data
 from harness.spec.variant import ModelVariant

@@ -59,7 +59,8 @@ class Plan:
     """Everything that a benchmark on a variant will take.
 
     work: of all cells that are to be measured, with upper bounds as in harness.planning.work.
-    assumed: what was not counted. assumed_work: methods that do not say what they take.
+    assumed: what was not counted. assumed_work: methods that do not say what they take. assumed_rates: an engine
+    whose rates nobody holds.
     """
 
     benchmark: str
@@ -72,6 +73,7 @@ class Plan:
     work: Work
     assumed: tuple[str, ...]
     assumed_work: tuple[str, ...]
+    assumed_rates: tuple[str, ...]
     devices: dict[str, Device]
     host_bytes: dict[str, int]
     disk_bytes: dict[str, int]
@@ -106,8 +108,9 @@ def unfit(chosen: str, devices: dict[str, Device], engine: str) -> list[str]:
         ways = [f"the whole benchmark fits on: {', '.join(larger)}"] if larger else ["no card in the table holds it"]
         split = memory.cards_needed(phase, card) if card else 0
         if phase.name.startswith(("generating", "scoring")) and split:
-            with_vllm = "" if engine == "vllm" else ", with --engine vllm"
-            ways.append(f"tensor parallelism over {split} cards{with_vllm}")
+            able = [name for name, each in rates().gpu.engines.items() if each.several_cards]
+            other = "" if engine in able else f", with --engine {' or '.join(able)}"
+            ways.append(f"tensor parallelism over {split} cards{other}")
         if phase.name == "fine-tuning (full)":
             ways.append("method lora, or parameters: linear_layers in the spec, train less")
         problems.append(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.attribution.base import AttributionMethod, method
-from harness.executors.local import LARGEST_SHARED_BYTES
 from harness.formulas.memory import FLOAT32, LlamaShape, gram_bytes, score_bytes
 from harness.formulas.work import NOTHING, Work, total
 from harness.planning import memory, work
@@ -16,7 +15,7 @@ from harness.planning.memory import ITEMSIZES, Model, Phase
 from harness.planning.rates import Card, rates
 from harness.planning.tokens import TokenCounter
 from harness.regions.base import GRAM
-from harness.runs.processes import MOST_PROCESSES, usable_cores
+from harness.runs.processes import LARGEST_SHARED_BYTES, MOST_PROCESSES, usable_cores
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.variant import ModelVariant
 
@@ -128,9 +127,8 @@ def _on_card(subject: Subject, asked: Work, card: Card) -> Device:
 
 def _rows(subject: Subject, asked: Work, card: Card) -> int:
     """Texts at once, by the engine's own limit and the card's memory."""
-    gpu = rates().gpu
-    largest = gpu.texts_at_once_vllm if subject.variant.engine == "vllm" else gpu.texts_at_once_hf
-    keys = memory.generation(subject.model, card, max(1, asked.texts), int(largest.value)).on_card["keys and values"]
+    largest = int(rates().gpu.of_engine(subject.variant.engine).texts_at_once.value)
+    keys = memory.generation(subject.model, card, max(1, asked.texts), largest).on_card["keys and values"]
     return max(1, keys // memory.generation(subject.model, card, 1, 1).on_card["keys and values"])
 
 

@@ -75,10 +75,10 @@ def _generating(work: Work, load: Load, model: Model, card: Card) -> float:
     if not work.texts:
         return 0.0
     gpu = rates().gpu
+    launch = gpu.of_engine(load.engine).step_seconds
     rows = min(load.texts_at_once, work.texts)
     steps = work.generated_tokens / rows
     moved = model.weight_bytes + rows * key_value_bytes(model.shape, model.text_tokens // 2, model.itemsize)
-    launch = gpu.step_seconds_vllm if load.engine == "vllm" else gpu.step_seconds_hf
     moving = moved / (card.bytes_per_second.value * gpu.traffic_share.value)
     # transformers launches and computes one after the other where a step is short; the longer of both decides
     return steps * max(launch.value, moving)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.calibration.stream import BATCH_TOKENS
-from harness.engines.hf import CACHE_SHARE_OF_FREE_DEVICE_MEMORY, SCORED_TOKENS_PER_BATCH
+from harness.engines.base import CACHE_SHARE_OF_FREE_DEVICE_MEMORY, SCORED_TOKENS_PER_BATCH
 from harness.formulas.importance import EXAMPLES_AT_ONCE_ON_GPU
 from harness.formulas.memory import (
     FLOAT32,

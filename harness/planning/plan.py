@@ -46,6 +46,7 @@ def make_plan(
         work=asked,
         assumed=tuple(sorted(counter.assumed)),
         assumed_work=tuple(each.name for each in estimates.methods_of(subject) if each.work().assumed),
+        assumed_rates=() if variant.engine in rates().gpu.engines else (variant.engine,),
         devices=devices,
         host_bytes=estimates.host_bytes(subject),
         disk_bytes=estimates.disk_bytes(subject, asked, here.cached.weights),

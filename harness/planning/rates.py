@@ -27,21 +27,30 @@ class Card(Strict):
     bytes_per_second: Rate
 
 
+class EngineRates(Strict):
+    """How an engine generates. several_cards: whether it spreads one model over cards."""
+
+    step_seconds: Rate
+    texts_at_once: Rate
+    several_cards: bool
+
+
 class GpuRates(Strict):
     """What of a card's peak is reached, by kind of work."""
 
     pass_share: Rate
     traffic_share: Rate
-    step_seconds_hf: Rate
-    step_seconds_vllm: Rate
-    texts_at_once_hf: Rate
-    texts_at_once_vllm: Rate
+    engines: dict[str, EngineRates]
     eigenproblem_seconds: Rate
     hash_bytes_per_second: Rate
     hashes_per_cell: Rate
     store_bytes_per_second: Rate
     host_bytes_per_second: Rate
     load_seconds: Rate
+
+    def of_engine(self, name: str) -> EngineRates:
+        """Those of the engine of that name; for one that the table lacks, those of its slowest."""
+        return self.engines.get(name) or max(self.engines.values(), key=lambda each: each.step_seconds.value)
 
 
 class CpuRates(Strict):

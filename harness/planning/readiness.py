@@ -13,10 +13,10 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIs
 from harness import plugins
 from harness.calibration.files import dataset_path
 from harness.errors import UserError
-from harness.executors.local import LARGEST_SHARED_BYTES
 from harness.planning import contents, inventory, machine
 from harness.planning.machine import Finding
 from harness.planning.memory import ITEMSIZES
+from harness.runs.processes import LARGEST_SHARED_BYTES
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant

@@ -59,6 +59,8 @@ def _tokens(plan: Plan) -> Iterator[str]:
         yield "  assumed, since tokenizer or data are not here: " + ", ".join(plan.assumed)
     if plan.assumed_work:
         yield "  assumed, since the method does not say: one forward pass by " + ", ".join(plan.assumed_work)
+    if plan.assumed_rates:
+        yield "  assumed, since no rates are held: that this engine is as slow as any: " + ", ".join(plan.assumed_rates)
 
 
 def _memory(device: Device) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Region(base.Region):
 
     def find(self, finder: base.Finder, witness: base.Witness | None) -> FoundRegion:
         """Weights of like magnitude in every layer; the draw in a layer depends on the seed and its name alone."""
-        from harness.attribution.random import seeded
+        from harness.formulas.draws import seeded
         from harness.formulas.matching import matched_random_mask
         from harness.models.editing import SelectedWeights
         from harness.models.layers import linear_layers

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.attribution.random import seeded
 from harness.evaluations.base import evaluation
+from harness.formulas.draws import seeded
 from harness.formulas.metrics import ANSWERS
 from harness.models.editing import SelectedWeights, region_removed, rows_shuffled
 from harness.models.layers import linear_layers

@@ -26,6 +26,8 @@ from harness.shown import only_text
 
 #: Each process holds the libraries and a model, about 1 GB, however many cores there are.
 MOST_PROCESSES = 8
+#: Bytes of weights. Above this a model keeps all cores busy by itself, and more copies of it cost memory.
+LARGEST_SHARED_BYTES = 100_000_000
 
 
 def usable_cores() -> int:

@@ -10,7 +10,7 @@ import yaml
 
 from harness.calibration.files import task_data_files
 from harness.errors import UserError
-from harness.evaluations._lm_eval_tasks import local_task
+from harness.evaluations._local_tasks import local_task
 from harness.evaluations.zero_shot import tasks_with_data
 from harness.spec.loading import load_yaml_model
 from harness.spec.zero_shot_task import ZeroShotTask

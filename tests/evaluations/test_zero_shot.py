@@ -6,10 +6,10 @@ import torch
 from harness import plugins
 from harness.calibration.files import dataset_path
 from harness.data.cache import LockedTask, record_task
+from harness.data.lm_eval_tasks import items_sha256, refuse_other_items, task_manager
 from harness.errors import UserError
 from harness.evaluations import zero_shot
 from harness.evaluations._engine_language_model import EngineLanguageModel
-from harness.evaluations._lm_eval_tasks import items_sha256, refuse_other_items, task_manager
 from harness.evaluations.base import EvaluationContext
 from harness.models.loading import load_tokenizer, load_variant
 from harness.models.prompts import PromptFormatter

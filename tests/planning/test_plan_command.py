@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import harness.attribution
 from harness.cli import main
-from harness.planning.rates import rates
+from harness.planning.rates import Rate, rates
 from harness.spec import locations
 from harness.spec.variant import ModelVariant
 
@@ -149,5 +149,12 @@ def test_no_weights_are_read(monkeypatch, tmp_path):
 @pytest.mark.parametrize("card", ["a100-80g", "h100", "h200"])
 def test_every_rate_names_its_source_and_none_of_a_gpu_claims_to_be_measured(card):
     held = rates()
-    numbers = [value for _, value in held.cards[card] if hasattr(value, "source")] + [value for _, value in held.gpu]
+    parts = [held.cards[card], held.gpu, *held.gpu.engines.values()]
+    numbers = [value for part in parts for _, value in part if isinstance(value, Rate)]
     assert len(numbers) >= 15 and all(number.source and not number.measured for number in numbers)
+
+
+def test_an_engine_without_rates_is_planned_as_the_slowest():
+    held = rates().gpu
+    assert held.of_engine("unknown") == held.engines["hf"] != held.of_engine("vllm")
+    assert held.engines["hf"].step_seconds.value == max(each.step_seconds.value for each in held.engines.values())
