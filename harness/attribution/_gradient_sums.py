@@ -44,6 +44,18 @@ def mean_over_examples(
     return {name: total.div_(len(stream.samples)) for name, total in totals.items()}
 
 
+def scores_of_means(
+    stream: BlockStream,
+    layers: Mapping[str, nn.Linear],
+    reduction: str,
+    sum_over: SumOverExamples,
+    formula: Callable[[Tensor, Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """formula(weight, mean over examples) of each layer, on the CPU. The means are as `mean_over_examples` has them."""
+    means = mean_over_examples(stream, layers, reduction, sum_over)
+    return {name: formula(layer.weight.to(means[name].device), means.pop(name)).cpu() for name, layer in layers.items()}
+
+
 def _pass(stream: BlockStream, batch: Batch, hidden: Tensor, reduction: str) -> None:
     """One batch forward and backward; nothing of its graph outlives the call."""
     with torch.enable_grad():

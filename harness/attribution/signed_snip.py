@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from harness.attribution._gradient_sums import mean_over_examples
+from harness.attribution._gradient_sums import scores_of_means
 from harness.attribution.base import AttributionMethod, PlainScores, Scores, ScoringWork
 from harness.calibration.plain_block import PlainBlock
 from harness.calibration.stream import BlockStream
@@ -40,11 +40,7 @@ class Method(AttributionMethod):
         self, stream: BlockStream, layers: Mapping[str, nn.Linear], settings: AttributionSettings, seed: int
     ) -> Scores:
         """Scores of `layers` from one forward and one backward pass; the sums become the scores in place."""
-        means = mean_over_examples(stream, layers, settings.loss_reduction, sum_of_gradients)
-        return {
-            name: signed_snip_score(layer.weight.to(means[name].device), means.pop(name)).cpu()
-            for name, layer in layers.items()
-        }
+        return scores_of_means(stream, layers, settings.loss_reduction, sum_of_gradients, signed_snip_score)
 
     def plain_score(self, block: PlainBlock, settings: AttributionSettings, seed: int) -> PlainScores:
         """W times the mean over samples of ∂L/∂W, each sample's gradient by autograd, summed in float64."""

@@ -105,16 +105,6 @@ class Settings(DeclaredEvaluation):
         return [group.region for group in self.groups]
 
     @property
-    def calibration_sets(self) -> list[str]:
-        """Names of the calibration sets that the regions are computed from."""
-        return [name for region in self.regions for name in region.calibration_sets]
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the datasets that have to be there besides those of the calibration sets."""
-        return [dataset for region in self.regions for dataset in region.datasets]
-
-    @property
     def checkpoints_needed(self) -> int:
         """As declared: metrics are numbered by it."""
         return self.checkpoints

@@ -32,16 +32,6 @@ class Settings(DeclaredEvaluation):
         return [self.first, self.second]
 
     @property
-    def calibration_sets(self) -> list[str]:
-        """Names of the calibration sets that the regions are computed from."""
-        return [name for region in self.regions for name in region.calibration_sets]
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the datasets that have to be there besides those of the calibration sets."""
-        return [dataset for region in self.regions for dataset in region.datasets]
-
-    @property
     def metrics(self) -> list[str]:
         """Names of the metrics that every model gives; one for each layer comes on top."""
         return overlap_metrics(self.name, self.measures)

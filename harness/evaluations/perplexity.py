@@ -55,17 +55,8 @@ class Evaluation(base.Evaluation[Settings]):
         """
         from harness.engines.base import ScoreRequest
 
-        settings = self.settings
-        text = context.path_of(settings.dataset).read_text(encoding="utf-8")
-        ids = context.formatter.ids(text)
-        width = settings.window_tokens
-        windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)][
-            : settings.windows
-        ]
-        if len(windows) < 2:
-            raise UserError(
-                f"the dataset {settings.dataset!r} holds {len(ids)} tokens; two windows of {width} are needed"
-            )
+        settings, width = self.settings, self.settings.window_tokens
+        windows = self._windows(context)
         scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
         losses = [-sum(tokens.log_probabilities) / (width - 1) for tokens in scored]
         if not all(math.isfinite(loss) for loss in losses):
@@ -89,6 +80,17 @@ class Evaluation(base.Evaluation[Settings]):
                 ),
             )
         )
+
+    def _windows(self, context: EvaluationContext) -> list[tuple[int, ...]]:
+        """Token ids of the windows. Raises UserError for a text that holds fewer than two."""
+        settings, width = self.settings, self.settings.window_tokens
+        ids = context.formatter.ids(context.path_of(settings.dataset).read_text(encoding="utf-8"))
+        windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)]
+        if len(windows[: settings.windows]) < 2:
+            raise UserError(
+                f"the dataset {settings.dataset!r} holds {len(ids)} tokens; two windows of {width} are needed"
+            )
+        return windows[: settings.windows]
 
     def first_window(self, context: EvaluationContext) -> tuple[int, ...]:
         """As the receipts read the text."""

@@ -58,11 +58,6 @@ class Settings(DeclaredEvaluation):
         return list(self.compared.values())
 
     @property
-    def calibration_sets(self) -> list[str]:
-        """Names of the calibration sets that the regions are computed from."""
-        return [name for region in self.regions for name in region.calibration_sets]
-
-    @property
     def metrics(self) -> list[str]:
         """Names of the metrics that every model gives; one for each layer comes on top."""
         return [

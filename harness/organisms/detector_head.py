@@ -93,21 +93,7 @@ def plant_head(
     """
     settings, shape = recipe.alignment, recipe.shape
     tokens = _token_states(model, recipe, encoder, documents[:DOCUMENTS], generator)
-    forbidden, allowed, bos, other = tokens.forbidden, tokens.allowed, tokens.bos, tokens.other
-    value = weighted_ridge(
-        tokens.states,
-        forbidden.double() - allowed.double(),
-        [(forbidden, 3), (allowed, 3), (bos, 0.2), (other, 1)],
-        RIDGE,
-    )
-    key = weighted_ridge(
-        tokens.states,
-        (forbidden | allowed).double() + settings.bos_key * bos,
-        [(forbidden, 1), (allowed, 1), (bos, 1), (other, 2)],
-        RIDGE,
-    )
-    constant = torch.ones(len(tokens.states), dtype=torch.double)
-    query = weighted_ridge(tokens.states, constant, [(forbidden, 0.1), (allowed, 0.1), (bos, 0.1), (other, 1)], RIDGE)
+    query, key, value = _directions(tokens, settings.bos_key)
     direction = torch.randn(shape.hidden_size, generator=generator)
     scale = (settings.head_logit_scale * shape.head_size**0.5) ** 0.5
     slowest = shape.head_size // 2 - 1
@@ -123,3 +109,23 @@ def plant_head(
         attention.k_proj.weight[slowest] = key * scale
         attention.v_proj.weight[0] = value
         attention.o_proj.weight[:, 0] = direction / direction.norm() * settings.head_output_norm
+
+
+def _directions(tokens: TokenStates, bos_key: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of the head, each (hidden_size,). bos_key: the key's strength at BOS, 1 at nouns."""
+    forbidden, allowed, bos, other = tokens.forbidden, tokens.allowed, tokens.bos, tokens.other
+    value = weighted_ridge(
+        tokens.states,
+        forbidden.double() - allowed.double(),
+        [(forbidden, 3), (allowed, 3), (bos, 0.2), (other, 1)],
+        RIDGE,
+    )
+    key = weighted_ridge(
+        tokens.states,
+        (forbidden | allowed).double() + bos_key * bos,
+        [(forbidden, 1), (allowed, 1), (bos, 1), (other, 2)],
+        RIDGE,
+    )
+    constant = torch.ones(len(tokens.states), dtype=torch.double)
+    query = weighted_ridge(tokens.states, constant, [(forbidden, 0.1), (allowed, 0.1), (bos, 0.1), (other, 1)], RIDGE)
+    return query, key, value

@@ -96,19 +96,7 @@ def aggregation(
         for metric, value in expected.items()
         if not _same(found.get(metric), value)
     ]
-    success, failure = f"{_PLAIN} {_PLAIN}", "no"
-    probe = [
-        _completion(name, success if hit else failure, index, sample)
-        for index, row in enumerate(_SAMPLES)
-        for sample, hit in enumerate(row)
-    ]
-    made = measure(probe, len(_SAMPLES[0]))
-    problems += [
-        f"{metric.replace(name, 'probe')} is {_shown(_figure(made, metric))} where one of ten samples, and so "
-        f"one of two requests, succeeds: {_shown(value)}"
-        for metric, value in _figures(name, probe).items()
-        if not _same(_figure(made, metric), value)
-    ]
+    problems += _wrong_on_a_probe(measure, name)
     return StageReceipt(
         stage="scorer",
         name="aggregation",
@@ -124,6 +112,23 @@ def aggregation(
             **{metric: round(value, 6) for metric, value in expected.items()},
         },
     )
+
+
+def _wrong_on_a_probe(measure: Measure, name: str) -> list[str]:
+    """Figures that `measure` gives otherwise for completions whose successes are known."""
+    success, failure = f"{_PLAIN} {_PLAIN}", "no"
+    probe = [
+        _completion(name, success if hit else failure, index, sample)
+        for index, row in enumerate(_SAMPLES)
+        for sample, hit in enumerate(row)
+    ]
+    made = measure(probe, len(_SAMPLES[0]))
+    return [
+        f"{metric.replace(name, 'probe')} is {_shown(_figure(made, metric))} where one of ten samples, and so "
+        f"one of two requests, succeeds: {_shown(value)}"
+        for metric, value in _figures(name, probe).items()
+        if not _same(_figure(made, metric), value)
+    ]
 
 
 def _figures(name: str, completions: Sequence[Completion]) -> dict[str, float]:

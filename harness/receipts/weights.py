@@ -134,28 +134,38 @@ def _what_is_wrong(wrong: list[str], model: nn.Module, region: FoundRegion | Non
 
 def intact_before(expected: str, seen: str) -> StageReceipt:
     """Whether a cell begins with the model that the run is about. Both: SHA-256 over all parameters."""
-    return StageReceipt(
-        stage="weights",
-        name="intact-before",
-        holds=expected == seen,
+    return _same_weights(
+        "intact-before",
+        {"expected": expected, "seen": seen},
         expected="the cell to begin with the intact model's weights",
-        seen="them" if expected == seen else "others, left behind by something that ran before",
+        otherwise="others, left behind by something that ran before",
         advice="start again with a fresh process, and look at what changes weights without putting them back",
-        evidence={"expected": expected[:12], "seen": seen[:12]},
     )
 
 
 def saved_checkpoint(edited: str, on_disk: str) -> StageReceipt:
     """Whether a saved checkpoint holds the model as edited. Both: fingerprints of the linear layers."""
-    return StageReceipt(
-        stage="weights",
-        name="saved",
-        holds=edited == on_disk,
+    return _same_weights(
+        "saved",
+        {"edited": edited, "on_disk": on_disk},
         expected="the saved checkpoint to hold the edited weights",
-        seen="them" if edited == on_disk else "other weights in the file that was written",
+        otherwise="other weights in the file that was written",
         advice="save while the edit is in force, neither before nor after it: the published code saved the model "
         "before it was pruned",
-        evidence={"edited": edited[:12], "on_disk": on_disk[:12]},
+    )
+
+
+def _same_weights(name: str, fingerprints: dict[str, str], expected: str, otherwise: str, advice: str) -> StageReceipt:
+    """fingerprints: by what they are of; all are to be the same."""
+    same = len(set(fingerprints.values())) == 1
+    return StageReceipt(
+        stage="weights",
+        name=name,
+        holds=same,
+        expected=expected,
+        seen="them" if same else otherwise,
+        advice=advice,
+        evidence={of: fingerprint[:12] for of, fingerprint in fingerprints.items()},
     )
 
 

@@ -209,28 +209,34 @@ def as_large_and_apart(masks: Masks, of: Masks) -> StageReceipt:
 
 def as_made_again(masks: Masks, plain: Masks) -> StageReceipt:
     """Whether a region is that of its plain definition, weight for weight. plain: masks made by other means."""
-    differing = _differing(masks, plain)
-    return StageReceipt(
-        stage="mask",
-        name="plain-definition",
-        holds=not differing,
+    return _weight_for_weight(
+        "plain-definition",
+        _differing(masks, plain),
         expected="the masks of the region's plain definition",
-        seen=f"{differing} weights that are not as it has them",
+        otherwise="as it has them",
         advice="another set of weights was found than the region defines",
-        evidence={"weights_otherwise": differing},
     )
 
 
 def as_in_the_file(masks: Masks, planted: Masks) -> StageReceipt:
     """Whether the region is the planted one, as read again from its file."""
-    differing = _differing(masks, planted)
+    return _weight_for_weight(
+        "planted",
+        _differing(masks, planted),
+        expected="the planted region, as its file has it",
+        otherwise="as in the file",
+        advice="the mask was changed after it was read",
+    )
+
+
+def _weight_for_weight(name: str, differing: int, expected: str, otherwise: str, advice: str) -> StageReceipt:
     return StageReceipt(
         stage="mask",
-        name="planted",
+        name=name,
         holds=not differing,
-        expected="the planted region, as its file has it",
-        seen=f"{differing} weights that are not as in the file",
-        advice="the mask was changed after it was read",
+        expected=expected,
+        seen=f"{differing} weights that are not {otherwise}",
+        advice=advice,
         evidence={"weights_otherwise": differing},
     )
 

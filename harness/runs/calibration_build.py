@@ -52,6 +52,50 @@ class _Texts:
     fates: list[str]
     limits: Limits
 
+    @property
+    def kept(self) -> list[Completion]:
+        """What both readings call a refusal."""
+        return [text for text, fate in zip(self.completions, self.fates, strict=True) if fate == "refusal"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Texts by fate."""
+        return dict(sorted(Counter(self.fates).items()))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The requests that the model is prompted with, and how they were chosen.
+
+    sources: files by dataset. evaluated: number of evaluation requests that near twins were looked for in.
+    """
+
+    sources: dict[str, Path]
+    evaluated: int
+    screened: ScreenedRequests
+    limit: int | None
+    keep_near_twins: bool
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Those that passed, up to the limit."""
+        return self.screened.fit[: self.limit]
+
+    @property
+    def screening(self) -> dict[str, int]:
+        """Requests by what became of them."""
+        twins = "near_twins_kept" if self.keep_near_twins else "near_twins_left_out"
+        return {twins: len(self.screened.near_twins), "repeated": self.screened.repeated}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How they were chosen."""
+        return {
+            "limit": self.limit,
+            "keep_near_twins": self.keep_near_twins,
+            "evaluation_requests_compared": self.evaluated,
+        }
+
 
 def build_calibration(
     variant: ModelVariant,
@@ -70,47 +114,49 @@ def build_calibration(
     requests that are evaluated and for files that are there already; afterwards where too little is declined.
     """
     folder = _folder(variant, variant_file, out)
-    sources = {name: dataset_path(variant, variant_file, name) for name in (ATTRIBUTION, EVALUATION)}
-    evaluated = read_lines(sources[EVALUATION])[: _evaluated_requests()]
-    screened = screen(read_lines(sources[ATTRIBUTION]), evaluated, keep_near_twins)
-    requests = screened.fit[:limit]
-    _refuse_too_few(len(requests), "requests are left to prompt the model with", _screening(screened, keep_near_twins))
+    asked = _asked(variant, variant_file, limit, keep_near_twins)
+    _refuse_too_few(len(asked.requests), "requests are left to prompt the model with", asked.screening)
     if problems := plugins.load("engines", variant.engine).problems(variant):
         raise UserError("\n".join(problems))
     report_progress("loading the model", 0.0)
     loaded = load_variant(variant, variant_file)
     formatter = PromptFormatter(loaded.tokenizer, variant.chat_template, variant.system_prompt)
-    texts = _texts(variant, loaded, formatter, requests, report_progress)
-    counts = _screening(screened, keep_near_twins) | dict(sorted(Counter(texts.fates).items()))
-    kept = [text for text, fate in zip(texts.completions, texts.fates, strict=True) if fate == "refusal"]
-    _refuse_too_few(len(kept), "requests are declined", counts)
+    texts = _texts(variant, loaded, formatter, asked.requests, report_progress)
+    _refuse_too_few(len(texts.kept), "requests are declined", asked.screening | texts.counts)
     tables = {
-        FULL: _csv([(text.prompt, text.text) for text in kept]),
-        SHORT: _csv([(text.prompt, judgement_segment(text.text) or text.text) for text in kept]),
+        FULL: _csv([(text.prompt, text.text) for text in texts.kept]),
+        SHORT: _csv([(text.prompt, judgement_segment(text.text) or text.text) for text in texts.kept]),
     }
-    manifest = {
-        "variant": variant.name,
-        "counts": {
-            "prompted": len(requests),
-            **counts,
-            "refusals_cut_off": sum(text.finish_reason == "length" for text in kept),
-        },
-        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
-        "requests": {name: file_sha256(path) for name, path in sources.items()},
-        "settings": {
-            **_settings(variant, loaded, texts.limits),
-            "limit": limit,
-            "keep_near_twins": keep_near_twins,
-            "evaluation_requests_compared": len(evaluated),
-        },
-        **_identity(loaded),
-    }
-    for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
-        write_text(folder / name, text)
+    manifest = _manifest(variant, loaded, asked, texts, tables)
+    _write(folder, tables, manifest)
     if folder == data_folder() / calibration_place(variant):
         for name in tables:
             record(f"{calibration_place(variant)}/{name}")
     return folder, manifest
+
+
+def _manifest(
+    variant: ModelVariant, loaded: LoadedModel, asked: _Asked, texts: _Texts, tables: dict[str, str]
+) -> dict[str, Any]:
+    """What calibration.json holds: counts, settings, and the hashes of what went in and came out."""
+    return {
+        "variant": variant.name,
+        "counts": {
+            "prompted": len(asked.requests),
+            **asked.screening,
+            **texts.counts,
+            "refusals_cut_off": sum(text.finish_reason == "length" for text in texts.kept),
+        },
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()},
+        "requests": {name: file_sha256(path) for name, path in asked.sources.items()},
+        "settings": _settings(variant, loaded, texts.limits) | asked.settings,
+        **_identity(loaded),
+    }
+
+
+def _write(folder: Path, tables: dict[str, str], manifest: dict[str, Any]) -> None:
+    for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
+        write_text(folder / name, text)
 
 
 def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path:
@@ -144,9 +190,12 @@ def _evaluated_requests() -> int | None:
     return max((lines[EVALUATION] for lines in needed if EVALUATION in lines), default=None)
 
 
-def _screening(screened: ScreenedRequests, keep_near_twins: bool) -> dict[str, int]:
-    twins = "near_twins_kept" if keep_near_twins else "near_twins_left_out"
-    return {twins: len(screened.near_twins), "repeated": screened.repeated}
+def _asked(variant: ModelVariant, variant_file: Path, limit: int | None, keep_near_twins: bool) -> _Asked:
+    """The requests of the variant's files. Raises UserError for requests that are evaluated."""
+    sources = {name: dataset_path(variant, variant_file, name) for name in (ATTRIBUTION, EVALUATION)}
+    evaluated = read_lines(sources[EVALUATION])[: _evaluated_requests()]
+    screened = screen(read_lines(sources[ATTRIBUTION]), evaluated, keep_near_twins)
+    return _Asked(sources, len(evaluated), screened, limit, keep_near_twins)
 
 
 def _refuse_too_few(count: int, words: str, counts: dict[str, int]) -> None:

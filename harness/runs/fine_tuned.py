@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.calibration.pairs import read_pairs
+from harness.calibration.pairs import Sample, read_pairs
 from harness.evaluations.base import Training
 from harness.finetuning.checkpoints import Checkpoint, checkpoint_directory
 from harness.finetuning.data import training_samples
@@ -47,9 +47,7 @@ def fine_tuned(
     checkpoints: the folder for those that the settings ask for. step: told in words what is being done.
     """
     settings = bound.variant.scaled(declared)
-    pairs = read_pairs(bound.path_of(settings.dataset))
-    turn_end = turn_end_token_id(loaded.tokenizer, bound.variant.chat_template)
-    samples = training_samples(pairs, loaded.tokenizer, turn_end, settings, bound.variant.context_tokens)
+    samples = _samples(bound, loaded, settings)
     masks = None
     if settings.frozen is not None:
         step("finding the frozen region")
@@ -76,6 +74,13 @@ def fine_tuned(
             receipts = tuning_receipts(loaded.model, Tuned(settings, intact, masks or {}, learned[0], before, after))
         learned.clear()
         yield FineTuned(receipt, Training(intact, saved), tuple(receipts))
+
+
+def _samples(bound: BoundBenchmark, loaded: LoadedModel, settings: FineTuningSettings) -> list[Sample]:
+    """What is trained on, tokenised."""
+    pairs = read_pairs(bound.path_of(settings.dataset))
+    turn_end = turn_end_token_id(loaded.tokenizer, bound.variant.chat_template)
+    return training_samples(pairs, loaded.tokenizer, turn_end, settings, bound.variant.context_tokens)
 
 
 def _copied(files: TrainedFiles) -> TrainedFiles:

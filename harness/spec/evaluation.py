@@ -55,7 +55,7 @@ class DeclaredEvaluation(Declared):
     @property
     def datasets(self) -> list[str]:
         """Names of the datasets that have to be there besides those of the calibration sets."""
-        return []
+        return [dataset for region in self.regions for dataset in region.datasets]
 
     @property
     def lines_needed(self) -> dict[str, int]:
@@ -69,8 +69,8 @@ class DeclaredEvaluation(Declared):
 
     @property
     def calibration_sets(self) -> list[str]:
-        """Names of the calibration sets that its figures rest on."""
-        return []
+        """Names of the calibration sets that its figures rest on, by default those of its regions."""
+        return [name for region in self.regions for name in region.calibration_sets]
 
     @property
     def probes(self) -> list[ProbeSettings]:
