@@ -3,7 +3,7 @@
 The names of the Python API are imported when they are used first, so that `import harness` costs nothing:
 
     load, score, subspaces, select, removed    a model in memory
-    run, explain, RunRecord                    benchmarks and their records
+    run, explain, verify, RunRecord            benchmarks and their records
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api.benchmarks import explain, run
+    from harness.api.benchmarks import explain, run, verify
     from harness.api.models import load, removed, score, select, subspaces
     from harness.spec.result import RunRecord
 
@@ -19,10 +19,10 @@ __version__ = "1.0.0"
 
 _PLACES = {
     **dict.fromkeys(("load", "score", "subspaces", "select", "removed"), "harness.api.models"),
-    **dict.fromkeys(("run", "explain"), "harness.api.benchmarks"),
+    **dict.fromkeys(("run", "explain", "verify"), "harness.api.benchmarks"),
     "RunRecord": "harness.spec.result",
 }
-__all__ = ["RunRecord", "__version__", "explain", "load", "removed", "run", "score", "select", "subspaces"]
+__all__ = ["RunRecord", "__version__", "explain", "load", "removed", "run", "score", "select", "subspaces", "verify"]
 
 
 def __getattr__(name: str) -> Any:

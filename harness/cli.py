@@ -25,6 +25,7 @@ from harness.commands import (
     prompts,
     report,
     store,
+    verify,
 )
 from harness.exit_codes import with_exit_codes
 from harness.spec.instead import shown
@@ -54,6 +55,7 @@ for command in (
     prompts.prompts,
     explain.explain,
     compare.compare,
+    verify.verify,
     faults.faults,
     data.data,
     plan.plan,

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "interruption", "reading", "shown", "storage", "terminal"},
     {"plugins", "sandbox"},
     {"spec"},
-    {"formulas"},
+    {"formulas", "verification"},
     {"organisms"},
     {"models"},
     {"data"},
@@ -282,3 +282,20 @@ def test_everything_is_printed_in_one_place():
             if called in ("print", "click.echo", "click.secho", "Console", "traceback.print_exc", "sys.stdout.write"):
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {called}")
     assert not wrong
+
+
+def test_the_second_reader_shares_nothing_with_what_wrote_the_record():
+    own = {path: set(imports_of(path)) for path in (ROOT / "verification").glob("*.py")}
+    allowed = {"errors", "reading", "spec", "verification"}
+    used = {name.split(".")[1] for names in own.values() for name in names if name.startswith("harness.")}
+    assert used <= allowed
+    assert not {name.split(".")[0] for names in own.values() for name in names} & {"torch", "numpy", "transformers"}
+    assert len(own) > 10
+
+
+def test_the_second_reader_reads_without_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, harness.verification.reader; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,6 +18,8 @@ from harness.spec.instead import Instead, shown
 from harness.spec.loading import load_yaml_model, recorded_spec
 from harness.spec.result import RunRecord
 from harness.spec.variant import ModelVariant
+from harness.verification.findings import Verification
+from harness.verification.reader import verify as verified
 
 
 class Silent:
@@ -96,6 +98,20 @@ def explain(record: str | Path, cell: str | None = None, reference: str | Path |
     """
     run_at, other = open_run(Path(record)), None if reference is None else open_run(Path(reference))
     return explanations(run_at, cell, other)
+
+
+def verify(record: str | Path) -> Verification:
+    """Read a record a second time: what it says, computed anew from its spec and the files beside it.
+
+    record: a record.json or the folder that holds it. No model is loaded. Returns what agrees, by kind, what differs,
+    and what nobody computes a second time. Raises UserError for a record that cannot be read.
+
+    Example:
+        >>> record = run("first-look.yaml", "tiny-llama2-chat", out="runs")
+        >>> verify(f"runs/{record.id}").holds
+        True
+    """
+    return verified(Path(record))
 
 
 def explanations(run_at: RecordedRun, cell: str | None, reference: RecordedRun | None) -> list[Explanation]:

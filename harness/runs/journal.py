@@ -18,8 +18,9 @@ from harness.errors import UserError
 from harness.reading import read_json
 from harness.runs.files import write_text, writing_error
 from harness.spec import manifest
+from harness.spec.golden import GoldenFile
 from harness.spec.json_text import load_json_model
-from harness.spec.manifest import CANARIES, LOCK, RECORD
+from harness.spec.manifest import CANARIES, GOLDEN, LOCK, OWN_TEXTS, RECORD
 from harness.spec.measurement import Completion
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
@@ -90,7 +91,7 @@ class Journal:
 
     def write_cell(self, result: CellResult, completions: Sequence[Completion]) -> None:
         """Write a finished cell: its completions, one JSON object a line, and then the result with their hash."""
-        self._write(result, "".join(completion.model_dump_json() + "\n" for completion in completions))
+        self._write(result, _lines_of(completions))
 
     def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
         """Write a cell that another benchmark of this run has measured, under this benchmark's names."""
@@ -126,6 +127,11 @@ class Journal:
         """Write the canaries, before any cell is measured."""
         self._write_noted({CANARIES: _RECEIPTS.dump_json(tuple(canaries), indent=1).decode()})
 
+    def write_basis(self, texts: Sequence[Completion], golden: GoldenFile | None) -> None:
+        """Write what a run is judged by: the texts behind the limits of validity, and the golden values."""
+        values = "null" if golden is None else golden.model_dump_json(indent=1, exclude_none=True)
+        self._write_noted({GOLDEN: values + "\n", **({OWN_TEXTS: _lines_of(texts)} if texts else {})})
+
     def write_header(self, header: Mapping[str, Any]) -> None:
         """Write run.json, by which the run is found again."""
         self._write_noted({HEADER: json.dumps(header)})
@@ -150,6 +156,10 @@ class Journal:
 
     def _cell_path(self, cell_id: str) -> Path:
         return self.directory / "cells" / f"{cell_id}.json"
+
+
+def _lines_of(completions: Sequence[Completion]) -> str:
+    return "".join(completion.model_dump_json() + "\n" for completion in completions)
 
 
 @contextmanager

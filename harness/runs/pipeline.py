@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
 from harness.runs.computed_by import of_cells
 from harness.runs.execution import Executor, Progress
-from harness.runs.journal import RunName, open_session
+from harness.runs.journal import Journal, RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key, run_plugins
 from harness.runs.sharing import Run, shared_cells
@@ -59,7 +60,7 @@ def run_benchmarks(
     with open_session(out, names) as journals:
         progress.step("calibrating what counts as an answer")
         thresholds = _calibrate(benchmarks, surroundings, executor)
-        runs = [Run(*parts) for parts in zip(benchmarks, surroundings, journals, thresholds, strict=True)]
+        runs = [_begun(*parts) for parts in zip(benchmarks, surroundings, journals, thresholds, strict=True)]
         written: dict[int, tuple[RunRecord, Path]] = {}
         progress.step("canaries")
         canaries = _canaries(runs, executor)
@@ -105,6 +106,13 @@ def _calibrate(
         if key not in known:
             known[key] = executor.calibrate(bound)
     return [known[key] for key in keys]
+
+
+def _begun(bound: BoundBenchmark, surroundings: Surroundings, journal: Journal, thresholds: Thresholds | None) -> Run:
+    """A run whose folder has what its figures are judged by. The texts behind the limits go to no other process."""
+    journal.write_basis(() if thresholds is None else thresholds.texts, bound.golden)
+    limits = None if thresholds is None else replace(thresholds, texts=())
+    return Run(bound, surroundings, journal, limits)
 
 
 def _canaries(runs: Sequence[Run], executor: Executor) -> dict[str, tuple[StageReceipt, ...]]:

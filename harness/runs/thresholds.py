@@ -26,7 +26,8 @@ def validity_thresholds(bench: Bench) -> Thresholds | None:
         return None
     judged = [with_evidence(texts, bench.engine, bench.context.formatter) for texts in (greedy, sampled)]
     try:
-        return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]))
+        texts = tuple(text.model_copy(update={"choices": ()}) for text in (*judged[0], *judged[1]))
+        return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]), texts=texts)
     except UserError:
         for receipt in [_finite_texts(bench, greedy), *text_receipts(bench.reference, bench.context.formatter, greedy)]:
             if not receipt.holds:

@@ -24,6 +24,8 @@ from harness.spec.result import CellResult, RunRecord
 from harness.storage import locked, write_whole
 
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
+#: What a run is judged by: the intact model's own texts, one a line, and the golden values that were in force.
+OWN_TEXTS, GOLDEN = "validity.jsonl", "golden.json"
 #: Locks of a run, which say nothing of it.
 LOCK, GUARD = "lock", "manifest.lock"
 _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])

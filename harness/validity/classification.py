@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from harness.errors import UserError
 from harness.formulas.metrics import FIT, is_refusal
@@ -35,10 +35,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits for each way of decoding, since greedy texts surprise less than sampled ones."""
+    """The limits for each way of decoding, since greedy texts surprise less than sampled ones.
+
+    texts: those of the intact model that the limits follow from, greedy and then sampled, with their evidence.
+    """
 
     greedy: Limits
     sampled: Limits
+    texts: tuple[Completion, ...] = field(default=(), compare=False, repr=False)
 
     def of(self, temperature: float) -> Limits:
         """The limits for texts decoded at a temperature; 0 is greedy."""
@@ -53,7 +57,7 @@ class Thresholds:
             "repetition_margin": REPETITION_MARGIN,
             "length_share": LENGTH_SHARE,
         }
-        return {**asdict(self), "margins": margins}
+        return {"greedy": asdict(self.greedy), "sampled": asdict(self.sampled), "margins": margins}
 
 
 def calibrate(samples: Sequence[Completion]) -> Limits:

@@ -1,0 +1,101 @@
+"""Every figure of every cell, made anew from texts and receipts, and whether it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.spec.measurement import Completion, Measurement
+from harness.spec.receipt import TruthComparison
+from harness.spec.result import CellResult
+from harness.verification.attacks import attack_figures, doubt_of
+from harness.verification.findings import Ledger
+from harness.verification.rates import Figure
+from harness.verification.recorded import Recorded
+from harness.verification.verdicts import sentence
+
+#: Kinds of evaluations whose figures are made of texts here.
+_OF_TEXTS = {"attack": attack_figures}
+
+
+def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Ledger) -> None:
+    """Compare the figures of texts and edits with what follows from the files; and of all, whether they count.
+
+    texts: by cell, each with its class as it should be.
+    """
+    for cell in run.record.cells:
+        broken = next((sentence(receipt) for receipt in cell.receipts if not receipt.holds), None)
+        wanted = {figure.metric: figure for figure in _figures(run, cell, texts[cell.id])}
+        for measured in cell.measurements:
+            figure = wanted.get(measured.metric)
+            if figure is not None:
+                _compare(cell.id, measured, figure, broken, ledger)
+            elif broken is not None:
+                ledger.same("validity", cell.id, measured.metric, (measured.valid, measured.reason), (False, broken))
+        _check_edit(cell, ledger)
+
+
+def unread(run: Recorded) -> list[str]:
+    """Evaluations whose figures nobody makes a second time from what is on disk, in words."""
+    return [
+        f"the figures of the evaluation {entry.name} ({entry.kind})"
+        for entry in run.spec.evaluations
+        if entry.kind not in _OF_TEXTS
+    ]
+
+
+def _figures(run: Recorded, cell: CellResult, texts: Sequence[Completion]) -> list[Figure]:
+    found: list[Figure] = []
+    share = run.spec.validity.minimum_fit_share
+    for entry in run.spec.evaluations:
+        make = _OF_TEXTS.get(entry.kind)
+        own = [text for text in texts if text.evaluation == entry.name]
+        if make is not None and own:
+            found += make(entry, own, doubt_of(entry, run.spec.evaluations, texts, share))
+    if cell.receipt is not None and cell.receipt.truth is not None:
+        found += _of_truth(cell.receipt.truth)
+    return found
+
+
+def _of_truth(truth: TruthComparison) -> list[Figure]:
+    """Precision and recall of a region against the planted one."""
+    parts = (("planted_precision", truth.selected), ("planted_recall", truth.planted))
+    return [Figure(name, truth.both / n, n, resolution=1 / n) for name, n in parts if n]
+
+
+def _compare(cell: str, measured: Measurement, figure: Figure, broken: str | None, ledger: Ledger) -> None:
+    """All that a record says of one figure. broken: what a receipt of the cell says that does not hold."""
+    why = broken if broken is not None else figure.why
+    for field, recorded, wanted in (
+        ("value", measured.value, figure.value),
+        ("n", measured.n, figure.n),
+        ("standard error", measured.standard_error, figure.error),
+        ("interval", measured.interval, figure.interval),
+        ("resolution", measured.resolution, figure.resolution),
+        ("neighbours", measured.neighbours, None),
+        ("valid", measured.valid, why is None),
+        ("reason", measured.reason, why),
+    ):
+        name = measured.metric if field == "value" else f"{field} of {measured.metric}"
+        ledger.same("figure" if field == "value" else field, cell, name, recorded, wanted)
+
+
+def _check_edit(cell: CellResult, ledger: Ledger) -> None:
+    """What a receipt of an edit says of itself: shares of counts, and weights that are put back."""
+    edit = cell.receipt
+    if edit is None:
+        return
+    ledger.same("edit", cell.id, "weights put back", edit.fingerprint_restored, edit.fingerprint_before)
+    if edit.weights_selected is not None:
+        ledger.same("edit", cell.id, "sparsity", edit.sparsity, edit.weights_selected / edit.weights_total)
+    for name, truth in (("all layers", edit.truth), *edit.truth_by_layer.items()):
+        if truth is not None:
+            ledger.same("edit", cell.id, f"precision in {name}", truth.precision, _share(truth.both, truth.selected))
+            ledger.same("edit", cell.id, f"recall in {name}", truth.recall, _share(truth.both, truth.planted))
+    if edit.truth is not None and edit.truth_by_layer:
+        for count in ("selected", "planted", "both"):
+            total = sum(getattr(truth, count) for truth in edit.truth_by_layer.values())
+            ledger.same("edit", cell.id, f"{count} over layers", getattr(edit.truth, count), total)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,68 @@
+"""Read a record a second time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.verification.claims import outcome
+from harness.verification.completions import check_texts
+from harness.verification.figures import check_figures, unread
+from harness.verification.findings import Ledger, Verification
+from harness.verification.golden import comparisons
+from harness.verification.limits import check_limits
+from harness.verification.recorded import Recorded, open_recorded
+from harness.verification.structure import check_structure
+from harness.verification.verdicts import SECOND_READING, verdict_of
+
+
+def verify(path: Path) -> Verification:
+    """Compute anew what a record says, from its spec and the files beside it, and compare.
+
+    path: of record.json, or of the folder that holds it. Raises UserError where there is no record of this version.
+    """
+    ledger = Ledger()
+    run = open_recorded(path, ledger)
+    check_structure(run, ledger)
+    check_limits(run, ledger)
+    check_figures(run, check_texts(run, ledger), ledger)
+    _check_claims(run, ledger)
+    _check_comparisons(run, ledger)
+    _check_verdict(run, ledger)
+    return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(unread(run)))
+
+
+def _check_claims(run: Recorded, ledger: Ledger) -> None:
+    told = {claim.id: claim for claim in run.record.claims}
+    ledger.each_once("claim", "claims", [c.id for c in run.record.claims], [c.id for c in run.spec.claims])
+    for claim in run.spec.claims:
+        recorded = told.get(claim.id)
+        if recorded is not None:
+            status, evidence = outcome(claim, run.record.cells)
+            ledger.same("claim", "claims", claim.id, recorded.status, status)
+            ledger.same("claim", "claims", f"evidence of {claim.id}", recorded.evidence, evidence)
+            ledger.same("claim", "claims", f"words of {claim.id}", recorded.says, claim.says)
+            ledger.same("claim", "claims", f"section of {claim.id}", recorded.section, claim.section)
+
+
+def _check_comparisons(run: Recorded, ledger: Ledger) -> None:
+    wanted = list(comparisons(run.record, run.spec, run.golden))
+    told = {(check.cell, check.metric): check for check in run.record.checks}
+    places = [(check.cell, check.metric) for check in run.record.checks]
+    ledger.each_once("comparison", "checks", places, [(cell, metric) for cell, metric, _ in wanted])
+    for cell, metric, fields in wanted:
+        recorded = told.get((cell, metric))
+        if recorded is not None:
+            for field, value in fields.items():
+                ledger.same("comparison", cell, f"{field} of {metric}", getattr(recorded, field), value)
+
+
+def _check_verdict(run: Recorded, ledger: Ledger) -> None:
+    """A verdict that an earlier second reading made INVALID has its differences among its reasons."""
+    recorded = run.record.verdict
+    status, code, reasons = verdict_of(run.record)
+    read = [reason for reason in recorded.reasons if reason.startswith(SECOND_READING)]
+    if read:
+        status, code = "invalid", 3
+    ledger.same("verdict", "the run", "verdict", recorded.status, status)
+    ledger.same("verdict", "the run", "exit code", recorded.exit_code, code)
+    ledger.same("verdict", "the run", "reasons", [each for each in recorded.reasons if each not in read], reasons)

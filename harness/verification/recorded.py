@@ -1,0 +1,85 @@
+"""A record and the files of its run, opened to be read a second time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+from harness.errors import UserError
+from harness.reading import parsed_json
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.golden import GoldenFile
+from harness.spec.json_text import Unfit, content_of_json, load_json_model
+from harness.spec.loading import recorded_spec
+from harness.spec.manifest import GOLDEN, OWN_TEXTS, RECORD, below, doubts, own_bytes
+from harness.spec.measurement import Completion
+from harness.spec.result import RunRecord
+from harness.verification.findings import Ledger
+
+Line = TypeVar("Line", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What is on disk of a run. texts: by cell. own_texts: of the intact model, which set the limits of validity."""
+
+    folder: Path
+    record: RunRecord
+    spec: BenchmarkSpec
+    texts: Mapping[str, tuple[Completion, ...]]
+    own_texts: tuple[Completion, ...] | None
+    golden: GoldenFile | None
+
+    @cached_property
+    def by_name(self) -> Mapping[str, object]:
+        """The spec's evaluations by name."""
+        return {entry.name: entry for entry in self.spec.evaluations}
+
+
+def open_recorded(path: Path, ledger: Ledger) -> Recorded:
+    """Read a record and what lies beside it; what does not fit together is noted.
+
+    path: of record.json, or of the folder that holds it. Raises UserError where there is no record of this version.
+    """
+    path = path / RECORD if path.is_dir() else path
+    record = load_json_model(path, RunRecord, "a record of this version")
+    spec = recorded_spec(record.spec, path)
+    folder = path.parent
+    found = doubts(folder, record)
+    for words in found:
+        ledger.wrong("file", "the run", "manifest", words, "the files that were written")
+    if not found:
+        ledger.agrees["file"] += 1
+    texts = {cell.id: _lines(folder, f"completions/{cell.id}.jsonl", Completion, ledger) for cell in record.cells}
+    own = _lines(folder, OWN_TEXTS, Completion, ledger) if os.path.lexists(folder / OWN_TEXTS) else None
+    return Recorded(folder, record, spec, texts, own, _golden(folder, ledger))
+
+
+def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:
+    """The golden values that the run was compared with, if there were any."""
+    try:
+        content = parsed_json(own_bytes(folder, GOLDEN).decode("utf-8"))
+        return None if content is None else GoldenFile.model_validate(content)
+    except ValueError as error:  # other bytes than UTF-8, other text than JSON, other JSON than golden values
+        ledger.wrong("file", "the run", GOLDEN, str(error), "golden values")
+    except UserError as error:
+        ledger.wrong("file", "the run", GOLDEN, below(folder, error), "a file of the run")
+    return None
+
+
+def _lines(folder: Path, name: str, model: type[Line], ledger: Ledger) -> tuple[Line, ...]:
+    """JSON lines of a file of the run, none of one that cannot be read, which is noted."""
+    adapter = TypeAdapter(model)
+    try:
+        return tuple(content_of_json(line, adapter) for line in own_bytes(folder, name).decode("utf-8").splitlines())
+    except (Unfit, UnicodeDecodeError) as error:
+        ledger.wrong("file", "the run", name, str(error), "one JSON object a line")
+    except UserError as error:
+        ledger.wrong("file", "the run", name, below(folder, error), "a file of the run")
+    return ()

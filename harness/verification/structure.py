@@ -1,0 +1,168 @@
+"""What a run has to consist of, by its spec: cells, figures, receipts, each once, as they were declared."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.cell import Cell, CellGroup
+from harness.spec.result import CellResult, RunRecord
+from harness.verification.attacks import attack_names
+from harness.verification.findings import Ledger
+from harness.verification.recorded import Recorded
+
+#: What every cell's receipts hold, and those of one in which texts were written, or these were measured.
+_ALWAYS = ("data/declared-files", "weights/intact-before", "engine/weights")
+_NOT_TRAINED = "weights/edited-places"
+_OF_TEXTS = (
+    *(f"prompts/{name}" for name in ("one-bos", "template", "system-prompt", "requests", "stop-tokens")),
+    *(f"text/{name}" for name in ("stop-tokens", "lengths", "decoded", "as-generated", "own-prompt")),
+)
+_OF_KIND = {
+    "attack": (),
+    "zero_shot": ("scorer/zero-shot-items",),
+    "perplexity": ("scorer/perplexity-windows", "scorer/perplexity-figure"),
+}
+_OF_ATTACKS = ("scorer/published-scorer", "scorer/aggregation")
+#: The canaries of a run whose spec has an attack that is asked as people ask.
+_CANARIES = ("canary/intact", "canary/wrecked", "canary/random-mask", "canary/repeat")
+
+
+def check_structure(run: Recorded, ledger: Ledger) -> None:
+    """Compare a record's parts with what its spec declares."""
+    record, spec = run.record, run.spec
+    ledger.same("name", "the run", "benchmark", record.id.split("/")[1:2], [spec.id])
+    ledger.same("name", "the run", "variant", record.id.split("/")[:1], [record.variant.get("name")])
+    declared = {cell_id: (group, point) for cell_id, group, point in declared_cells(spec)}
+    skipped = {
+        name: why for cell in spec.expanded_cells() if (why := _why_not(cell, record.variant)) for name in [cell.id]
+    }
+    ledger.each_once("cell", "the run", [cell.id for cell in record.cells], [c for c in declared if c not in skipped])
+    for name in sorted({*skipped, *record.skipped_cells}):
+        ledger.same("skipped cell", name, "reason", record.skipped_cells.get(name), skipped.get(name))
+    by_id = {cell.id: cell for cell in spec.expanded_cells()}
+    for cell in record.cells:
+        if cell.id in declared and cell.id in by_id:
+            _check_cell(run, cell, by_id[cell.id], declared[cell.id], ledger)
+    wanted = _CANARIES if any(map(_is_plain_attack, spec.evaluations)) else ()
+    ledger.each_once("canary", "the run", [f"{each.stage}/{each.name}" for each in record.canaries], wanted)
+    hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
+    ledger.same("task", "the run", "hashes", record.provenance.task_hashes, hashes)
+    for cell in record.cells:
+        for task, words in cell.task_hashes.items():
+            ledger.same("task", cell.id, task, words, hashes[task])
+    _check_data(record, ledger)
+
+
+def declared_cells(spec: BenchmarkSpec) -> Iterator[tuple[str, CellGroup, dict[str, Any]]]:
+    """(id, group, grid point) of every cell, in the order of the file."""
+    for group in spec.cells:
+        grid = group.grid if group.grid is not None else {}
+        points = grid if isinstance(grid, list) else [dict(each) for each in itertools.product(*_pairs(grid))]
+        for point in points:
+            yield group.id + "".join(f"_{key.split('.')[-1]}{value}" for key, value in point.items()), group, point
+
+
+def _pairs(grid: Mapping[str, list[Any]]) -> list[list[tuple[str, Any]]]:
+    return [[(key, value) for value in values] for key, values in grid.items()]
+
+
+def _why_not(cell: Cell, variant: Mapping[str, Any]) -> str | None:
+    """Why a variant, as the record holds it, cannot have a cell."""
+    name = str(variant.get("name"))
+    if variant.get("planted_region") is None and any(region.needs_planted for region in cell.regions):
+        return f"the variant {name} has no planted region"
+    if cell.variants and not any(fnmatchcase(name, pattern) for pattern in cell.variants):
+        return f"these numbers are for {', '.join(cell.variants)}"
+    return None
+
+
+def _check_cell(
+    run: Recorded, cell: CellResult, spec_cell: Cell, declared: tuple[CellGroup, dict[str, Any]], ledger: Ledger
+) -> None:
+    group, point = declared
+    for name, recorded, wanted in (
+        ("group", cell.group, group.id),
+        ("title", cell.title, group.title),
+        ("parameters", cell.parameters, point),
+        ("invalid_is_expected", cell.invalid_is_expected, group.invalid_is_expected),
+        ("an edit", cell.receipt is not None, spec_cell.region is not None),
+        ("a fine-tuning", cell.fine_tuning is not None, spec_cell.fine_tuning is not None),
+    ):
+        ledger.same("cell", cell.id, name, recorded, wanted)
+    entries = [entry for entry in run.spec.evaluations if _is_asked(entry, spec_cell)]
+    _check_metrics(run, cell, entries, ledger)
+    names = [f"{receipt.stage}/{receipt.name}" for receipt in cell.receipts]
+    needed = wanted_receipts(entries) + ([] if spec_cell.fine_tuning is not None else [_NOT_TRAINED])
+    for name in needed:
+        if name in names:
+            ledger.agrees["receipt"] += 1
+        else:
+            ledger.wrong("receipt", cell.id, name, "missing", "a receipt")
+
+
+def _is_asked(entry: Any, cell: Cell) -> bool:
+    """Whether an evaluation is measured in a cell."""
+    changed = cell.region is not None or cell.fine_tuning is not None
+    only: dict[str, bool] = {"intact": not changed, "fine_tuned": cell.fine_tuning is not None}
+    return only.get(entry.measured_in, True)
+
+
+def wanted_receipts(entries: list[Any]) -> list[str]:
+    """The names of receipts that a cell with these evaluations has in any case."""
+    names = [*_ALWAYS]
+    if any(entry.generates_texts for entry in entries):
+        names += _OF_TEXTS
+    for entry in entries:
+        names += _OF_KIND.get(entry.kind, ())
+        if entry.kind in _attacks() and not entry.benign:
+            names += _OF_ATTACKS
+    return list(dict.fromkeys(names))
+
+
+def _attacks() -> tuple[str, ...]:
+    return tuple(kind for kind, names in _OF_KIND.items() if not names)
+
+
+def _is_plain_attack(entry: Any) -> bool:
+    return bool(entry.generates_texts and entry.success_metric and entry.calibrates_validity)
+
+
+#: The metrics of kinds that are read a second time, from the settings and the variant as the record holds it.
+_METRICS: Mapping[str, Callable[[Any, Mapping[str, Any]], list[str]]] = {
+    "attack": lambda entry, variant: attack_names(entry),
+    "perplexity": lambda entry, variant: [entry.name],
+    "zero_shot": lambda entry, variant: [
+        f"{entry.name}_{part}" for part in (*variant.get("zero_shot_tasks", ()), "mean", "chance")
+    ],
+}
+
+
+def _check_metrics(run: Recorded, cell: CellResult, entries: list[Any], ledger: Ledger) -> None:
+    """Every metric once, and none that no evaluation gives."""
+    found = [measured.metric for measured in cell.measurements]
+    wanted: list[str] = []
+    for entry in entries:
+        known = _METRICS.get(entry.kind)
+        if known is not None:
+            wanted += known(entry, run.record.variant)
+            continue
+        optional, prefixes = {*entry.conditional_metrics}, tuple(entry.metric_prefixes)
+        own = [name for name in found if name in optional or name.startswith(prefixes)]
+        wanted += [*dict.fromkeys([*(name for name in entry.metrics if name not in optional), *own])]
+    if cell.receipt is not None and cell.receipt.truth is not None:
+        truth = cell.receipt.truth
+        wanted += ["planted_precision"] if truth.selected else []
+        wanted += ["planted_recall"] if truth.planted else []
+    ledger.each_once("metric", cell.id, found, wanted)
+
+
+def _check_data(record: RunRecord, ledger: Ledger) -> None:
+    """Data whose SHA-256 the variant declares, under those that were used."""
+    for name, declared in record.variant.get("datasets", {}).items():
+        used = record.provenance.data_sha256.get(name)
+        if used is not None and declared.get("sha256") is not None:
+            ledger.same("data", "the run", name, used, declared["sha256"])
