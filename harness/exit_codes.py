@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from harness import plugins
 from harness.errors import MachineError, UserError
 from harness.interruption import words
 from harness.runs.failures import machine_failure
@@ -36,7 +37,8 @@ _OF_PATHS = (
 def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     """The one place through which every command fails: one message on stderr and the documented exit code.
 
-    An error that nobody foresaw keeps its traceback, and never the exit code of a check that failed.
+    An error that nobody foresaw keeps its traceback, and never the exit code of a check that failed. What the code of
+    an installed plugin raises is told as that plugin's.
     """
 
     @functools.wraps(command)
@@ -47,7 +49,7 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush would fail as well
             sys.exit(128 + signal.SIGPIPE)
         except Exception as error:
-            known = error if isinstance(error, UserError | MachineError) else _unfit(error)
+            known = error if isinstance(error, UserError | MachineError) else _unfit(error) or plugins.blamed(error)
             if known is None:
                 echo(traceback.format_exc(), err=True, nl=False)
                 sys.exit(EX_SOFTWARE)

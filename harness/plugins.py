@@ -14,6 +14,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +41,7 @@ PARTS = {
 }
 #: The distribution of the plugins that ship, and its version.
 SHIPPED = f"brittleness-harness {harness.__version__}"
+_ROOT = Path(harness.__file__).parent
 _SOURCES = {".py", ".so", ".pyd"}
 
 
@@ -147,6 +149,29 @@ def broken(plugin: Installed, why: str) -> UserError:
         f"the {plugin.kind} plugin {plugin.name!r} of {plugin.words} is broken: {why}; install a version that suits "
         f"{SHIPPED}, or uninstall {plugin.distribution}"
     )
+
+
+def blamed(error: BaseException) -> UserError | None:
+    """The error of the installed plugin whose code raised it; None where that was not a plugin's code.
+
+    What raised it is the innermost frame of the harness or of a plugin: libraries are called by either.
+    """
+    sources = [(_folder_or_file(plugin.module), plugin) for kind in KINDS for plugin in installed(kind)]
+    found: UserError | None = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = Path(frame.f_code.co_filename)
+        if file.is_relative_to(_ROOT):
+            found = None
+        for source, plugin in sources:
+            if source is not None and file.is_relative_to(source):
+                found = broken(plugin, f"{file}:{line} raised {type(error).__name__}: {error}")
+    return found
+
+
+def _folder_or_file(module: str) -> Path | None:
+    """Where the source of an imported module lies: the folder of its outermost package, or its file if in none."""
+    file = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
+    return None if file is None else Path(file).parent if Path(file).name == "__init__.py" else Path(file)
 
 
 def module_of(kind: str, name: str) -> str:

@@ -89,6 +89,25 @@ def test_two_distributions_do_not_share_a_name(tmp_path, monkeypatch):
         plugins.origin("attribution", "row_relative")
 
 
+def install(folder, monkeypatch, name, kind, entries, files):
+    """A distribution with one package. entries: modules of it by plugin. files: their source."""
+    sources = {f"{name}/{file}.py": text for file, text in {"__init__": "", **files}.items()}
+    distribution(folder, name, {(kind, plugin): f"{name}.{file}" for plugin, file in entries.items()}, sources)
+    monkeypatch.syspath_prepend(folder)
+    for module in (name, *(f"{name}.{file}" for file in files)):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def check(folder, text, words):
+    """What `harness validate` says of a spec; it is valid unless there are words to be said against it."""
+    path = folder / "spec.yaml"
+    path.write_text(text)
+    result = CliRunner().invoke(main, ["validate", str(path)])
+    assert result.exit_code == (2 if words else 0), result.output
+    assert (words or "1 files are valid") in result.output
+    return result.output
+
+
 EVALUATION = """
     from typing import Literal
     from harness.evaluations import base
@@ -128,23 +147,10 @@ evaluations:
     ],
 )
 def test_a_spec_with_an_evaluation_of_another_distribution_is_checked_as_any(tmp_path, monkeypatch, kind, most, words):
-    modules = {
-        "counted": "counting.counted",
-        "attack": "counting.counted",
-        "cracked": "counting.nowhere",
-        "bare": "counting.bare",
-    }
-    entries = {("evaluations", name): module for name, module in modules.items()}
-    files = {"__init__": "", "counted": EVALUATION, "bare": "class Settings: ...\nclass Evaluation: ..."}
-    distribution(tmp_path, "counting", entries, {f"counting/{name}.py": text for name, text in files.items()})
-    monkeypatch.syspath_prepend(tmp_path)
-    path = tmp_path / "counted.yaml"
-    path.write_text(SPEC.replace("KIND", kind).replace("MOST", most))
-    result = CliRunner().invoke(main, ["validate", str(path)])
-    assert result.exit_code == (2 if words else 0), result.output
-    assert (words or "1 files are valid") in result.output
-    for module in ("counting.counted", "counting.bare", "counting"):
-        sys.modules.pop(module, None)
+    files = {"counted": EVALUATION, "bare": "class Settings: ...\nclass Evaluation: ..."}
+    entries = {"counted": "counted", "attack": "counted", "cracked": "nowhere", "bare": "bare"}
+    install(tmp_path, monkeypatch, "counting", "evaluations", entries, files)
+    check(tmp_path, SPEC.replace("KIND", kind).replace("MOST", most), words)
 
 
 REGION = """
@@ -187,23 +193,42 @@ cells:
 def test_a_region_of_another_distribution_that_cannot_be_used_is_told_at_its_line(
     tmp_path, monkeypatch, select, layers, words
 ):
-    modules = {
-        "chosen": "choosing.chosen",
-        "top": "choosing.chosen",
-        "cracked": "choosing.nowhere",
-        "bare": "choosing.bare",
-    }
-    entries = {("regions", name): module for name, module in modules.items()}
-    files = {"__init__": "", "chosen": REGION, "bare": "class Settings: ...\nclass Region: ..."}
-    distribution(tmp_path, "choosing", entries, {f"choosing/{name}.py": text for name, text in files.items()})
-    monkeypatch.syspath_prepend(tmp_path)
-    path = tmp_path / "chosen.yaml"
-    path.write_text(CELL.replace("SELECT", select).replace("LAYERS", layers))
-    result = CliRunner().invoke(main, ["validate", str(path)])
-    assert result.exit_code == (2 if words else 0), result.output
-    assert (words or "1 files are valid") in result.output
-    for module in ("choosing.chosen", "choosing.bare", "choosing"):
-        sys.modules.pop(module, None)
+    files = {"chosen": REGION, "bare": "class Settings: ...\nclass Region: ..."}
+    entries = {"chosen": "chosen", "top": "chosen", "cracked": "nowhere", "bare": "bare"}
+    install(tmp_path, monkeypatch, "choosing", "regions", entries, files)
+    check(tmp_path, CELL.replace("SELECT", select).replace("LAYERS", layers), words)
+
+
+RAISING = """
+    @pydantic.model_validator(mode="after")
+    def unlucky(self):
+        return 1 // 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "source", "raising", "place"),
+    [
+        ("evaluations", SPEC.replace("KIND", "odd"), EVALUATION.replace("counted", "odd"), "most: int", ":8: evaluati"),
+        ("evaluations", SPEC.replace("KIND", "odd"), EVALUATION.replace("counted", "odd"), None, ""),
+        ("regions", CELL.replace("SELECT", "odd"), REGION.replace("chosen", "odd"), "layers: int", ":12: cells[1].reg"),
+    ],
+)
+def test_whatever_a_plugins_own_code_raises_is_told_as_that_plugins(
+    tmp_path, monkeypatch, kind, spec, source, raising, place
+):
+    source = "import pydantic\n" + textwrap.dedent(source)
+    if raising is None:
+        source = source.replace("""return ["odd"]""", "return [1 // 0]")
+    else:
+        source = source.replace(f"    {raising}\n", f"    {raising}\n{RAISING}")
+    install(tmp_path, monkeypatch, "unlucky", kind, {"odd": "odd"}, {"odd": source})
+    line = next(number for number, text in enumerate(source.splitlines(), 1) if "1 // 0" in text)
+    output = check(
+        tmp_path, spec.replace("MOST", "3").replace("LAYERS", "3"), f"the {kind} plugin 'odd' of unlucky 0.1"
+    )
+    assert f"is broken: {tmp_path}/unlucky/odd.py:{line} raised ZeroDivisionError" in output
+    assert place in output and "Traceback" not in output
 
 
 def test_the_hash_is_of_the_whole_package(tmp_path, monkeypatch):

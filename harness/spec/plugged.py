@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticKnownError
 
 from harness import plugins
 from harness.errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def settings_type(kind: str, key: str, shipped: Any, base: type) -> Any:
@@ -34,10 +36,26 @@ def settings_type(kind: str, key: str, shipped: Any, base: type) -> Any:
             settings = _declared(plugin, base) if (plugin := plugins.find(kind, name)) else None
         except UserError as error:
             raise ValueError(str(error)) from error
-        return shipped_settings(raw) if settings is None else settings.model_validate(raw)
+        return shipped_settings(raw) if settings is None else validated(settings, raw)
 
     as_it_is: Any = SerializeAsAny  # a checker takes it for a type
     return Annotated[shipped, Field(discriminator=key), as_it_is(), WrapValidator(chosen)]
+
+
+def validated(settings: type[Model], raw: Any) -> Model:
+    """The settings that an entry declares.
+
+    Raises pydantic.ValidationError for a value that is not as declared, and ValueError, which pydantic tells at the
+    entry, for whatever else the code of an installed plugin raises.
+    """
+    try:
+        return settings.model_validate(raw)
+    except ValidationError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever another's validator does, it is not an error of the harness
+        if (told := plugins.blamed(error)) is None:
+            raise
+        raise ValueError(str(told)) from error
 
 
 def _declared(plugin: plugins.Installed, base: type) -> Any:

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from harness import plugins
 from harness.errors import UserError
 from harness.spec.common import Declared
+from harness.spec.plugged import validated
 from harness.spec.probing import ProbeSettings
 
 #: In the context of a validation: scores are at hand, and no method is needed to make them.
@@ -148,7 +149,7 @@ class Selected:
             raise PydanticKnownError("model_attributes_type")
         if "select" not in value:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'select'"})
-        return self._kind(str(value["select"])).model_validate(value)
+        return validated(self._kind(str(value["select"])), value)
 
     def _kind(self, select: str) -> type[RegionSettings]:
         if select.replace("-", "_") in plugins.names("regions"):

@@ -1,4 +1,4 @@
-"""Mutants of files, of which the module `fuzzing` makes as many as time allows: none ends in a traceback, an unknown exit code, or goes on for ever."""
+"""Mutants of files: none ends in a traceback or an unknown exit code, and none goes on for ever."""
 
 import pytest
 
