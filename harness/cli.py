@@ -76,9 +76,10 @@ for command in (
 @with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
     """Check specs, variants, golden files and golden prompts; without PATHS, those of all catalogues."""
+    from harness.runs.names import look_up
     from harness.spec.validation import validate_files
 
-    echo(f"{validate_files(paths)} files are valid")
+    echo(f"{validate_files(paths, look_up(paths))} files are valid")
 
 
 @main.command()

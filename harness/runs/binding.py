@@ -14,15 +14,15 @@ from harness.errors import UserError
 from harness.evaluations import base as evaluations
 from harness.fetching.tasks import task_problem
 from harness.models.loading import source_directory
-from harness.models.prompts import TEMPLATES
 from harness.regions import base as regions
 from harness.runs.data_checks import data_problems, needed_datasets
+from harness.runs.names import unknown_names
 from harness.runs.used_plugins import require_plugins
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
 from harness.spec.golden import GoldenFile
-from harness.spec.loading import load_yaml_model
+from harness.spec.loading import dotted, load_yaml_model
 from harness.spec.variant import ModelVariant
 
 #: The planted region's name among the hashes of a run's data.
@@ -66,16 +66,18 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         hashes |= {f"{task}/{split}": file_sha256(file) for split, file in files.items()}
     problems += data_problems(spec, variant, cells, paths)
     _tried(problems, lambda: require_plugins(spec))
-    engine = _tried(problems, lambda: plugins.load("engines", variant.engine))
+    unknown = dict(unknown_names(variant))
+    problems += [f"{variant_file}: {dotted(key)}: {words}" for key, words in unknown.items()]
+    engine = None if ("engine",) in unknown else _tried(problems, lambda: plugins.load("engines", variant.engine))
     problems += engine.problems(variant) if engine else []
-    if variant.chat_template != "tokenizer" and variant.chat_template not in TEMPLATES:
-        problems.append(
-            f"{variant_file}: chat_template: no template is called {variant.chat_template!r}; "
-            + plugins.suggestion(variant.chat_template, ["tokenizer", *TEMPLATES])
-        )
     if _asks_tasks(spec) and not variant.zero_shot_tasks:
         problems.append(f"{variant_file}: zero_shot_tasks is empty, but {spec.id} asks the tasks of the variant")
-    problems += filter(None, (task_problem(task, variant, variant_file) for task in _tasks_elsewhere(spec, variant)))
+    fetched = [
+        task
+        for task in _tasks_elsewhere(spec, variant)
+        if ("zero_shot_tasks", variant.zero_shot_tasks.index(task)) not in unknown
+    ]
+    problems += filter(None, (task_problem(task, variant, variant_file) for task in fetched))
     problems += [*_problems_of_evaluations(spec, variant), *_problems_of_checkpoints(spec, variant, cells)]
     if not cells:
         reasons = "; ".join(f"{cell}: {reason}" for cell, reason in skipped.items())
@@ -85,7 +87,7 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
         hashes[PLANTED] = file_sha256(planted)
     golden = _tried(problems, lambda: load_golden(variant.name, spec.id))
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError("\n".join(dict.fromkeys(problems)))
     return BoundBenchmark(spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden)
 
 

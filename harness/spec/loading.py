@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,9 +29,17 @@ def load_yaml_model(path: Path, model: type[Model]) -> Model:
         raise UserError(f"{path}:1: expected a mapping of {model.__name__} fields, got {_kind(content)}")
     loaded, problems = _validated(content, model)
     if problems or loaded is None:
-        located = sorted((_line(lines, key), key, text) for key, text in problems)
-        raise UserError("\n".join(f"{path}:{line}: {_dotted(key)}{text}" for line, key, text in located))
+        placed = sorted(((_line(lines, key), dotted(key), text) for key, text in problems))
+        raise UserError("\n".join(f"{path}:{line}: {key}{text}" for line, key, text in placed))
     return loaded
+
+
+def located(path: Path, problems: Iterable[tuple[KeyPath, str]]) -> list[str]:
+    """What is wrong at keys of a YAML file that can be read, each with file, line and key."""
+    found = list(problems)
+    lines = read_yaml(path)[1] if found else {}
+    placed = sorted((_line(lines, key), dotted(key), text) for key, text in found)
+    return [f"{path}:{line}: {key}: {text}" for line, key, text in placed]
 
 
 def line_of_entry(path: Path, section: str, name: str) -> int:
@@ -49,7 +58,7 @@ def recorded_spec(content: dict[str, Any], record: Path) -> BenchmarkSpec:
     """The spec that a record holds. Raises UserError that lists every key which does not fit this version."""
     loaded, problems = _validated(content, BenchmarkSpec)
     if problems or loaded is None:
-        keys = "\n".join(f"{record}: spec.{_dotted(key)}{text}" for key, text in problems)
+        keys = "\n".join(f"{record}: spec.{dotted(key)}{text}" for key, text in problems)
         raise UserError(
             f"{keys}\nThe spec in this record is of another version of the harness; "
             "run it with that version, or write its benchmark as YAML for this one."
@@ -231,7 +240,8 @@ def _is_file_name(text: str) -> bool:
         return False
 
 
-def _dotted(key: KeyPath) -> str:
+def dotted(key: KeyPath) -> str:
+    """A key as it is told: `cells[2].region.method`."""
     text = ""
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else ("." if text else "") + str(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import UserError
@@ -17,12 +17,17 @@ from harness.spec.variant import ModelVariant
 from harness.spec.yaml_text import read_yaml
 
 _Model = type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts] | type[PinnedData]
+#: What more is wrong with a file, of its path and what it holds.
+LookUp = Callable[[Path, object], list[str]]
 #: So many missing figures are named.
 NAMED = 3
 
 
-def validate_files(paths: Sequence[Path]) -> int:
-    """Check these files, or those of all catalogues. Returns their number; raises one UserError with every problem."""
+def validate_files(paths: Sequence[Path], look_up: LookUp = lambda *_: []) -> int:
+    """Check these files, or those of all catalogues. Returns their number; raises one UserError with every problem.
+
+    look_up: what is wrong with a file that can be read.
+    """
     problems = []
     chosen = list(paths) or [
         *locations.benchmark_paths(),
@@ -34,6 +39,7 @@ def validate_files(paths: Sequence[Path]) -> int:
     for path in chosen:
         try:
             loaded = load_yaml_model(path, _model_of(path))
+            problems += look_up(path, loaded)
             if isinstance(loaded, GoldenFile):
                 problems += _incomplete(path, loaded)
         except UserError as error:
