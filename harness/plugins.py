@@ -37,6 +37,7 @@ PARTS = {
     "attribution": ("Method",),
     "regions": ("Settings", "Region"),
     "reports.layouts": ("draw",),
+    "judges": ("Judge",),
     "executors": ("executor",),
 }
 #: The distribution of the plugins that ship, and its version.

@@ -22,7 +22,7 @@ LAYERS = [
     {"engines"},
     {"attribution", "probing", "low_rank", "validity", "finetuning", "regions"},
     {"receipts"},
-    {"evaluations"},
+    {"evaluations", "judges"},
     {"fetching"},
     {"runs"},
     {"executors", "reports", "explanation"},

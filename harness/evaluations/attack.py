@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.evaluations import base
 from harness.evaluations.base import Unfit, measurement_of
 from harness.formulas.metrics import ANSWERS, SCORER_FATES, ScorerFate, any_success, keyword_attack_success, scorer_fate
 from harness.formulas.statistics import Estimate, clustered_proportion, proportion
 from harness.spec.evaluation import DeclaredTexts
+from harness.spec.judge import DeclaredJudge, JudgeSettings
 from harness.spec.measurement import Completion, Measurement
 from harness.spec.receipt import StageReceipt
 
@@ -21,17 +22,38 @@ class Settings(DeclaredTexts):
     """One line of table 2: one attack with each suffix, or benign requests in the same frame.
 
     fates: also which rule of the published scorer decided on the completions; see `Evaluation.figures`.
+    judges: who reads the completions besides; see `Evaluation.figures_by_judge`.
     """
 
     kind: Literal["attack"]
     fates: bool = False
+    judges: tuple[JudgeSettings, ...] = Field(default=(), exclude_if=lambda judges: not judges)
 
     @model_validator(mode="after")
-    def fates_are_of_attacks(self) -> Settings:
+    def fates_and_judges_are_of_attacks(self) -> Settings:
         """Answers to benign requests are not scored."""
         if self.benign and self.fates:
             raise ValueError("fates are those of an attack's completions; expected no fates with benign: true")
+        if self.benign and self.judges:
+            raise ValueError("judges read an attack's completions; expected no judges with benign: true")
         return self
+
+    @field_validator("judges")
+    @classmethod
+    def judges_are_named_once(cls, judges: tuple[DeclaredJudge, ...]) -> tuple[DeclaredJudge, ...]:
+        """A figure has the name of its judge."""
+        names = [judge.judge.replace("-", "_") for judge in judges]
+        repeated = next((judge.judge for judge, name in zip(judges, names, strict=True) if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(
+                f"the judge {repeated} is named {names.count(repeated.replace('-', '_'))} times; expected once"
+            )
+        return judges
+
+    @property
+    def judged_by(self) -> Sequence[DeclaredJudge]:
+        """As declared."""
+        return self.judges
 
     @property
     def metrics(self) -> list[str]:
@@ -40,12 +62,17 @@ class Settings(DeclaredTexts):
             return [f"answered_{self.name}", f"refused_{self.name}"]
         combined = [f"asr_{self.name}_any"] if self.suffixes or self.samples > 1 else []
         fates = [*map(self.fate_metric, SCORER_FATES), f"asr_without_word_rule_{self.name}"] if self.fates else []
-        return [f"asr_{self.name}", *combined, f"answered_{self.name}", *fates]
+        by_judge = [self.metric_by(judge.judge) for judge in self.judges]
+        return [f"asr_{self.name}", *combined, f"answered_{self.name}", *fates, *by_judge]
 
     @property
     def success_metric(self) -> str | None:
         """The published figure."""
         return None if self.benign else f"asr_{self.name}"
+
+    def metric_by(self, judge: str) -> str:
+        """The metric that holds the share of completions that a judge calls a success."""
+        return f"asr_{self.name}_by_{judge}"
 
     def fate_metric(self, fate: ScorerFate) -> str:
         """The metric that holds the share of completions with this fate."""
@@ -77,9 +104,9 @@ class Evaluation(base.TextEvaluation[Settings]):
                 _share(f"answered_{settings.name}", any_success(answered), None),
                 _share(f"refused_{settings.name}", any_success(refused), None),
             ]
-        success = _by_prompt(completions, lambda c: keyword_attack_success(c.text))
+        success = _by_prompt(completions, _counted)
         attacks = _by_suffix(completions)
-        published = {suffix: _mean_success(attack) for suffix, attack in attacks.items()}
+        published = {suffix: _mean_success(attack, _counted) for suffix, attack in attacks.items()}
         strongest = max(published, key=lambda suffix: published[suffix].value)
         figures = [measurement_of(f"asr_{settings.name}", published[strongest], unfit(attacks[strongest]))]
         if settings.suffixes or settings.samples > 1:
@@ -87,6 +114,23 @@ class Evaluation(base.TextEvaluation[Settings]):
             figures.append(_share(f"asr_{settings.name}_any", any_success(success), reasons[0] if reasons else None))
         figures.append(_share(f"answered_{settings.name}", any_success(answered), None))
         return figures + (_fates(settings, attacks[strongest], unfit) if settings.fates else [])
+
+    def figures_by_judge(self, judge: str, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
+        """asr_<name>_by_<judge>: as asr_<name>, with the judge in the place of the published scorer.
+
+        It is a share of the texts of which the judge can tell. Its value is None where there is none.
+        """
+        metric = self.settings.metric_by(judge)
+        told = [each for each in completions if each.judgements.get(judge, "cannot tell") != "cannot tell"]
+        if not told:
+            reason = unfit(completions)
+            return [Measurement(metric=metric, value=None, n=0, valid=reason is None, reason=reason)]
+        rates = {
+            suffix: _mean_success(attack, lambda c: c.judgements[judge] == "success")
+            for suffix, attack in _by_suffix(told).items()
+        }
+        strongest = max(rates, key=lambda suffix: rates[suffix].value)
+        return [measurement_of(metric, rates[strongest], unfit(_by_suffix(completions)[strongest]))]
 
     @classmethod
     def figure_receipts(
@@ -133,8 +177,12 @@ def _by_suffix(completions: Sequence[Completion]) -> dict[int | None, list[Compl
     return attacks
 
 
-def _mean_success(attack: Sequence[Completion]) -> Estimate:
-    return clustered_proportion(_by_prompt(attack, lambda c: keyword_attack_success(c.text)))
+def _mean_success(attack: Sequence[Completion], succeeds: Callable[[Completion], bool]) -> Estimate:
+    return clustered_proportion(_by_prompt(attack, succeeds))
+
+
+def _counted(completion: Completion) -> bool:
+    return keyword_attack_success(completion.text)
 
 
 def _by_prompt(completions: Sequence[Completion], holds: Callable[[Completion], bool]) -> list[list[bool]]:

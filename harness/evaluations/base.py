@@ -134,6 +134,17 @@ class Evaluation(Generic[Declared]):
         """Figures of its judged texts. unfit: why a rate over some of them means nothing."""
         return []
 
+    def requests(self, context: EvaluationContext) -> list[str]:
+        """What it asks, without system prompt, chat template and suffix, by `prompt_index` of its texts."""
+        return []
+
+    def figures_by_judge(self, judge: str, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
+        """Figures of what a judge that its settings name said of its texts, which stands in their `judgements`.
+
+        Where it said nothing, `unfit` has the reason.
+        """
+        return []
+
     def first_window(self, context: EvaluationContext) -> tuple[int, ...]:
         """Ids of a text whose surprise is compared before and after the change, or nothing."""
         return ()
@@ -215,10 +226,9 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
             )
         )
 
-    def _plan(self, context: EvaluationContext) -> list[tuple[int, int, int, str]]:
-        """(number of the request, of the suffix, of the sample, prompt) of every text."""
+    def requests(self, context: EvaluationContext) -> list[str]:
+        """The first of its dataset. Raises UserError where that holds too few."""
         from harness.calibration.files import read_lines
-        from harness.models.prompts import PromptStyle
 
         settings = self.settings
         requests = read_lines(context.path_of(settings.dataset))
@@ -226,13 +236,21 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
             raise UserError(
                 f"the dataset {settings.dataset!r} holds {len(requests)} requests, {settings.prompts} are asked for"
             )
+        return requests[: settings.prompts]
+
+    def _plan(self, context: EvaluationContext) -> list[tuple[int, int, int, str]]:
+        """(number of the request, of the suffix, of the sample, prompt) of every text."""
+        from harness.calibration.files import read_lines
+        from harness.models.prompts import PromptStyle
+
+        settings = self.settings
         suffixes: list[str | None] = [None]
         if settings.suffixes:
             suffixes = list(read_lines(context.path_of(settings.suffixes)))
         style = PromptStyle(settings.system_prompt, settings.chat_template)
         return [
             (index, number, sample, context.formatter.text(request, style, suffix))
-            for index, request in enumerate(requests[: settings.prompts])
+            for index, request in enumerate(self.requests(context))
             for number, suffix in enumerate(suffixes)
             for sample in range(settings.samples)
         ]

@@ -13,6 +13,7 @@ from harness import plugins
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
 from harness.engines.base import Engine
 from harness.evaluations.base import EvaluationContext
+from harness.judges.base import Judge
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter
@@ -24,6 +25,7 @@ from harness.runs.binding import BoundBenchmark
 from harness.runs.head_regions import HeadFinder
 from harness.runs.regions import RegionFinder
 from harness.runs.store import TensorStore
+from harness.spec.judge import JudgeFound
 
 #: Told what is being done now.
 Step = Callable[[str], None]
@@ -43,16 +45,25 @@ class Bench:
     reference: Reference
 
 
+@dataclass(frozen=True)
+class KnownJudge:
+    """A judge of texts, and what it made of the known ones."""
+
+    judge: Judge
+    found: JudgeFound
+
+
 @dataclass
 class Learned:
     """What grows from cell to cell.
 
     states: fingerprints that the model had, in words. intact_answers: by benign evaluation, whether the intact model
-    answers each of its first requests.
+    answers each of its first requests. judges: by their settings, those that have read the known texts.
     """
 
     states: dict[str, str] = field(default_factory=dict)
     intact_answers: dict[str, list[bool]] = field(default_factory=dict)
+    judges: dict[str, KnownJudge] = field(default_factory=dict)
 
 
 def prepare_bench(

@@ -23,6 +23,7 @@ from harness.receipts.subject import Seen, Subject
 from harness.regions.base import Witness
 from harness.runs.bench import Bench, Learned, Step
 from harness.runs.fine_tuned import FineTuned, fine_tuned
+from harness.runs.judges import JudgedTexts, figures_by_judge, judged_texts
 from harness.runs.judging import judged, know_intact_answers, unfit_of
 from harness.spec.cell import Cell
 from harness.spec.measurement import Completion, Measurement
@@ -103,12 +104,15 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     learned.states.setdefault(changed.edited, f"those of the cell {job.cell.id}")
     job.say("judging the outputs")
     texts = judged(bench, raw.completions, job.thresholds)
-    figures = [*raw.measurements, *_figures_of_texts(bench, texts), *_figures_of_edit(change.edit_receipt)]
+    by_judges = judged_texts(bench, learned, job.cell, texts, job.thresholds)
+    figures = [*raw.measurements, *_figures_of_texts(bench, texts), *figures_by_judge(bench, job.cell, by_judges)]
+    figures += _figures_of_edit(change.edit_receipt)
     judgement = Judged.seen(before.subject, texts, figures, learned.intact_answers)
     receipts = [
         *found.receipts,
         *prompt_receipts(before.subject, raw.seen),
         *(receipt for stage in (before, changed, evaluated, judgement) for receipt in stage.receipts),
+        *by_judges.receipts,
         *change.tuning_receipts,
     ]
     result = CellResult(
@@ -121,9 +125,15 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         completions_sha256="",
         task_hashes=raw.task_hashes,
         receipts=tuple(receipts),
-        unchecked=(*found.unchecked, *unchecked_figures(bench.bound.spec.evaluations_of(job.cell))),
+        unchecked=_unchecked(bench, job.cell, found, by_judges),
+        judges=by_judges.judges,
     )
-    return MeasuredCell(result, texts)
+    return MeasuredCell(result, by_judges.completions)
+
+
+def _unchecked(bench: Bench, cell: Cell, found: Found, by_judges: JudgedTexts) -> tuple[str, ...]:
+    """In words, what nobody makes a second time: of the region, of the figures, of what judges say."""
+    return (*found.unchecked, *unchecked_figures(bench.bound.spec.evaluations_of(cell)), *by_judges.unchecked)
 
 
 def _what_was_asked(bench: Bench, cell: Cell) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from harness import plugins
 from harness.attribution.base import method
 from harness.evaluations.base import evaluation
+from harness.judges.base import judge
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.common import Strict
 from harness.spec.provenance import PluginOrigin
@@ -20,6 +21,7 @@ _KEYS = {
     "kind": "evaluations",
     "layout": "reports.layouts",
     "engine": "engines",
+    "judge": "judges",
 }
 
 
@@ -51,6 +53,8 @@ def require_plugins(spec: BenchmarkSpec) -> None:
             plugins.load(kind, name)
     for settings in spec.evaluations:
         evaluation(settings)
+        for named in settings.judged_by:
+            judge(named)
 
 
 def named_plugins(*parts: Strict | None, executor: str | None = None) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from harness.spec.common import Declared, Name
+from harness.spec.judge import DeclaredJudge
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import WeightRegion
 
@@ -91,6 +92,11 @@ class DeclaredEvaluation(Declared):
     def asks_benign(self) -> bool:
         """Whether its requests are harmless, so that a model in order answers them."""
         return False
+
+    @property
+    def judged_by(self) -> Sequence[DeclaredJudge]:
+        """The judges that read its texts besides, each of which has figures of its own."""
+        return ()
 
     @property
     def success_metric(self) -> str | None:

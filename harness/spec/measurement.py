@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from harness.spec.common import Found
 
 CompletionClass = Literal["refusal", "answer", "degenerate", "empty", "truncated"]
+#: What a judge says of a text: whether it does what was asked for.
+JudgeLabel = Literal["success", "no success", "cannot tell"]
+JUDGE_LABELS: tuple[JudgeLabel, ...] = get_args(JudgeLabel)
 
 
 class Measurement(Found):
@@ -52,6 +55,7 @@ class Completion(Found):
     """One generated text. It is stored beside the record, not in it.
 
     choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.
+    judgements: what each judge that the spec names said of it; there is no such key where it names none.
     """
 
     evaluation: str
@@ -65,3 +69,4 @@ class Completion(Found):
     completion_class: CompletionClass | None = None
     evidence: dict[str, float] = Field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
+    judgements: dict[str, JudgeLabel] = Field(default_factory=dict, exclude_if=lambda found: not found)

@@ -33,7 +33,7 @@ def settings_type(kind: str, key: str, shipped: Any, base: type) -> Any:
                 "union_tag_invalid", {"discriminator": f"'{key}'", "tag": name, "expected_tags": tags}
             )
         try:
-            settings = _declared(plugin, base) if (plugin := plugins.find(kind, name)) else None
+            settings = _declared(kind, name, base) if plugins.find(kind, name) else None
         except UserError as error:
             raise ValueError(str(error)) from error
         return shipped_settings(raw) if settings is None else validated(settings, raw)
@@ -58,8 +58,33 @@ def validated(settings: type[Model], raw: Any) -> Model:
         raise ValueError(str(told)) from error
 
 
-def _declared(plugin: plugins.Installed, base: type) -> Any:
-    settings = plugins.load(plugin.kind, plugin.name).Settings
+def named_settings_type(kind: str, key: str, base: Any) -> Any:
+    """The type of an entry of a spec that is the name of a plugin of that kind, or a mapping whose `key` names it.
+
+    A plugin needs no `Settings`: without, it takes no more than its name. base: what all settings derive from, and what
+    those of a plugin without are. Nothing is imported until a spec names it; one that is broken, or there twice, is an
+    error at the entry that names it.
+    """
+
+    def chosen(raw: Any, default: ValidatorFunctionWrapHandler) -> Any:
+        content = {key: raw} if isinstance(raw, str) else raw
+        name = content.get(key) if isinstance(content, Mapping) else getattr(content, key, None)
+        if not isinstance(name, str):
+            return default(content)
+        try:
+            settings = _declared(kind, name, base) if hasattr(plugins.load(kind, name), "Settings") else base
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return validated(settings, content)
+
+    as_it_is: Any = SerializeAsAny
+    return Annotated[base, as_it_is(), WrapValidator(chosen)]
+
+
+def _declared(kind: str, name: str, base: type) -> Any:
+    module = plugins.load(kind, name)
+    settings = module.Settings
     if not (isinstance(settings, type) and issubclass(settings, base)):
-        raise plugins.broken(plugin, f"{plugin.module}.Settings derives from no {base.__name__} ({base.__module__})")
+        why = f"{module.__name__}.Settings derives from no {base.__name__} ({base.__module__})"
+        raise plugins.unfit(kind, name, why)
     return settings

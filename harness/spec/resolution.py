@@ -40,7 +40,7 @@ class Parts:
 def unresolved(parts: Parts) -> list[Problem]:
     """Every name that leads nowhere or to two things."""
     problems = [*_repeated(parts), *_calibration_sets(parts)]
-    problems += repeated_metrics(parts.evaluations)
+    problems += [*repeated_metrics(parts.evaluations), *_judges_with_two_settings(parts)]
     if parts.all_cells:
         problems += [*_missing_cells(parts), *_comparisons_with_nothing(parts), *_figures_of_other_cells(parts)]
     if parts.all_evaluations:
@@ -159,6 +159,16 @@ def _figures_of_other_cells(parts: Parts) -> Iterator[Problem]:
                     f"expected {expected} only"
                 ),
             )
+
+
+def _judges_with_two_settings(parts: Parts) -> Iterator[Problem]:
+    """A judge is measured once in a run, and has one entry in the record."""
+    known: dict[str, Any] = {}
+    for index, entry in parts.evaluations.items():
+        for number, judge in enumerate(entry.judged_by):
+            if known.setdefault(judge.judge, judge) != judge:
+                text = f"{judge.judge} has other settings than in an evaluation above; expected the same everywhere"
+                yield ("evaluations", index, "judges", number), text
 
 
 def _uncalibrated_attacks(parts: Parts) -> Iterator[Problem]:

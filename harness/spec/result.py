@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import FileName, Found, Strict, file_name
+from harness.spec.judge import JudgeFound
 from harness.spec.measurement import CompletionClass, Measurement
 from harness.spec.provenance import Provenance
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
@@ -29,6 +30,7 @@ class CellResult(Strict):
 
     receipts: of every step; one that does not hold makes all measurements of the cell invalid.
     unchecked: what no receipt checks by other means, in words.
+    judges: by name, what each judge that the spec names made of known texts and of the cell's own.
 
     measured_in: the run and cell in which it was measured, where benchmarks that were run together
     share a cell, `<run id>#<cell id>`.
@@ -49,6 +51,7 @@ class CellResult(Strict):
     measured_in: str | None = None
     receipts: tuple[StageReceipt, ...] = ()
     unchecked: tuple[str, ...] = ()
+    judges: dict[str, JudgeFound] = Field(default_factory=dict)
 
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric, or None if this cell has none of that name."""

@@ -1,0 +1,32 @@
+"""What a spec declares of a judge, and what a record holds of what it said."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.spec.common import Declared, Found, Name
+from harness.spec.measurement import JudgeLabel
+from harness.spec.plugged import named_settings_type
+
+
+class DeclaredJudge(Declared):
+    """One entry under `judges`: a name, or a mapping with `judge: <name>` and what its `Settings` ask for besides."""
+
+    judge: Name
+
+
+class JudgeFound(Found):
+    """A judge, as it was measured before it judged, and what it said then.
+
+    known_sha256: of the known texts. confusion: by kind of known text, how many it gave each label. problem: in words,
+    why its figures count for nothing in this cell; None if nothing is known against it. labels: by evaluation, how many
+    texts of the cell it gave each label; what it said of each stands beside the texts, under `judgements`.
+    """
+
+    known_sha256: str
+    confusion: dict[str, dict[JudgeLabel, int]]
+    problem: str | None = None
+    labels: dict[str, dict[JudgeLabel, int]] = Field(default_factory=dict)
+
+
+JudgeSettings = named_settings_type("judges", "judge", DeclaredJudge)
