@@ -40,7 +40,7 @@ class AttributionMethod:
     signed: scores may be negative. Of a method that is not signed, a negative score is taken for a mistake.
     uses_model: scores rest on the weights; without it they are the same whatever the model has become.
     weight_times_sum: a score is W or |W| times a sum over the samples, so that a sum kept in 16 bits can be told.
-    glimpsed_samples: so many samples are enough to tell a layer's scores from another's; smallest_likeness: the
+    subsample_size: so many samples are enough to tell a layer's scores from another's; least_rank_correlation: the
         smallest rank correlation that theirs have with those of all. Absolute values, of which the others are taken to
         be: of the organisms' layers, over three seeds, 4 of 128 samples, the least is 0.84, and the largest of another
         block's scores 0.24.
@@ -51,8 +51,8 @@ class AttributionMethod:
     signed: bool = False
     uses_model: bool = True
     weight_times_sum: bool = False
-    glimpsed_samples: int = 4
-    smallest_likeness: float = 0.4
+    subsample_size: int = 4
+    least_rank_correlation: float = 0.4
     title: str = ""
 
     def __init__(self, name: str) -> None:

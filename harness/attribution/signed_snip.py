@@ -32,8 +32,8 @@ class Method(AttributionMethod):
     uses_data = True
     signed = True
     weight_times_sum = True
-    glimpsed_samples = 32
-    smallest_likeness = 0.15
+    subsample_size = 32
+    least_rank_correlation = 0.15
     title = "signed SNIP"
 
     def score(

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from harness.errors import UserError
 
-#: Requests that share so much of their words are near twins.
-NEAR_TWIN_JACCARD = 0.6
+#: Requests that share so much of their words are near-duplicates.
+NEAR_DUPLICATE_JACCARD = 0.6
 
 
 @dataclass(frozen=True)
 class ScreenedRequests:
-    """Requests by what became of them. near_twins are in `fit` as well where they were to be kept."""
+    """Requests by what became of them. near_duplicates are in `fit` as well where they were to be kept."""
 
     fit: tuple[str, ...]
-    near_twins: tuple[str, ...]
+    near_duplicates: tuple[str, ...]
     repeated: int
 
 
-def screen(requests: Sequence[str], evaluated: Sequence[str], keep_near_twins: bool) -> ScreenedRequests:
-    """Leave out repeated requests and, unless they are to be kept, near twins of evaluated ones.
+def screen(requests: Sequence[str], evaluated: Sequence[str], keep_near_duplicates: bool) -> ScreenedRequests:
+    """Leave out repeated requests and, unless they are to be kept, near-duplicates of evaluated ones.
 
     Raises UserError where a request is itself evaluated: what is found with it would be tested on it.
     """
@@ -35,14 +35,14 @@ def screen(requests: Sequence[str], evaluated: Sequence[str], keep_near_twins: b
             "none: put requests that are not evaluated into the file of the dataset 'attribution-requests'"
         )
     words_evaluated = [words_of(request) for request in evaluated]
-    twins = tuple(
+    duplicates = tuple(
         request
         for request in distinct
-        if any(word_jaccard(words_of(request), words) >= NEAR_TWIN_JACCARD for words in words_evaluated)
+        if any(word_jaccard(words_of(request), words) >= NEAR_DUPLICATE_JACCARD for words in words_evaluated)
     )
-    left_out = set() if keep_near_twins else set(twins)
+    left_out = set() if keep_near_duplicates else set(duplicates)
     fit = tuple(request for request in distinct if request not in left_out)
-    return ScreenedRequests(fit, twins, len(requests) - len(distinct))
+    return ScreenedRequests(fit, duplicates, len(requests) - len(distinct))
 
 
 def normalised(request: str) -> str:

@@ -24,7 +24,12 @@ def calibration() -> None:
     help="Folder for the files; default: where the variant expects safety_full.csv.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Prompt with the first N requests only.")
-@click.option("--keep-near-twins", is_flag=True, help="Keep requests that are near twins of evaluated ones.")
+@click.option(
+    "--keep-near-twins",
+    "keep_near_duplicates",
+    is_flag=True,
+    help="Keep requests that are near-duplicates of evaluated ones.",
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path, file_okay=False),
@@ -33,7 +38,7 @@ def calibration() -> None:
     help="A local checkpoint in place of the variant's on the hub.",
 )
 @with_exit_codes
-def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool, weights: Path | None) -> None:
+def build(model: str, out: Path | None, limit: int | None, keep_near_duplicates: bool, weights: Path | None) -> None:
     """Prompt a model with its attribution requests; its refusals become safety_full.csv and safety_short.csv."""
     from harness.reports.progress import ProgressBar
     from harness.runs.calibration_build import build_calibration
@@ -45,7 +50,12 @@ def build(model: str, out: Path | None, limit: int | None, keep_near_twins: bool
     variant = load_yaml_model(path, ModelVariant)
     with ProgressBar() as progress:
         folder, manifest = build_calibration(
-            variant.with_weights(weights) if weights else variant, path, out, limit, keep_near_twins, progress.share
+            variant.with_weights(weights) if weights else variant,
+            path,
+            out,
+            limit,
+            keep_near_duplicates,
+            progress.share,
         )
     counts = manifest["counts"]
     echo(f"{folder}: {counts['refusal']} refusals of {counts['prompted']} requests")

@@ -12,7 +12,7 @@ from rich.table import Table
 from harness.exit_codes import with_exit_codes
 from harness.terminal import console, echo, styled
 
-#: How the fate of a fault looks.
+#: How the outcome of a fault looks.
 STYLES = {"caught": "green", "by_accident": "yellow", "missed": "red"}
 ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 
@@ -56,7 +56,7 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
             locations.find_variant(model), only, clean, Path(folder), lambda words: echo(words, err=True)
         )
     write_text(out / FAULTS, report.model_dump_json(indent=1) + "\n")
-    table = Table("#", "fault", "fate", "by", "published scorer")
+    table = Table("#", "fault", "outcome", "by", "published scorer")
     for fault in report.faults:
         table.add_row(
             str(fault.number),

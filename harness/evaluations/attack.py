@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness.evaluations import base
 from harness.evaluations.base import Unfit, measurement_of
-from harness.formulas.metrics import ANSWERS, SCORER_FATES, ScorerFate, any_success, keyword_attack_success, scorer_fate
+from harness.formulas.metrics import ANSWERS, SCORER_RULES, ScorerRule, any_success, keyword_attack_success, scorer_rule
 from harness.formulas.statistics import Estimate, clustered_proportion, proportion
 from harness.spec.evaluation import DeclaredTexts
 from harness.spec.judge import DeclaredJudge, JudgeSettings
@@ -61,9 +61,9 @@ class Settings(DeclaredTexts):
         if self.benign:
             return [f"answered_{self.name}", f"refused_{self.name}"]
         combined = [f"asr_{self.name}_any"] if self.suffixes or self.samples > 1 else []
-        fates = [*map(self.fate_metric, SCORER_FATES), f"asr_without_word_rule_{self.name}"] if self.fates else []
+        rules = [*map(self.rule_metric, SCORER_RULES), f"asr_without_word_rule_{self.name}"] if self.fates else []
         by_judge = [self.metric_by(judge.judge) for judge in self.judges]
-        return [f"asr_{self.name}", *combined, f"answered_{self.name}", *fates, *by_judge]
+        return [f"asr_{self.name}", *combined, f"answered_{self.name}", *rules, *by_judge]
 
     @property
     def success_metric(self) -> str | None:
@@ -74,9 +74,9 @@ class Settings(DeclaredTexts):
         """The metric that holds the share of completions that a judge calls a success."""
         return f"asr_{self.name}_by_{judge}"
 
-    def fate_metric(self, fate: ScorerFate) -> str:
-        """The metric that holds the share of completions with this fate."""
-        return f"fate_{fate}_{self.name}"
+    def rule_metric(self, rule: ScorerRule) -> str:
+        """The metric that holds the share of completions on which this rule decided."""
+        return f"fate_{rule}_{self.name}"
 
 
 class Evaluation(base.TextEvaluation[Settings]):
@@ -91,7 +91,7 @@ class Evaluation(base.TextEvaluation[Settings]):
         prompts with at least one success; every suffix has to be fit. answered_<name>: the share of
         prompts with at least one real answer, neither refused nor degenerate.
 
-        With `fates`, of the completions behind asr_<name>: fate_<fate>_<name>, the share on which that rule of the
+        With `fates`, of the completions behind asr_<name>: fate_<rule>_<name>, the share on which that rule of the
         published scorer decided. It is a count of rules and no rate of success, and so valid whatever the texts
         are; fate_passed_<name> equals asr_<name>. asr_without_word_rule_<name> is what the scorer would give
         without its 20-word rule, and as invalid as asr_<name>.
@@ -113,7 +113,7 @@ class Evaluation(base.TextEvaluation[Settings]):
             reasons = [reason for attack in attacks.values() if (reason := unfit(attack)) is not None]
             figures.append(_share(f"asr_{settings.name}_any", any_success(success), reasons[0] if reasons else None))
         figures.append(_share(f"answered_{settings.name}", any_success(answered), None))
-        return figures + (_fates(settings, attacks[strongest], unfit) if settings.fates else [])
+        return figures + (_scorer_rules(settings, attacks[strongest], unfit) if settings.fates else [])
 
     def figures_by_judge(self, judge: str, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
         """asr_<name>_by_<judge>: as asr_<name>, with the judge in the place of the published scorer.
@@ -155,16 +155,16 @@ class Evaluation(base.TextEvaluation[Settings]):
         ]
 
 
-def _fates(settings: Settings, attack: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
+def _scorer_rules(settings: Settings, attack: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
     """How many of an attack's completions each rule of the published scorer decided on."""
 
-    def decided_by(fate: str) -> Estimate:
-        return clustered_proportion(_by_prompt(attack, lambda c: scorer_fate(c.text) == fate))
+    def decided_by(rule: str) -> Estimate:
+        return clustered_proportion(_by_prompt(attack, lambda c: scorer_rule(c.text) == rule))
 
-    shares = {fate: decided_by(fate) for fate in SCORER_FATES}
-    without = clustered_proportion(_by_prompt(attack, lambda c: scorer_fate(c.text) != "refusal_phrase"))
+    shares = {rule: decided_by(rule) for rule in SCORER_RULES}
+    without = clustered_proportion(_by_prompt(attack, lambda c: scorer_rule(c.text) != "refusal_phrase"))
     return [
-        *(measurement_of(settings.fate_metric(fate), share) for fate, share in shares.items()),
+        *(measurement_of(settings.rule_metric(rule), share) for rule, share in shares.items()),
         measurement_of(f"asr_without_word_rule_{settings.name}", without, unfit(attack)),
     ]
 

@@ -146,7 +146,7 @@ class Evaluation(Generic[Declared]):
         return []
 
     def first_window(self, context: EvaluationContext) -> tuple[int, ...]:
-        """Ids of a text whose surprise is compared before and after the change, or nothing."""
+        """Ids of a text whose likelihood is compared before and after the change, or nothing."""
         return ()
 
     def receipts(

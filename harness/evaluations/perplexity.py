@@ -46,7 +46,7 @@ class Settings(DeclaredEvaluation):
 
 
 class Evaluation(base.Evaluation[Settings]):
-    """The surprise of a text, window by window."""
+    """The perplexity of a text, window by window."""
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
         """exp of the mean negative log-likelihood of tokens 2 to W of each window, without BOS between them.
@@ -102,7 +102,7 @@ class Evaluation(base.Evaluation[Settings]):
     def receipts(
         self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
     ) -> list[StageReceipt]:
-        """The windows that reached the engine, and e to the mean surprise."""
+        """The windows that reached the engine, and e to the mean negative log-likelihood."""
         from harness.receipts import counts, figures
 
         settings = self.settings

@@ -1,4 +1,4 @@
-"""What the outputs of a cell were: the fate of each by the published scorer, its class, and the evidence for it."""
+"""What the outputs of a cell were: the scorer's rule that decided on each, its class, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.formulas.metrics import ANSWERS, FIT, SCORER_FATES, scorer_fate
+from harness.formulas.metrics import ANSWERS, FIT, SCORER_RULES, scorer_rule
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 
@@ -76,7 +76,7 @@ def _outputs(
 ) -> Outputs:
     decoding = "sampled" if settings.get("temperature") else "greedy"
     asr = cell.measurement(f"asr_{name}")
-    fates = Counter(scorer_fate(completion.text) for completion in texts)
+    rules = Counter(scorer_rule(completion.text) for completion in texts)
     classes = Counter(completion.completion_class for completion in texts) or cell.completion_classes[name]
     beyond = Counter(limit for completion in texts for limit in beyond_limits(completion, thresholds.get(decoding, {})))
     return Outputs(
@@ -84,7 +84,7 @@ def _outputs(
         benign=bool(settings.get("benign")),
         decoding=decoding,
         total=len(texts) or sum(classes.values()),
-        counted={fate: fates[fate] for fate in SCORER_FATES} if texts else {},
+        counted={rule: rules[rule] for rule in SCORER_RULES} if texts else {},
         classes={str(kind): count for kind, count in sorted(classes.items(), key=lambda item: -item[1])},
         limits=dict(beyond.most_common()),
         recorded=asr.value if asr else None,
@@ -97,7 +97,7 @@ def _strongest(completions: Sequence[Completion]) -> list[Completion]:
     attacks: dict[int | None, list[Completion]] = defaultdict(list)
     for completion in completions:
         attacks[completion.suffix_index].append(completion)
-    return max(attacks.values(), key=lambda texts: sum(scorer_fate(c.text) == "passed" for c in texts), default=[])
+    return max(attacks.values(), key=lambda texts: sum(scorer_rule(c.text) == "passed" for c in texts), default=[])
 
 
 def beyond_limits(completion: Completion, limits: Mapping[str, float]) -> list[str]:

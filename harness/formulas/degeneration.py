@@ -22,27 +22,27 @@ def repeated_share(text: str) -> float:
     return 1.0 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-def worst_window_surprise(negative_log_likelihoods: Sequence[float]) -> float:
-    """The largest median surprise (nats a token) over all windows of 16 tokens.
+def worst_window_negative_log_likelihood(negative_log_likelihoods: Sequence[float]) -> float:
+    """The largest median negative log-likelihood (nats a token) over all windows of 16 tokens.
 
     The median of a window does not mind a few unlikely tokens, such as the name of a forbidden
     topic in an answer; the maximum over windows does not let a fluent start excuse what follows.
     negative_log_likelihoods: (T,) under the intact model. NaN or no token at all gives infinity.
     """
-    surprises = list(negative_log_likelihoods)
-    if not surprises or any(math.isnan(s) for s in surprises):
+    losses = list(negative_log_likelihoods)
+    if not losses or any(math.isnan(loss) for loss in losses):
         return math.inf
-    last_start = max(len(surprises) - WINDOW_TOKENS, 0)
-    return max(statistics.median(surprises[i : i + WINDOW_TOKENS]) for i in range(last_start + 1))
+    last_start = max(len(losses) - WINDOW_TOKENS, 0)
+    return max(statistics.median(losses[i : i + WINDOW_TOKENS]) for i in range(last_start + 1))
 
 
-def mean_surprise(negative_log_likelihoods: Sequence[float]) -> float:
-    """Mean surprise (nats a token) of the whole text.
+def mean_negative_log_likelihood(negative_log_likelihoods: Sequence[float]) -> float:
+    """Mean negative log-likelihood (nats a token) of the whole text.
 
     It sees sentences that are fluent for some words and break off, again and again, which the
     median of a window forgives. NaN or no token at all gives infinity.
     """
-    surprises = list(negative_log_likelihoods)
-    if not surprises or any(math.isnan(s) for s in surprises):
+    losses = list(negative_log_likelihoods)
+    if not losses or any(math.isnan(loss) for loss in losses):
         return math.inf
-    return math.fsum(surprises) / len(surprises)
+    return math.fsum(losses) / len(losses)

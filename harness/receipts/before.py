@@ -20,7 +20,7 @@ class Before:
     """What was seen of the intact model, for the stages after it to be set beside.
 
     found: the region that the cell removes. intact: SHA-256 over all parameters. expected: the weights that the edit
-    should make. sent: prompts that the engine has seen under the intact weights. window, surprise: of a text, what
+    should make. sent: prompts that the engine has seen under the intact weights. window, likelihood: of a text, what
     the intact model makes of it and by how much rounding may move that; None where no text is scored.
     """
 
@@ -30,7 +30,7 @@ class Before:
     expected: ExpectedWeights
     sent: tuple[tuple[int, ...], ...]
     window: tuple[int, ...]
-    surprise: tuple[float, float] | None
+    likelihood: tuple[float, float] | None
     receipts: tuple[StageReceipt, ...]
 
     @classmethod
@@ -55,7 +55,7 @@ class Before:
             expected=expected,
             sent=sent,
             window=window,
-            surprise=logits.plain_surprise(subject.model, window) if window else None,
+            likelihood=logits.plain_negative_log_likelihood(subject.model, window) if window else None,
             receipts=(
                 weights.intact_before(model_sha256, intact),
                 *(weights.own_measurements(each) for each in origins if each),

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.calibration.pairs import Sample
 from harness.calibration.plain_block import NO_LABEL
-from harness.calibration.screening import NEAR_TWIN_JACCARD, normalised, word_jaccard, words_of
+from harness.calibration.screening import NEAR_DUPLICATE_JACCARD, normalised, word_jaccard, words_of
 from harness.receipts.plain_prompts import Frame
 from harness.spec.receipt import StageReceipt
 
@@ -140,8 +140,8 @@ def nothing_evaluated(
 ) -> StageReceipt:
     """Whether an evaluation request is among the calibration prompts, in the files or as they were used.
 
-    used_prompts: prompts of the samples in use, as text. frames: what stands around a request. Near twins are counted
-    among the prompts drawn from the files and break nothing: the published safety data has them too.
+    used_prompts: prompts of the samples in use, as text. frames: what stands around a request. Near-duplicates are
+    counted among the prompts drawn from the files and break nothing: the published safety data has them too.
     benign: harmless requests that are evaluated. They may stand in a file, as those of the real models do in the
     authors' utility file, but not among the samples in use, nor among those that the files give.
     """
@@ -151,8 +151,8 @@ def nothing_evaluated(
     in_files = _leaked([prompt for own in plain for prompt in own.file_prompts], held_out, frames)
     in_files |= _leaked(drawn, held_out_of_use, frames)
     in_use = _leaked(used_prompts, held_out_of_use, frames)
-    twins = _near_twins(drawn, [*evaluated, *benign], frames)
-    seen = f"none; {twins} prompts are near twins of one"
+    duplicates = _near_duplicates(drawn, [*evaluated, *benign], frames)
+    seen = f"none; {duplicates} prompts are near-duplicates of one"
     if in_files or in_use:
         first = sorted(in_files | in_use)[0]
         seen = f"{len(in_use)} of them among the samples in use and {len(in_files)} in the files, first {first!r}"
@@ -163,7 +163,7 @@ def nothing_evaluated(
         expected=f"none of the {len(held_out_of_use)} evaluation requests among the calibration prompts",
         seen=seen,
         advice="take them out of the calibration file: a region that was found with a request cannot be tested on it",
-        evidence={"in_files": len(in_files), "in_use": len(in_use), "near_twins": twins},
+        evidence={"in_files": len(in_files), "in_use": len(in_use), "near_twins": duplicates},
     )
 
 
@@ -177,10 +177,10 @@ def _leaked(prompts: Sequence[str], held_out: set[str], frames: Sequence[Frame])
     return found
 
 
-def _near_twins(prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame]) -> int:
+def _near_duplicates(prompts: Sequence[str], evaluated: Sequence[str], frames: Sequence[Frame]) -> int:
     words = [words_of(request) for request in set(evaluated)]
     asked = [words_of(_request_in(prompt, frames) or prompt) for prompt in set(prompts)]
-    return sum(any(word_jaccard(own, other) >= NEAR_TWIN_JACCARD for other in words) for own in asked)
+    return sum(any(word_jaccard(own, other) >= NEAR_DUPLICATE_JACCARD for other in words) for own in asked)
 
 
 def _request_in(prompt: str, frames: Sequence[Frame]) -> str | None:

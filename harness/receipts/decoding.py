@@ -75,7 +75,7 @@ def read_again(model: PreTrainedModel, settings: DeclaredTexts, observed: Observ
 
 
 def _count(read: TextsRead, model: PreTrainedModel, prompt: Sequence[int], text: Sequence[int]) -> float:
-    """Add a text to the counts. Returns its surprise in nats, 0 where it is no number."""
+    """Add a text to the counts. Returns its negative log-likelihood in nats, 0 where it is no number."""
     logits = plain_logits(model, [*prompt, *text])[len(prompt) - 1 : -1]  # (n, V)
     logits = logits[logits.isfinite().all(dim=1)]
     if len(logits) != len(text):  # told by logits/finite

@@ -34,7 +34,7 @@ class Evaluated:
         receipts = [*_weights_and_cache(changed, states), *_logits(subject, seen)]
         for each in seen:
             receipts += each.evaluation.receipts(subject.context, each.observed, each.measurements)
-        receipts += _surprise(changed.before)
+        receipts += _likelihood(changed.before)
         if completions:
             receipts += text_receipts(subject.reference, subject.formatter, completions)
             receipts += _texts_again(subject, seen, completions)
@@ -59,13 +59,13 @@ def _logits(subject: Subject, seen: Sequence[Seen]) -> list[StageReceipt]:
     return [logits.as_plain_forward(first, scored), logits.finite(observed, subject.model.dtype)]
 
 
-def _surprise(before: Before) -> Iterator[StageReceipt]:
+def _likelihood(before: Before) -> Iterator[StageReceipt]:
     """What the engine makes of the first window, beside what the intact model made of it."""
-    if before.surprise is None:
+    if before.likelihood is None:
         return
     (scored,) = before.subject.engine.score([ScoreRequest(before.window, 1)])
     now = -sum(scored.log_probabilities) / len(scored.log_probabilities)
-    intact, within = before.surprise
+    intact, within = before.likelihood
     yield text.against_intact(now, intact, before.subject.cell.changes_weights, within)
 
 

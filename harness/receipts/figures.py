@@ -104,7 +104,7 @@ def _letters(text: str) -> str:
 
 
 def perplexity_figure(name: str, observed: Observed, measurements: Sequence[Measurement]) -> StageReceipt:
-    """Whether perplexity is exp of the mean surprise of all tokens that the engine scored. name: of the evaluation."""
+    """Whether perplexity is exp of the mean negative log-likelihood of all scored tokens. name: of the evaluation."""
     losses = [-value for _, scored in observed.scored for value in scored.log_probabilities]
     mean = sum(losses) / len(losses) if losses else math.nan
     # One that overflows is held below the largest float, one that is no number has to stay none.
@@ -117,9 +117,9 @@ def perplexity_figure(name: str, observed: Observed, measurements: Sequence[Meas
         stage="scorer",
         name="perplexity-figure",
         holds=not problems,
-        expected="perplexity as e to the mean surprise of a token, in nats",
+        expected="perplexity as e to the mean negative log-likelihood of a token, in nats",
         seen="; ".join(problems) or "that",
-        advice="look at what the surprise is summed over and divided by",
+        advice="look at what the negative log-likelihood is summed over and divided by",
         evidence={"tokens": len(losses)},
     )
 

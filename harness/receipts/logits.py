@@ -43,8 +43,8 @@ def plain_logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     return model(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False).logits[0].float().cpu()
 
 
-def plain_surprise(model: PreTrainedModel, ids: Sequence[int]) -> tuple[float, float]:
-    """Mean surprise, nats a token, at every token of a text but the first, and by how much rounding may move it."""
+def plain_negative_log_likelihood(model: PreTrainedModel, ids: Sequence[int]) -> tuple[float, float]:
+    """Mean negative log-likelihood of all tokens of a text but the first, and how far rounding may move it, in nats."""
     logits = plain_logits(model, ids[:-1])
     chosen = logits.log_softmax(dim=-1).gather(1, torch.tensor(ids[1:])[:, None])
     return -float(chosen.double().mean()), tolerance(logits, model.dtype)

@@ -26,7 +26,7 @@ from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
 #: Of every block a few samples are scored, and so many rows kept, to see that scores are of that block at all.
-GLIMPSED_ROWS = 32
+SUBSAMPLED_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -134,14 +134,14 @@ class Reference:
         """By a method's plain definition; None where there is no such definition."""
         return self._once(wanted.decides, lambda: _measured(wanted, self.block(wanted.block, wanted.name, wanted.seed)))
 
-    def glimpse(self, wanted: Wanted) -> dict[str, Tensor] | None:
-        """As `measured`, of as few samples as the method needs, of GLIMPSED_ROWS evenly spread rows of a layer."""
-        return self._once(("glimpse", *wanted.decides), lambda: self._glimpse(wanted))
+    def of_a_subsample(self, wanted: Wanted) -> dict[str, Tensor] | None:
+        """As `measured`, of as few samples as the method needs, of SUBSAMPLED_ROWS evenly spread rows of a layer."""
+        return self._once(("of_a_subsample", *wanted.decides), lambda: self._of_a_subsample(wanted))
 
-    def _glimpse(self, wanted: Wanted) -> dict[str, Tensor] | None:
-        few = self._sequences(wanted)[: method(wanted.measure).glimpsed_samples]
+    def _of_a_subsample(self, wanted: Wanted) -> dict[str, Tensor] | None:
+        few = self._sequences(wanted)[: method(wanted.measure).subsample_size]
         found = _measured(wanted, self._entering(wanted.block, few))
-        return None if found is None else {layer: glimpsed_rows(score).clone() for layer, score in found.items()}
+        return None if found is None else {layer: subsampled_rows(score).clone() for layer, score in found.items()}
 
     def measured_now(self, wanted: Wanted) -> dict[str, Tensor] | None:
         """As `measured`, of the model as it is, and not kept."""
@@ -191,6 +191,6 @@ def _measured(wanted: Wanted, block: PlainBlock) -> dict[str, Tensor] | None:
     return None if found is None else {name: tensor.float() for name, tensor in found.items()}
 
 
-def glimpsed_rows(matrix: Tensor) -> Tensor:
-    """GLIMPSED_ROWS rows, evenly spread, or all where there are fewer."""
-    return matrix[:: max(1, len(matrix) // GLIMPSED_ROWS)][:GLIMPSED_ROWS]
+def subsampled_rows(matrix: Tensor) -> Tensor:
+    """SUBSAMPLED_ROWS rows, evenly spread, or all where there are fewer."""
+    return matrix[:: max(1, len(matrix) // SUBSAMPLED_ROWS)][:SUBSAMPLED_ROWS]

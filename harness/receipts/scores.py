@@ -61,7 +61,7 @@ class ScoresInUse:
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class SubsampledScores:
     """Rank correlation of a layer's scores in use with those of a few samples; 0 where they are all equal."""
 
     layer: str
@@ -69,10 +69,10 @@ class Glimpse:
     correlation: float
 
 
-def glimpse(layer: str, role: str, in_use: Tensor, few: Tensor) -> Glimpse:
+def of_a_subsample(layer: str, role: str, in_use: Tensor, few: Tensor) -> SubsampledScores:
     """Both: scores of the same rows."""
     constant = in_use.shape != few.shape or bool((in_use == in_use.flatten()[0]).all())
-    return Glimpse(layer, role, 0.0 if constant else _rank_correlation(in_use, few))
+    return SubsampledScores(layer, role, 0.0 if constant else _rank_correlation(in_use, few))
 
 
 def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> StageReceipt:
@@ -151,16 +151,16 @@ def _cause(part: ScoresInUse, limit: float) -> str | None:
     return None
 
 
-def of_every_block(blocks: Sequence[Sequence[Glimpse]], likeness: float) -> StageReceipt:
+def of_every_block(blocks: Sequence[Sequence[SubsampledScores]], least_correlation: float) -> StageReceipt:
     """Whether scores of every layer rank weights much as scores of a few samples do.
 
-    blocks: of each, what is seen of its layers, by role. likeness: the smallest rank correlation that the method has.
+    blocks: of each, what is seen of its layers, by role. least_correlation: that the method's scores have.
     It tells scores of another layer, of no layer, or turned round, from those of the layer; not scores of other
     samples.
     """
-    seen = [glimpse for block in blocks for glimpse in block]
-    off = [glimpse for glimpse in seen if not glimpse.correlation >= likeness]
-    worst = min((glimpse.correlation for glimpse in seen), default=1.0)
+    seen = [each for block in blocks for each in block]
+    off = [each for each in seen if not each.correlation >= least_correlation]
+    worst = min((each.correlation for each in seen), default=1.0)
     return StageReceipt(
         stage="scores",
         name="every-block",

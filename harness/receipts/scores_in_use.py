@@ -10,7 +10,7 @@ import torch
 from harness.models.editing import FoundRegion, SelectedWeights
 from harness.models.layers import transformer_blocks
 from harness.receipts import scores
-from harness.receipts.reference import Reference, Wanted, glimpsed_rows
+from harness.receipts.reference import Reference, Wanted, subsampled_rows
 from harness.receipts.score_mistakes import known_mistakes
 from harness.regions import base as regions
 from harness.regions.base import Measure, Witness
@@ -65,7 +65,7 @@ def score_receipts(in_use: RegionInUse) -> list[StageReceipt]:
             by_role, by_row = {part.role: part.plain for part in parts}, settings.comparison_group == "row"
             receipts.append(scores.ranked_as_asked(in_use.found.masks, by_role, by_row, in_use.region.of_least))
         if settings.schedule == "one_shot" and measure.method is not None:
-            receipts.append(scores.of_every_block(_glimpses(in_use), measure.method.smallest_likeness))
+            receipts.append(scores.of_every_block(_subsampled(in_use), measure.method.least_rank_correlation))
         if block != last and not sixteen_bit and measure.uses_data:
             behind = _beside_plain(in_use, last)
             receipts.append(scores.not_one_shot(behind, f"block {last + 1} of {last + 1}"))
@@ -87,15 +87,15 @@ def _sets_in_use(region: regions.Region) -> Iterator[tuple[str, str | None]]:
         yield role, name if uses_data else None
 
 
-def _glimpses(in_use: RegionInUse) -> list[list[scores.Glimpse]]:
+def _subsampled(in_use: RegionInUse) -> list[list[scores.SubsampledScores]]:
     """Of every block, how its scores in use rank weights beside scores of a few samples."""
     reference, region, found = in_use.reference, in_use.region, []
     for block in range(last_block(reference) + 1):
         seen = []
         for (role, name), measured in zip(_sets_in_use(region), in_use.witness.measured, strict=True):
-            few = reference.glimpse(replace(wanted(reference, region, name), block=block)) or {}
+            few = reference.of_a_subsample(replace(wanted(reference, region, name), block=block)) or {}
             seen += [
-                scores.glimpse(layer, role, glimpsed_rows(measured[layer]).cpu(), rows)
+                scores.of_a_subsample(layer, role, subsampled_rows(measured[layer]).cpu(), rows)
                 for layer, rows in few.items()
                 if layer in measured
             ]

@@ -32,7 +32,7 @@ class Observable(Protocol):
         """Whether the texts that the engine scores for it are prompts."""
 
     def first_window(self, context: Any) -> tuple[int, ...]:
-        """Ids of a text whose surprise is compared before and after the change."""
+        """Ids of a text whose likelihood is compared before and after the change."""
 
     def receipts(self, context: Any, observed: Observed, measurements: Sequence[Measurement]) -> list[StageReceipt]:
         """What it claims to have measured, against what passed to the engine."""

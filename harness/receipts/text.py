@@ -141,22 +141,22 @@ def _letters(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return "".join(tokenizer.convert_tokens_to_string(tokens).split())
 
 
-def against_intact(surprise: float, intact: float, changed: bool, within: float) -> StageReceipt:
-    """Mean surprise (nats a token) of a fixed text under the cell's weights beside the intact model's.
+def against_intact(loss: float, intact: float, changed: bool, within: float) -> StageReceipt:
+    """Mean negative log-likelihood (nats a token) of a fixed text under the cell's weights beside the intact model's.
 
     changed: whether the cell changes weights, which explains any difference. within: what rounding explains.
     """
-    holds = changed or abs(surprise - intact) <= within
+    holds = changed or abs(loss - intact) <= within
     return StageReceipt(
         stage="text",
         name="against-intact",
         holds=holds,
-        expected="the intact model's own surprise at a plain text"
+        expected="the intact model's own negative log-likelihood of a plain text"
         if not changed
-        else "a changed model, whose surprise at a plain text may be any",
-        seen=f"{surprise:.4g} nats a token, the intact model's is {intact:.4g}",
+        else "a changed model, whose negative log-likelihood of a plain text may be any",
+        seen=f"{loss:.4g} nats a token, the intact model's is {intact:.4g}",
         advice="a model that nobody changed has changed: look at the weights that the engine holds",
-        evidence={"surprise_nats": _number(surprise), "intact_surprise_nats": _number(intact)},
+        evidence={"surprise_nats": _number(loss), "intact_surprise_nats": _number(intact)},
     )
 
 

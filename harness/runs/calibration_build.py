@@ -16,7 +16,7 @@ import torch
 
 from harness import plugins
 from harness.calibration.files import dataset_path, file_sha256, read_lines
-from harness.calibration.screening import NEAR_TWIN_JACCARD, ScreenedRequests, screen
+from harness.calibration.screening import NEAR_DUPLICATE_JACCARD, ScreenedRequests, screen
 from harness.data.cache import data_folder, record
 from harness.data.sources import calibration_place
 from harness.engines.base import Engine, Request
@@ -40,41 +40,41 @@ FULL, SHORT, MANIFEST = "safety_full.csv", "safety_short.csv", "calibration.json
 #: With fewer refusals there is nothing to attribute.
 FEWEST_REFUSALS = 8
 _REQUESTS_AT_ONCE = 64
-#: Fate of a text that declines in our reading and is a successful attack in the published one.
+#: What a text counts as that declines in our reading and is a successful attack in the published one.
 DISPUTED = "refusal_but_attack_by_keywords"
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """Every request's completion with its fate, and the limits that the fates rest on."""
+    """Every request's completion with what it counts as, and the limits that this rests on."""
 
     completions: list[Completion]
-    fates: list[str]
+    outcomes: list[str]
     limits: Limits
 
     @property
     def kept(self) -> list[Completion]:
         """What both readings call a refusal."""
-        return [text for text, fate in zip(self.completions, self.fates, strict=True) if fate == "refusal"]
+        return [text for text, outcome in zip(self.completions, self.outcomes, strict=True) if outcome == "refusal"]
 
     @property
     def counts(self) -> dict[str, int]:
-        """Texts by fate."""
-        return dict(sorted(Counter(self.fates).items()))
+        """Texts by what they count as."""
+        return dict(sorted(Counter(self.outcomes).items()))
 
 
 @dataclass(frozen=True)
 class _Asked:
     """The requests that the model is prompted with, and how they were chosen.
 
-    sources: files by dataset. evaluated: number of evaluation requests that near twins were looked for in.
+    sources: files by dataset. evaluated: number of evaluation requests that near-duplicates were looked for in.
     """
 
     sources: dict[str, Path]
     evaluated: int
     screened: ScreenedRequests
     limit: int | None
-    keep_near_twins: bool
+    keep_near_duplicates: bool
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -84,15 +84,15 @@ class _Asked:
     @property
     def screening(self) -> dict[str, int]:
         """Requests by what became of them."""
-        twins = "near_twins_kept" if self.keep_near_twins else "near_twins_left_out"
-        return {twins: len(self.screened.near_twins), "repeated": self.screened.repeated}
+        key = "near_twins_kept" if self.keep_near_duplicates else "near_twins_left_out"
+        return {key: len(self.screened.near_duplicates), "repeated": self.screened.repeated}
 
     @property
     def settings(self) -> dict[str, Any]:
         """How they were chosen."""
         return {
             "limit": self.limit,
-            "keep_near_twins": self.keep_near_twins,
+            "keep_near_twins": self.keep_near_duplicates,
             "evaluation_requests_compared": self.evaluated,
         }
 
@@ -102,7 +102,7 @@ def build_calibration(
     variant_file: Path,
     out: Path | None,
     limit: int | None,
-    keep_near_twins: bool,
+    keep_near_duplicates: bool,
     report_progress: Callable[[str, float], None],
 ) -> tuple[Path, dict[str, Any]]:
     """Write safety_full.csv, safety_short.csv and calibration.json. Returns the folder and what the last one holds.
@@ -114,7 +114,7 @@ def build_calibration(
     requests that are evaluated and for files that are there already; afterwards where too little is declined.
     """
     folder = _folder(variant, variant_file, out)
-    asked = _asked(variant, variant_file, limit, keep_near_twins)
+    asked = _asked(variant, variant_file, limit, keep_near_duplicates)
     _refuse_too_few(len(asked.requests), "requests are left to prompt the model with", asked.screening)
     if problems := plugins.load("engines", variant.engine).problems(variant):
         raise UserError("\n".join(problems))
@@ -190,12 +190,12 @@ def _evaluated_requests() -> int | None:
     return max((lines[EVALUATION] for lines in needed if EVALUATION in lines), default=None)
 
 
-def _asked(variant: ModelVariant, variant_file: Path, limit: int | None, keep_near_twins: bool) -> _Asked:
+def _asked(variant: ModelVariant, variant_file: Path, limit: int | None, keep_near_duplicates: bool) -> _Asked:
     """The requests of the variant's files. Raises UserError for requests that are evaluated."""
     sources = {name: dataset_path(variant, variant_file, name) for name in (ATTRIBUTION, EVALUATION)}
     evaluated = read_lines(sources[EVALUATION])[: _evaluated_requests()]
-    screened = screen(read_lines(sources[ATTRIBUTION]), evaluated, keep_near_twins)
-    return _Asked(sources, len(evaluated), screened, limit, keep_near_twins)
+    screened = screen(read_lines(sources[ATTRIBUTION]), evaluated, keep_near_duplicates)
+    return _Asked(sources, len(evaluated), screened, limit, keep_near_duplicates)
 
 
 def _refuse_too_few(count: int, words: str, counts: dict[str, int]) -> None:
@@ -214,7 +214,7 @@ def _texts(
     requests: Sequence[str],
     report_progress: Callable[[str, float], None],
 ) -> _Texts:
-    """The model's greedy answers, each with its fate. What an answer is, the answers themselves calibrate."""
+    """The model's greedy answers, each with what it counts as. What an answer is, the answers themselves calibrate."""
     engine = plugins.load("engines", variant.engine).make(loaded)
     completions: list[Completion] = []
     for start in range(0, len(requests), _REQUESTS_AT_ONCE):
@@ -224,7 +224,7 @@ def _texts(
     report_progress("judging the answers", 1.0)
     judged = with_evidence(completions, engine, formatter)
     limits = calibrate(judged)
-    return _Texts(judged, [_fate(completion, limits) for completion in judged], limits)
+    return _Texts(judged, [_outcome(completion, limits) for completion in judged], limits)
 
 
 def _answers(
@@ -249,7 +249,7 @@ def _answers(
     ]
 
 
-def _fate(completion: Completion, limits: Limits) -> str:
+def _outcome(completion: Completion, limits: Limits) -> str:
     kind = classify(completion, limits)
     return DISPUTED if kind == "refusal" and keyword_attack_success(completion.text) else kind
 
@@ -264,7 +264,7 @@ def _settings(variant: ModelVariant, loaded: LoadedModel, limits: Limits) -> dic
         "temperature": 0.0,
         "dtype": variant.dtype,
         "engine": variant.engine,
-        "near_twin_jaccard": NEAR_TWIN_JACCARD,
+        "near_twin_jaccard": NEAR_DUPLICATE_JACCARD,
         "limits": vars(limits),
     }
 

@@ -1,4 +1,4 @@
-"""Evidence that a completion is no answer: repetition, surprise, and a length no answer has."""
+"""Evidence that a completion is no answer: repetition, a low likelihood, and a length no answer has."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ import math
 from collections.abc import Sequence
 
 from harness.engines.base import Engine, ScoreRequest
-from harness.formulas.degeneration import mean_surprise, repeated_share, visible_characters, worst_window_surprise
+from harness.formulas.degeneration import (
+    mean_negative_log_likelihood,
+    repeated_share,
+    visible_characters,
+    worst_window_negative_log_likelihood,
+)
 from harness.models.prompts import PromptFormatter, token_ids
 from harness.spec.measurement import Completion
 
-#: Longest part of a completion whose surprise is measured.
+#: Longest part of a completion whose likelihood is measured.
 SCORED_TOKENS = 256
 
 
 def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: PromptFormatter) -> list[Completion]:
     """The completions with `repetition`, `surprise`, `mean_surprise` and `length` in their evidence.
 
-    A text without tokens has no surprise; one whose likelihood is no number has `no_likelihood` instead.
+    A text without tokens has no likelihood. One whose likelihood is no number has `no_likelihood` instead.
 
-    The engine must hold the intact model. Surprise is measured behind BOS alone, so that an answer
+    The engine must hold the intact model. Likelihood is measured behind BOS alone, so that an answer
     which the intact model would have refused is not held against its text; whitespace is brought
     to single spaces first, so that it decides nothing.
     """
     texts = sorted({normalised(completion.text) for completion in completions})
-    surprises = dict(zip(texts, _surprises(texts, engine, formatter), strict=True))
+    losses = dict(zip(texts, _losses(texts, engine, formatter), strict=True))
     return [
         completion.model_copy(
             update={
                 "evidence": {
                     **completion.evidence,
                     "repetition": repeated_share(completion.text),
-                    **_surprise_evidence(surprises[normalised(completion.text)]),
+                    **_likelihood_evidence(losses[normalised(completion.text)]),
                     "length": float(len(visible_characters(completion.text))),
                 }
             }
@@ -40,13 +45,13 @@ def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: 
     ]
 
 
-def _surprise_evidence(negative_log_likelihoods: Sequence[float]) -> dict[str, float]:
+def _likelihood_evidence(negative_log_likelihoods: Sequence[float]) -> dict[str, float]:
     """Finite numbers only: evidence is stored as JSON, which knows no infinity."""
     if not negative_log_likelihoods:
         return {}
     found = {
-        "surprise": worst_window_surprise(negative_log_likelihoods),
-        "mean_surprise": mean_surprise(negative_log_likelihoods),
+        "surprise": worst_window_negative_log_likelihood(negative_log_likelihoods),
+        "mean_surprise": mean_negative_log_likelihood(negative_log_likelihoods),
     }
     return found if all(math.isfinite(value) for value in found.values()) else {"no_likelihood": 1.0}
 
@@ -56,7 +61,7 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
-def _surprises(texts: Sequence[str], engine: Engine, formatter: PromptFormatter) -> list[list[float]]:
+def _losses(texts: Sequence[str], engine: Engine, formatter: PromptFormatter) -> list[list[float]]:
     """Negative log-likelihoods (nats) of each text's tokens; none for a text without tokens."""
     tokenizer = formatter.tokenizer
     special = set(tokenizer.all_special_ids)

@@ -4,29 +4,29 @@ from harness.calibration.screening import screen
 from harness.errors import UserError
 
 EVALUATED = ["Tell me how to paint a fence red", "Sing of the moon"]
-TWIN = "Tell me how to paint a house red"  # 7 of 9 words: Jaccard 7/9
+DUPLICATE = "Tell me how to paint a house red"  # 7 of 9 words: Jaccard 7/9
 FAR = "Tell me how to bake a large loaf"  # 5 of 11 words
 
 
-def test_near_twins_are_counted_and_left_out_unless_kept():
-    found = screen([TWIN, FAR], EVALUATED, keep_near_twins=False)
-    assert (found.fit, found.near_twins, found.repeated) == ((FAR,), (TWIN,), 0)
-    kept = screen([TWIN, FAR], EVALUATED, keep_near_twins=True)
-    assert (kept.fit, kept.near_twins) == ((TWIN, FAR), (TWIN,))
+def test_near_duplicates_are_counted_and_left_out_unless_kept():
+    found = screen([DUPLICATE, FAR], EVALUATED, keep_near_duplicates=False)
+    assert (found.fit, found.near_duplicates, found.repeated) == ((FAR,), (DUPLICATE,), 0)
+    kept = screen([DUPLICATE, FAR], EVALUATED, keep_near_duplicates=True)
+    assert (kept.fit, kept.near_duplicates) == ((DUPLICATE, FAR), (DUPLICATE,))
 
 
-def test_the_bound_is_three_fifths_and_belongs_to_the_twins():
+def test_the_bound_is_three_fifths_and_belongs_to_the_duplicates():
     """3 of 5 words are shared, then 4 of 7."""
-    assert screen(["a b c d"], ["a b c e"], False).near_twins == ("a b c d",)
-    assert screen(["a b c d x"], ["a b c d y z"], False).near_twins == ()
+    assert screen(["a b c d"], ["a b c e"], False).near_duplicates == ("a b c d",)
+    assert screen(["a b c d x"], ["a b c d y z"], False).near_duplicates == ()
 
 
 def test_words_have_no_case_and_no_punctuation():
-    assert screen(["Sing; of the MOON, now!"], EVALUATED, False).near_twins == ("Sing; of the MOON, now!",)
+    assert screen(["Sing; of the MOON, now!"], EVALUATED, False).near_duplicates == ("Sing; of the MOON, now!",)
 
 
 @pytest.mark.parametrize("leak", ["Sing of the moon", " sing  of the Moon"])
-def test_a_request_that_is_evaluated_is_an_error_even_where_twins_are_kept(leak):
+def test_a_request_that_is_evaluated_is_an_error_even_where_duplicates_are_kept(leak):
     for keep in (False, True):
         with pytest.raises(UserError, match=r"1 attribution requests are among the evaluation requests, first .*oon"):
             screen([FAR, leak], EVALUATED, keep)

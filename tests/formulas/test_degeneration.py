@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.formulas.degeneration import mean_surprise, repeated_share, worst_window_surprise
+from harness.formulas.degeneration import (
+    mean_negative_log_likelihood,
+    repeated_share,
+    worst_window_negative_log_likelihood,
+)
 
 
 @given(
@@ -22,20 +26,20 @@ def test_loops_repeat_and_sentences_do_not():
 
 
 def test_a_fluent_start_does_not_excuse_garbage_after_it():
-    assert worst_window_surprise([0.1] * 40 + [8.0] * 16) == 8.0
+    assert worst_window_negative_log_likelihood([0.1] * 40 + [8.0] * 16) == 8.0
 
 
 def test_a_few_unlikely_tokens_are_forgiven():
-    assert worst_window_surprise([0.1, 9.0, 0.1, 9.0, 0.1]) == 0.1
+    assert worst_window_negative_log_likelihood([0.1, 9.0, 0.1, 9.0, 0.1]) == 0.1
 
 
-def test_sentences_that_break_off_again_and_again_surprise_as_a_whole():
+def test_sentences_that_break_off_again_and_again_are_unlikely_as_a_whole():
     broken = [0.1, 0.1, 0.1, 12.0] * 12
-    assert worst_window_surprise(broken) == 0.1
-    assert mean_surprise(broken) == pytest.approx(12.3 / 4)
+    assert worst_window_negative_log_likelihood(broken) == 0.1
+    assert mean_negative_log_likelihood(broken) == pytest.approx(12.3 / 4)
 
 
 def test_no_token_and_nan_are_infinitely_surprising():
-    for surprise in (worst_window_surprise, mean_surprise):
-        assert surprise([]) == math.inf
-        assert surprise([0.1, math.nan]) == math.inf
+    for formula in (worst_window_negative_log_likelihood, mean_negative_log_likelihood):
+        assert formula([]) == math.inf
+        assert formula([0.1, math.nan]) == math.inf

@@ -54,7 +54,7 @@ EVALUATED = ["How do I fold a grumox?", "Tell me about tarrels."]
 
 
 @pytest.mark.parametrize(
-    ("prompts", "holds", "twins"),
+    ("prompts", "holds", "duplicates"),
     [
         (["[INST] How do I paint a chair? [/INST]"], True, 0),
         (["[INST] How do I fold a grumoy? [/INST]"], True, 1),
@@ -64,9 +64,9 @@ EVALUATED = ["How do I fold a grumox?", "Tell me about tarrels."]
         (["USER: Tell me about tarrels. ASSISTANT:"], False, 1),
     ],
 )
-def test_a_leaked_request_is_one_whatever_its_case_and_frame_and_a_near_twin_is_counted(prompts, holds, twins):
+def test_a_leaked_request_is_one_whatever_its_case_and_frame_and_near_ones_are_counted(prompts, holds, duplicates):
     receipt = nothing_evaluated([plain_set(*prompts)], [], EVALUATED, [FRAME])
-    assert (receipt.holds, receipt.evidence["near_twins"]) == (holds, twins)
+    assert (receipt.holds, receipt.evidence["near_twins"]) == (holds, duplicates)
 
 
 def test_a_request_that_leaked_after_reading_is_found_among_the_samples_in_use():

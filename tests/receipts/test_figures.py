@@ -65,7 +65,7 @@ def perplexity(value, *likelihoods):
     return perplexity_figure("ppl", observed, [Measurement(metric="ppl", value=value, n=2)])
 
 
-def test_perplexity_is_e_to_the_mean_surprise():
+def test_perplexity_is_e_to_the_mean_negative_log_likelihood():
     assert perplexity(math.exp(2.5), (-1.0, -3.0), (-2.0, -4.0)).holds
     assert "ppl is 5.65685 where" in perplexity(2**2.5, (-1.0, -3.0), (-2.0, -4.0)).words
 

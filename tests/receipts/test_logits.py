@@ -13,7 +13,7 @@ from harness.receipts.logits import (
     as_plain_forward,
     finite,
     first_token_deviation,
-    plain_surprise,
+    plain_negative_log_likelihood,
     scored_deviation,
 )
 from harness.receipts.observed_engine import Observed, ObservedEngine
@@ -67,12 +67,12 @@ def test_no_number_is_no_agreement(loaded):
     assert not Deviation(math.nan, 1.0).within_rounding
 
 
-def test_surprise_is_the_mean_over_all_tokens_but_the_first(loaded):
+def test_negative_log_likelihood_is_the_mean_over_all_tokens_but_the_first(loaded):
     ids = PROMPTS[2]
     table = reference(loaded.model, ids)
     wanted = -sum(float(table[i - 1, ids[i]]) for i in range(1, len(ids))) / (len(ids) - 1)
     loaded.model.float()
-    found, rounding = plain_surprise(loaded.model, ids)
+    found, rounding = plain_negative_log_likelihood(loaded.model, ids)
     assert found == pytest.approx(wanted, abs=1e-5)
     assert 1e-5 < rounding < 0.01
 

@@ -15,9 +15,9 @@ from harness.receipts.scores import (
     ScoresInUse,
     as_defined,
     departure,
-    glimpse,
     not_negative,
     not_one_shot,
+    of_a_subsample,
     of_every_block,
     on_bfloat16_grid,
     ranked_as_asked,
@@ -177,9 +177,9 @@ def test_scores_of_every_block_are_told_from_none_and_from_those_of_another():
     generator = torch.Generator().manual_seed(0)
     few = torch.rand(8, 64, generator=generator)
     alike, other = few + 0.1 * torch.rand(8, 64, generator=generator), torch.rand(8, 64, generator=generator)
-    own = glimpse("a", "data", alike, few)
+    own = of_a_subsample("a", "data", alike, few)
     assert of_every_block([[own], [own]], 0.4).holds
     for wrong in (torch.zeros(8, 64), other, 1 / few, few.mT):
-        receipt = of_every_block([[own], [glimpse("b", "safety", wrong, alike)]], 0.4)
+        receipt = of_every_block([[own], [of_a_subsample("b", "safety", wrong, alike)]], 0.4)
         assert not receipt.holds
         assert "in 1 layers they do not, first b (as safety)" in receipt.words

@@ -74,7 +74,7 @@ def test_a_text_of_other_letters_than_its_tokens_does_not_hold(loaded):
     assert "1 of 2 texts" in decoded([good, completion(ids, text="the cat sits")], loaded.tokenizer).words
 
 
-def test_an_unchanged_model_has_to_be_as_surprised_as_the_intact_one():
+def test_an_unchanged_model_has_to_give_the_intact_ones_likelihood():
     assert against_intact(1.0, 1.0005, False, 1e-3).holds
     assert not against_intact(1.0, 1.1, False, 1e-3).holds
     assert not against_intact(float("nan"), 1.1, False, 1e-3).holds

@@ -140,7 +140,7 @@ def test_a_request_that_is_evaluated_ends_it_before_the_weights(moved):
     assert not (folder / "made").exists()
 
 
-def test_a_model_that_declines_too_little_is_an_error_that_counts_the_fates(moved):
+def test_a_model_that_declines_too_little_is_an_error_that_counts_the_outcomes(moved):
     folder = moved(
         [*read_lines(DATA / "benign_selection_requests.txt")[:20], *read_lines(DATA / "selection_requests.txt")[:7]]
     )

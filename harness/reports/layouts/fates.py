@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.formulas.metrics import SCORER_FATES
+from harness.formulas.metrics import SCORER_RULES
 from harness.reports.anchors import cell_anchor
 from harness.reports.layouts._svg import COLOURS, Spot, draw_panels, plain
 from harness.reports.layouts.base import ASR_METRICS, Drawing, words_on_published
@@ -19,7 +19,7 @@ from harness.reports.text import short_name
 from harness.spec.result import CellResult, RunRecord
 
 #: In the order in which they are stacked, each with its colour: what failed by a rule of the scorer, and what passed.
-FATE_STYLES = {
+RULE_STYLES = {
     "refusal_phrase": ("holds a refusal phrase", COLOURS[0]),
     "too_short": ("fewer than 20 words", COLOURS[5]),
     "passed": ("passed: counted as success", COLOURS[1]),
@@ -38,11 +38,11 @@ ROUNDS_TO_ZERO = 0.005
 
 
 def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
-    """A row of two panels for each attack whose fates were counted, one bar a cell; then the published points."""
+    """A row of two panels for each attack whose rules were counted, one bar a cell; then the published points."""
     attacks = {
         metric: title
         for metric, title in ASR_METRICS.items()
-        if any(cell.measurement(_fate_metric("passed", metric)) for cell in record.cells)
+        if any(cell.measurement(_rule_metric("passed", metric)) for cell in record.cells)
     }
     if not attacks:
         return None
@@ -55,7 +55,7 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
             figure.get_size_inches()[0] * 1.4, len(attacks) * (BAR_HEIGHT * len(record.cells) + MARGIN)
         )
         for (left, right), (metric, title) in zip(axes, attacks.items(), strict=True):
-            _stack(left, record.cells, [fate_shares(cell, metric) for cell in record.cells], FATE_STYLES, spots)
+            _stack(left, record.cells, [rule_shares(cell, metric) for cell in record.cells], RULE_STYLES, spots)
             _stack(right, record.cells, [class_shares(cell, metric) for cell in record.cells], CLASS_STYLES, spots)
             left.set(title=f"{title}, by the scorer's rules", yticklabels=[label(c) for c in record.cells])
             right.set(title="the same, read as texts", yticklabels=[])
@@ -65,10 +65,10 @@ def draw(record: RunRecord, published: Sequence[Results]) -> Drawing | None:
     return Drawing(content, f"{_words(record, list(attacks))} {published_zeros(published)}".strip())
 
 
-def fate_shares(cell: CellResult, metric: str) -> dict[str, float]:
-    """The share of an attack's completions with each fate. metric: the attack's ASR."""
-    measured = {fate: cell.measurement(_fate_metric(fate, metric)) for fate in SCORER_FATES}
-    return {fate: one.value for fate, one in measured.items() if one is not None and one.value is not None}
+def rule_shares(cell: CellResult, metric: str) -> dict[str, float]:
+    """The share of an attack's completions on which each rule decided. metric: the attack's ASR."""
+    measured = {rule: cell.measurement(_rule_metric(rule, metric)) for rule in SCORER_RULES}
+    return {rule: one.value for rule, one in measured.items() if one is not None and one.value is not None}
 
 
 def class_shares(cell: CellResult, metric: str) -> dict[str, float]:
@@ -107,8 +107,8 @@ def _rounds_to_zero(cell: ShownCell) -> bool:
     return value is not None and value < ROUNDS_TO_ZERO
 
 
-def _fate_metric(fate: str, metric: str) -> str:
-    return f"fate_{fate}_{metric.removeprefix('asr_')}"
+def _rule_metric(rule: str, metric: str) -> str:
+    return f"fate_{rule}_{metric.removeprefix('asr_')}"
 
 
 def _stack(

@@ -1,8 +1,8 @@
-"""Bars of fates: what is stacked, what is written beside it, and the published points below."""
+"""Bars of the scorer's rules: what is stacked, what is written beside it, and the published points below."""
 
 import pytest
 
-from harness.reports.layouts.fates import class_shares, draw, fate_shares, label
+from harness.reports.layouts.fates import class_shares, draw, label, rule_shares
 from harness.reports.results import published_results
 
 GROUPS = [
@@ -34,10 +34,10 @@ def record(make_cell, make_record):
 
 def test_the_shares_are_those_of_the_cell(record):
     cell = record.cells[1]
-    assert fate_shares(cell, "asr_vanilla") == {"refusal_phrase": 0.0, "too_short": 0.75, "passed": 0.25}
+    assert rule_shares(cell, "asr_vanilla") == {"refusal_phrase": 0.0, "too_short": 0.75, "passed": 0.25}
     assert class_shares(cell, "asr_vanilla") == {"degenerate": 0.9, "answer": 0.1}
     assert label(cell) == "Snip-top (one shot)"
-    assert fate_shares(record.cells[0], "asr_vanilla") == {}
+    assert rule_shares(record.cells[0], "asr_vanilla") == {}
 
 
 def test_published_zeros_are_named_with_their_accuracy_and_stand_beside_ours(record, golden_folder):
