@@ -76,14 +76,14 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: {error}") from None
 
 
-def parsed_json(text: str) -> Any:
+def parsed_json(text: str, longest_integer: int = LONGEST_INTEGER) -> Any:
     """JSON with every key once, finite numbers and a depth that ends. Raises NotJSON for any other text."""
     try:
         _refuse_deep(text)
         return json.loads(
             text,
             object_pairs_hook=_with_keys_once,
-            parse_int=_integer,
+            parse_int=lambda digits: _integer(digits, longest_integer),
             parse_float=_finite,
             parse_constant=_no_constant,
         )
@@ -115,9 +115,9 @@ def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _integer(digits: str) -> int:
-    if len(digits.lstrip("-")) > LONGEST_INTEGER:
-        raise NotJSON(f"the integer {digits[:12]}… has more than {LONGEST_INTEGER} digits")
+def _integer(digits: str, longest: int) -> int:
+    if len(digits.lstrip("-")) > longest:
+        raise NotJSON(f"the integer {digits[:12]}… has more than {longest} digits")
     return int(digits)
 
 

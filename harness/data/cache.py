@@ -9,10 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from huggingface_hub import constants
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter
 
 from harness.errors import MachineError, UserError
+from harness.reading import read_text
 from harness.spec.common import Strict
+from harness.spec.json_text import Unfit, content_of_json
 from harness.storage import locked, scratch_folder, whole_file, write_whole
 
 #: The variable of the environment that names another folder than the default.
@@ -60,15 +62,13 @@ def file_sha256(path: Path) -> str:
 def read_lock() -> Lock:
     """What is recorded; nothing where no file was ever written. Raises UserError for a damaged one."""
     path = data_folder() / LOCK
-    try:
-        return Lock.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return Lock()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError:
+    try:
+        return content_of_json(read_text(path), TypeAdapter(Lock))
+    except Unfit as error:
         raise UserError(
-            f"{path}: is damaged; expected what `harness data fetch` writes: move it away and fetch again, "
+            f"{path}: is damaged: {error}; expected what `harness data fetch` writes: move it away and fetch again, "
             "which trusts the files without a published hash anew"
         ) from None
 
@@ -80,6 +80,8 @@ def checked_file(place: str, locked: LockedFile, next_step: str) -> Path:
     """
     path = data_folder() / place
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: is no file; {next_step}")
         size = path.stat().st_size
         found = file_sha256(path)
     except FileNotFoundError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
 #: A name that a YAML file of lm-eval gives to a task.
-_TASK = re.compile(r"""(?:^|[\s{,-])task:\s*['"]?([\w.+-]+)""", re.MULTILINE)
+_TASK = re.compile(r"""(?:^|[\s{,-])['"]?task['"]?\s*:\s*(?:['"]([^'"\n]+)|([^\s'"#,\[{}]+))""", re.MULTILINE)
 
 
 @functools.cache
@@ -51,7 +51,8 @@ def task_names() -> frozenset[str]:
     names: set[str] = set()
     for place in places:
         for path in (Path(place) / "tasks").rglob("*.y*ml"):
-            names.update(_TASK.findall(path.read_text(encoding="utf-8", errors="replace")))
+            text = path.read_text(encoding="utf-8", errors="replace")
+            names.update(quoted or plain for quoted, plain in _TASK.findall(text))
     return frozenset(names)
 
 

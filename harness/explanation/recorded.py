@@ -9,14 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from harness.errors import UserError
 from harness.plugins import suggestion
+from harness.reading import read_bytes
 from harness.reports.results import results_of_run
 from harness.runs.journal import RECORD, Journal, read_record
+from harness.spec.json_text import content_of_json
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult, RunRecord
+
+_COMPLETION = TypeAdapter(Completion)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ class RecordedRun:
         return self._texts[cell.id]
 
     def _read(self, cell: CellResult) -> Texts:
-        content = next((path.read_bytes() for path in self._places(cell) if path.is_file()), None)
+        try:
+            content = next((read_bytes(path) for path in self._places(cell) if path.is_file()), None)
+        except UserError as error:
+            return Texts(missing=str(error))
         if content is None:
             elsewhere = f", nor those of {cell.measured_in}" if cell.measured_in else ""
             return Texts(
@@ -77,9 +84,9 @@ class RecordedRun:
         try:
             # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
             lines = [line for line in content.decode().split("\n") if line]
-            return Texts(tuple(map(Completion.model_validate_json, lines)))
-        except ValidationError as error:
-            return Texts(missing=f"completions/{cell.id}.jsonl is of another version: {error.errors()[0]['msg']}")
+            return Texts(tuple(content_of_json(line, _COMPLETION) for line in lines))
+        except ValueError as error:  # Unfit, and bytes that are no UTF-8
+            return Texts(missing=f"completions/{cell.id}.jsonl is of another version: {error}")
 
     def _places(self, cell: CellResult) -> list[Path]:
         """Beside the record, or in the run that measured the cell, `<variant>/<benchmark>/<run>#<cell>`."""

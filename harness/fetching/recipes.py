@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pyarrow import parquet
+from pyarrow import ArrowException, parquet
 
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import Pair, read_pairs
 from harness.calibration.screening import normalised
 from harness.errors import UserError
 from harness.models.prompts import wrapped
+from harness.reading import read_json
 from harness.spec.variant import ModelVariant
 
 #: The paper's split of AdvBench: this many first lines are evaluated, the others serve attribution (section 3).
@@ -29,6 +29,8 @@ BENIGN_EVALUATED, BENIGN_ATTRIBUTED = 100, 420
 DRAWN_ROWS, DRAWN_SEEDS = 1024, range(10)
 #: Seed of the choice of harmless requests, none of the above; and how many words such a request may have.
 BENIGN_SEED, BENIGN_WORDS = 2024, range(4, 41)
+#: What a row of alpaca-cleaned holds.
+_ALPACA = ("instruction", "input", "output")
 #: A prompt in the template of Llama 2.
 _LLAMA_2 = re.compile(
     r"(?:<s>)?\s*\[INST\]\s*(?:<<SYS>>\n.*?\n<</SYS>>\n\n)?(?P<request>.*?)\s*\[/INST\]\s*", re.DOTALL
@@ -73,9 +75,13 @@ def wrapped_alpaca(path: Path, wrapping: Wrapping) -> str:
 
     How the authors joined both is not published. Raises UserError for a row without output.
     """
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: expected a list of rows")
     pairs = []
     for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in _ALPACA):
+            raise UserError(f"{path}: row {number} is none; expected the texts {', '.join(_ALPACA)} in every row")
         if not row["instruction"].strip() or not row["output"].strip():
             raise UserError(f"{path}: row {number} has no instruction or no output; expected both in every row")
         request = "\n\n".join(part.strip() for part in (row["instruction"], row["input"]) if part.strip())
@@ -95,7 +101,11 @@ def benign_attribution(path: Path, wrapping: Wrapping) -> str:
 
 def joined_wikitext(path: Path, wrapping: Wrapping) -> str:
     """All rows joined by empty lines, as in the published code (lib/data.py, get_wikitext2)."""
-    return "\n\n".join(parquet.read_table(path, columns=["text"]).column("text").to_pylist())
+    try:
+        return "\n\n".join(parquet.read_table(path, columns=["text"]).column("text").to_pylist())
+    except (ArrowException, OSError, KeyError, TypeError) as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not a Parquet file with a column of texts: {words}") from None
 
 
 #: By the source that a variant names.

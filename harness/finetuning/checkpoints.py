@@ -19,11 +19,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from harness.errors import UserError
 from harness.finetuning.training import ADAPTER, ADAPTER_CONFIG, KEY_PREFIX, WEIGHTS, Method
 from harness.models.tensor_files import write_tensors
+from harness.reading import read_json
 from harness.spec.receipt import CheckpointReceipt
 from harness.storage import whole_folder
 
@@ -76,16 +78,23 @@ class Checkpoint:
 
     @cached_property
     def _scale(self) -> float:
-        config = json.loads((self.directory / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        return config["lora_alpha"] / config["r"]
+        path = self.directory / ADAPTER_CONFIG
+        config = read_json(path)
+        alpha, rank = (config.get(key) if isinstance(config, dict) else None for key in ("lora_alpha", "r"))
+        if not isinstance(alpha, int | float) or not isinstance(rank, int) or rank < 1:
+            raise UserError(f"{path}: not the config of an adapter: expected lora_alpha, a number, and r, its rank")
+        return alpha / rank
 
     @staticmethod
     def _tensor(path: Path, name: str) -> Tensor | None:
         """One tensor of a file; None where the file is not there or does not hold it."""
         if not path.is_file():
             return None
-        with safe_open(path, framework="pt") as file:
-            return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118
+        try:
+            with safe_open(path, framework="pt") as file:
+                return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: not a readable safetensors file: {error}") from None
 
 
 class CheckpointWriter:

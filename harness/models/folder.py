@@ -5,13 +5,14 @@ Nothing here runs, unpickles or renders anything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import UserError
+from harness.models.config_sizes import unfit_sizes
+from harness.reading import parsed_json, read_bytes
 
 #: How far what is active may act.
 Use = Literal["bounded", "unused", "refused"]
@@ -40,6 +41,8 @@ _OWN_ATTENTION = {None, "eager", "sdpa"}
 _CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
 _MOST_BYTES = 50_000_000
 _MOST_FILES = 10_000
+#: Digits: tokenizers that know no longest text say 10^30.
+_LONGEST_INTEGER = 40
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def refuse_active(folder: Path) -> None:
 
 def unfit_config(config: Mapping[str, Any]) -> list[str]:
     """What a model's config asks for besides weights as they are and attention of transformers' own."""
-    problems = []
+    problems = unfit_sizes(config)
     if config.get("quantization_config"):
         problems.append(
             "quantization_config: weights in a packed form, which other packages unpack; expected plain float32, "
@@ -101,10 +104,10 @@ def _refused(folder: Path) -> Iterator[tuple[str, str]]:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON file's mapping. Raises UserError, without the file's name, for anything else."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UserError(f"has more than {_MOST_BYTES // 1_000_000} MB; expected a small JSON file")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parsed_json(read_bytes(path, _MOST_BYTES).decode("utf-8"), _LONGEST_INTEGER)
+    except UserError as error:
+        raise UserError(str(error).removeprefix(f"{path}: ")) from None
+    except ValueError as error:  # NotJSON, and bytes that are no UTF-8
         raise UserError(f"cannot be read as JSON: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):
         raise UserError(f"holds a {type(content).__name__}; expected a mapping")

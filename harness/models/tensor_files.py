@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.models.write_errors import os_error_of
+from harness.reading import parsed_json
 from harness.storage import whole_file
 
 #: Metadata key: JSON {name: name under which the same tensor is stored}.
@@ -56,10 +57,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable safetensors file: {error}") from None
     try:
-        tensors.update({name: tensors[first] for name, first in json.loads(metadata.get(SHARED, "{}")).items()})
+        tensors.update({name: tensors[first] for name, first in parsed_json(metadata.get(SHARED, "{}")).items()})
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: its list of shared tensors is damaged; make the file again") from None
     return tensors, metadata
@@ -67,6 +68,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def tensor_metadata(path: Path) -> dict[str, str]:
     """The metadata of a file, its tensors unread; nothing of a file that is damaged."""
+    if not path.is_file():  # a pipe in its place would wait for ever
+        return {}
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})

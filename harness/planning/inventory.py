@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from huggingface_hub import try_to_load_from_cache
 from harness.calibration.files import dataset_path
 from harness.errors import UserError
 from harness.formulas.memory import LlamaShape
+from harness.models.config_sizes import unfit_sizes
 from harness.models.loading import source_directory
 from harness.models.placement import shape_from_config
+from harness.reading import read_json
 from harness.runs.data_checks import needed_datasets
 from harness.runs.journal import RECORD, Journal
 from harness.spec.benchmark import BenchmarkSpec, Cell
@@ -37,9 +38,12 @@ def model_sizes(variant: ModelVariant, variant_file: Path) -> Sizes:
     """From config.json of the directory or the cache, or else from the package's table. Raises UserError if neither."""
     path = cached_file(variant, variant_file, "config.json")
     if path is not None:
+        config = read_json(path)
         try:
-            return Sizes(shape_from_config(json.loads(path.read_text(encoding="utf-8"))), "config.json")
-        except (ValueError, KeyError, TypeError) as error:
+            if problems := unfit_sizes(config):
+                raise UserError("\n".join(f"{path}: {problem}" for problem in problems))
+            return Sizes(shape_from_config(config), "config.json")
+        except (ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError) as error:
             raise UserError(f"{path}: not the config.json of a Llama: {error!r} is missing or wrong") from None
     known = yaml.safe_load(_SHAPES.read_text(encoding="utf-8"))
     repository = variant.source.repository
@@ -77,11 +81,20 @@ def missing_weights(variant: ModelVariant, variant_file: Path) -> list[str]:
     directory = source_directory(variant, variant_file)
     index = cached_file(variant, variant_file, _INDEX)
     if index is not None:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = _named_in(index)
         return [name for name in names if cached_file(variant, variant_file, name) is None]
     if directory is not None and any(directory.glob("*.safetensors")):
         return []
     return [] if cached_file(variant, variant_file, _SINGLE) is not None else [_SINGLE]
+
+
+def _named_in(index: Path) -> list[str]:
+    """The weight files that an index names. Raises UserError for one that names none."""
+    content = read_json(index)
+    files = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not files or not all(isinstance(name, str) and name for name in files.values()):
+        raise UserError(f"{index}: not the index of weights: expected weight_map, a file's name by each tensor's")
+    return sorted(set(files.values()))
 
 
 def how_to_get_weights(variant: ModelVariant, variant_file: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.reading import parsed_json, read_bytes
 from harness.runs.journal import Journal
 from harness.shown import spelled_out
 from harness.spec.measurement import Completion
@@ -52,7 +52,7 @@ def examples_of(path: Path, record: RunRecord, cell: CellResult, asked_for: bool
     seen: Counter[tuple[str, str | None]] = Counter()
     chosen, unreadable = [], 0
     # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
-    for line in source.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for line in read_bytes(source).decode("utf-8", errors="replace").split("\n"):
         if not line:
             continue
         completion = _completion(line)
@@ -70,7 +70,7 @@ def examples_of(path: Path, record: RunRecord, cell: CellResult, asked_for: bool
 def _completion(line: str) -> Completion | None:
     """A line of the file; lone surrogates, which JSON can write and no text can hold, are spelled out."""
     try:
-        content = json.loads(line)
+        content = parsed_json(line)
         return Completion.model_validate(
             {key: spelled_out(value) if isinstance(value, str) else value for key, value in content.items()}
         )

@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness.errors import UserError
 from harness.reports.anchors import page_anchor
 from harness.reports.layouts._svg import COLOURS_IN_THE_DARK
@@ -17,6 +15,7 @@ from harness.runs.files import write_text
 from harness.runs.journal import RECORD, read_record
 from harness.spec import locations
 from harness.spec.faults import FAULTS, FaultReport
+from harness.spec.json_text import load_json_model
 from harness.spec.result import RunRecord
 
 #: A report with texts of real models is for whoever made it.
@@ -84,7 +83,9 @@ def _variants(pages: Sequence[Page]) -> dict[str, str]:
 def _fault_report(runs_dir: Path) -> FaultReport | None:
     """What `harness faults` wrote into the folder of runs; None where it did not."""
     path = runs_dir / FAULTS
+    if not os.path.lexists(path):
+        return None
     try:
-        return FaultReport.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (ValidationError, UnicodeDecodeError):
-        raise UserError(f"{path}: not of this version; make it again with harness faults, or remove it") from None
+        return load_json_model(path, FaultReport, "of this version")
+    except UserError as error:
+        raise UserError(f"{error}; make it again with harness faults, or remove it") from None

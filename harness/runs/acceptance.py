@@ -11,6 +11,7 @@ import yaml
 
 from harness.errors import UserError
 from harness.formulas.statistics import binomial_tolerance
+from harness.reading import read_text
 from harness.runs.binding import load_golden
 from harness.runs.files import write_text
 from harness.runs.journal import read_record
@@ -164,7 +165,7 @@ def write_golden(golden: GoldenFile) -> Path:
     """
     path = locations.golden_target(golden.variant, golden.benchmark)
     used = locations.golden_path(golden.variant, golden.benchmark)
-    text = used.read_text(encoding="utf-8") if used.is_file() else ""
+    text = read_text(used) if used.is_file() else ""
     comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), text.splitlines(keepends=True))
     write_text(path, "".join(comment) + golden_yaml(golden))
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import stat
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.models.tensor_files import tensor_metadata
+from harness.reading import parsed_json
 from harness.runs import computed_by, provenance
 from harness.runs.computed_by import Code
 from harness.runs.files import storage_error
@@ -125,7 +125,7 @@ def _stored(path: Path, facts: os.stat_result, hardware: Mapping[str, Any]) -> E
         metadata = {}
     size, used = facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)
     try:
-        key = json.loads(metadata.get("key", ""))
+        key = parsed_json(metadata.get("key", ""))
         kind = _KINDS[key["kind"]]
     except (ValueError, KeyError, TypeError):
         words = metadata.get("origin") or path.name[:12]
