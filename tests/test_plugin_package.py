@@ -30,6 +30,18 @@ evaluations:
   - {kind: first-token, dataset: evaluation-requests, prompts: 8}
 golden_values: none
 """
+JUDGED = """
+id: judged
+title: Answers that speak of what was asked
+source: {work: ours}
+cells:
+  - {id: intact, title: Intact model}
+  - {id: planted, title: Planted region removed, region: {select: planted}}
+evaluations:
+  - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 6, system_prompt: true, chat_template: true,
+     judges: [own, {judge: to-the-point, times: 2}]}
+golden_values: none
+"""
 
 
 def sha256_of_package():
@@ -53,10 +65,10 @@ def harness(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def run(folder, *options):
+def run(folder, *options, spec="own.yaml"):
     """The record of a run with the options."""
     before = set(folder.rglob("record.json"))
-    result = harness(folder, "run", "own.yaml", "--model", "tiny-llama2-chat", *options)
+    result = harness(folder, "run", spec, "--model", "tiny-llama2-chat", *options)
     assert result.returncode == 0, result.stdout + result.stderr
     (path,) = set(folder.rglob("record.json")) - before
     return json.loads(path.read_text())
@@ -75,6 +87,7 @@ def test_an_installed_package_is_used_and_named_in_the_record(folder):
         "executors": {"in_order": "row-relative-plugin 0.1.0"},
         "regions": {"outliers": "row-relative-plugin 0.1.0"},
         "layouts": {"sureness": "row-relative-plugin 0.1.0"},
+        "judges": {"to_the_point": "row-relative-plugin 0.1.0"},
     }
     record = run(folder, "--engine", "one-at-a-time", "--executor", "in-order")
     facts = record["provenance"]
@@ -111,3 +124,20 @@ def test_changed_source_is_another_run(folder):
     assert first["id"].rpartition("-")[2] != second["id"].rpartition("-")[2]
     assert first["cells"][1]["measurements"] == second["cells"][1]["measurements"]
     assert len(scores_of(folder) - scores) == 1
+
+
+def test_its_judge_is_measured_and_judges(folder):
+    (folder / "judged.yaml").write_text(JUDGED)
+    record = run(folder, spec="judged.yaml")
+    assert set(record["provenance"]["plugins"]) == {"judges/to_the_point"}
+    intact, planted = ({m["metric"]: m for m in cell["measurements"]} for cell in record["cells"])
+    assert intact["asr_vanilla_by_to-the-point"]["value"] == 0.0
+    assert planted["asr_vanilla_by_to-the-point"]["value"] > 0.5
+    assert planted["asr_vanilla_by_to-the-point"]["n"] == 6
+    found = record["cells"][1]["judges"]["to-the-point"]
+    assert found["confusion"]["answer"]["success"] >= 3
+    assert found["confusion"]["other_answer"] == {"no success": 6}
+    assert (
+        "judge to-the-point: no independent reader makes its judgements a second time"
+        in record["cells"][0]["unchecked"]
+    )

@@ -9,6 +9,7 @@ import pytest
 
 import harness.attribution
 import harness.engines
+import harness.judges
 from harness.organisms.catalogue import organism_directory
 from harness.runs.binding import bind
 from harness.spec.benchmark import BenchmarkSpec
@@ -36,7 +37,7 @@ def added(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    for package in (harness.attribution, harness.engines):
+    for package in (harness.attribution, harness.engines, harness.judges):
         kind = package.__name__.replace(".", "/")
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / kind)])
     evaluation = (tmp_path / "harness/evaluations/length.py").read_text(encoding="utf-8")
@@ -64,7 +65,13 @@ def test_the_examples_run_together(added):
     assert record.cells[2].receipt.sparsity == pytest.approx(0.01, abs=0.003)
     evaluation = "evaluation refusals: no receipt makes its figures a second time"
     method = "method row_relative: no plain definition"
-    assert [cell.unchecked for cell in record.cells] == [(evaluation,), (method, evaluation), (method, evaluation)]
+    judges = tuple(
+        f"judge {name}: no independent reader makes its judgements a second time" for name in ("own", "to-the-point")
+    )
+    unchecked = [(evaluation, *judges), (method, evaluation, *judges), (method, evaluation, *judges)]
+    assert [cell.unchecked for cell in record.cells] == unchecked
+    assert record.cell("intact").measurement("asr_vanilla_by_to-the-point").value == 0.0
+    assert record.cell("intact").judges["to-the-point"].confusion["answer"] == {"success": 6}
     assert record.cell("intact").measurement("tokens_refusals").value > 3
     assert record.variant["engine"] == "one-by-one"
     assert record.verdict.status == "passed", record.verdict.reasons

@@ -14,7 +14,7 @@ from harness.explanation.reference import compared_steps, other_machine
 from harness.explanation.steps import STEPS, Observation, Step, observed_steps
 from harness.reports.examples import is_organism
 from harness.reports.text import visible
-from harness.spec.measurement import Completion
+from harness.spec.measurement import Completion, Measurement
 from harness.spec.result import CellResult
 
 #: The longest part of an example that is printed.
@@ -48,7 +48,8 @@ TITLES = {
 class Explanation:
     """What can be told of one cell. departs: the first step that is not as it should be, None if there is none.
 
-    why: the reasons for looking at it. notes: what could not be looked at, and where to look.
+    why: the reasons for looking at it. notes: what could not be looked at, and where to look. judged: what the judges
+    that the spec names say, a figure each.
     """
 
     cell: str
@@ -61,6 +62,7 @@ class Explanation:
     meaning: str | None
     advice: str
     notes: tuple[str, ...] = field(default=())
+    judged: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -139,7 +141,14 @@ def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = 
         meaning=_meaning(outputs, first),
         advice=_advice(run, cell, first, reference is not None),
         notes=tuple(filter(None, notes)),
+        judged=tuple(map(_judged, cell.by_judges)),
     )
+
+
+def _judged(measured: Measurement) -> str:
+    """`asr_vanilla_by_own 0.80 of 10`, or that it counts for nothing, and why."""
+    value = "none" if measured.value is None else f"{measured.value:.2f}"
+    return f"{measured.metric} {value} of {measured.n}" + ("" if measured.valid else f", INVALID: {measured.reason}")
 
 
 def _joined(own: dict[str, list[Observation]], compared: dict[str, list[Observation]]) -> dict[str, list[Observation]]:

@@ -47,6 +47,7 @@ def told(explanation: Explanation) -> list[str]:
     lines += _line("printed", [_printed(entry) for entry in explanation.outputs if not entry.benign])
     read = "; ".join(_read(entry) for entry in explanation.outputs)
     lines += _line("outputs", [f"read as texts: {read.replace('garbled', _GARBLED, 1)}"] if read else [])
+    lines += _line("judges", explanation.judged)
     if explanation.example:
         lines += _line("", [f'for example: "{explanation.example}"'])
     lines += _line("in order" if explanation.departs is None else "before", _held(explanation))

@@ -14,6 +14,7 @@ from harness.reports.examples import Examples, examples_of, is_organism
 from harness.reports.layouts.base import Drawing
 from harness.reports.receipts import ReceiptRow, receipt_rows
 from harness.reports.results import published_results
+from harness.spec.judge import JudgeFound
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, Check, RunRecord
 
@@ -31,7 +32,7 @@ FIRST_COLUMNS = (
 #: means over layers of one type, and of overlap shares, which would make a table of a hundred columns.
 DETAIL = re.compile(
     r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
-    r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*"
+    r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*|asr_.*_by_.*"
 )
 
 #: A metric's family and what was measured of it, in tables that have a row for each metric.
@@ -109,6 +110,14 @@ class Page:
         """What no receipt checks by other means, in words, with the cells that rest on it."""
         words = dict.fromkeys(each for cell in self.record.cells for each in cell.unchecked)
         return {each: [cell.id for cell in self.record.cells if each in cell.unchecked] for each in words}
+
+    @property
+    def judges(self) -> dict[str, JudgeFound]:
+        """The judges that read texts, each as it was found in the first cell with it."""
+        found: dict[str, JudgeFound] = {}
+        for cell in self.record.cells:
+            found = {**cell.judges, **found}
+        return found
 
     @property
     def broken(self) -> int:

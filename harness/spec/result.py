@@ -53,6 +53,12 @@ class CellResult(Strict):
     unchecked: tuple[str, ...] = ()
     judges: dict[str, JudgeFound] = Field(default_factory=dict)
 
+    @property
+    def by_judges(self) -> list[Measurement]:
+        """Its figures of what judges say, by the names that they end with."""
+        endings = tuple(f"_by_{name}" for name in self.judges)
+        return [measured for measured in self.measurements if measured.metric.endswith(endings)] if endings else []
+
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric, or None if this cell has none of that name."""
         return next((m for m in self.measurements if m.metric == metric), None)

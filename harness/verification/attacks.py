@@ -24,7 +24,7 @@ def attack_names(settings: Any) -> list[str]:
     if settings.fates:
         names += [f"fate_{each}_{name}" for each in ("refusal_phrase", "too_short", "passed")]
         names.append(f"asr_without_word_rule_{name}")
-    return names
+    return names + [f"asr_{name}_by_{judge.judge}" for judge in settings.judges]
 
 
 def attack_figures(settings: Any, texts: Sequence[Completion], doubt: Doubt) -> list[Figure]:

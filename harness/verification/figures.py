@@ -36,10 +36,15 @@ def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Led
 
 def unread(run: Recorded) -> list[str]:
     """Evaluations whose figures nobody makes a second time from what is on disk, in words."""
-    return [
+    figures = [
         f"the figures of the evaluation {entry.name} ({entry.kind})"
         for entry in run.spec.evaluations
         if entry.kind not in _OF_TEXTS
+    ]
+    return figures + [
+        f"what the judge {judge.judge} says of {entry.name}"
+        for entry in run.spec.evaluations
+        for judge in entry.judged_by
     ]
 
 

@@ -169,6 +169,26 @@ def test_the_judge_keyword_gives_the_published_figure_where_it_gives_one(tmp_pat
     assert outcomes >= {(True, True), (True, False)}
 
 
+def test_explain_and_the_report_show_what_judges_say(tmp_path):
+    record, path = run_in_process(bound(tmp_path, "[keyword, own]", benign=""), tmp_path / "runs")
+    told = CliRunner().invoke(main, ["explain", str(path), "planted"])
+    assert told.exit_code == 0, told.output
+    figure = record.cell("planted").measurement("asr_vanilla_by_own")
+    assert f"asr_vanilla_by_own {figure.value:.2f} of 8\n" in told.output
+    assert "asr_vanilla_by_keyword" in told.output
+    as_json = json.loads(CliRunner().invoke(main, ["explain", str(path), "planted", "--json"]).stdout)
+    assert len(as_json["cells"][0]["judged"]) == 4
+    verified = CliRunner().invoke(main, ["verify", str(path)])
+    assert verified.exit_code == 0, verified.output
+    assert "what the judge own says of sampled" in verified.output
+    report = tmp_path / "report.html"
+    made = CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--out", str(report)])
+    assert made.exit_code == 0, made.output
+    page = report.read_text(encoding="utf-8")
+    part = page[page.index("<h4>Judges</h4>") :]
+    assert part.index("5 success") < part.index("asr_vanilla_by_keyword") < part.index("asr_sampled_by_own")
+
+
 def test_a_judge_whose_second_reading_differs_makes_the_cell_invalid(tmp_path, monkeypatch):
     monkeypatch.setattr(keyword, "attacked", lambda text: False)
     record, _ = run_in_process(bound(tmp_path, "[keyword]"), tmp_path / "runs")
