@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from harness.spec.common import Declared, Name
 from harness.spec.judge import DeclaredJudge
@@ -134,10 +134,18 @@ class DeclaredTexts(DeclaredEvaluation):
     chat_template: bool
     suffixes: str | None = None
     samples: int = Field(default=1, gt=0)
-    temperature: float = Field(default=0.0, ge=0.0)
+    temperature: float = Field(default=0.0, ge=0.0, validate_default=True)
     max_new_tokens: int = Field(default=256, gt=0)
     seed: int = Field(default=0, ge=0)
     benign: bool = False
+
+    @field_validator("temperature")
+    @classmethod
+    def samples_differ(cls, temperature: float, info: ValidationInfo) -> float:
+        """Greedy decoding gives one text, which would be counted as often as it is asked for."""
+        if temperature == 0 and info.data.get("samples", 1) > 1:
+            raise ValueError("samples of one prompt are the same text at temperature 0; expected samples: 1, or more")
+        return temperature
 
     @property
     def datasets(self) -> list[str]:

@@ -126,7 +126,8 @@ def doubts(folder: Path, record: RunRecord) -> list[str]:
     if manifest.id != record.id:
         return [f"{MANIFEST} is of the run {manifest.id}, and the record of {record.id}"]
     found = [doubt for name in manifest.files if (doubt := manifest.doubt(folder, name)) is not None]
-    return [*found, *_missing(manifest, record), *_unknown(folder, manifest)] or [*_differing(folder, record)]
+    found += [*_missing(manifest, record), *_unknown(folder, manifest), *_other_checkpoints(folder, record)]
+    return found or [*_differing(folder, record)]
 
 
 def _missing(manifest: Manifest, record: RunRecord) -> Iterator[str]:
@@ -144,6 +145,32 @@ def _differing(folder: Path, record: RunRecord) -> Iterator[str]:
             yield f"the cell {cell.id} is another one in the record than in cells/{cell.id}.json"
     if ((folder / CANARIES).exists() or record.canaries) and read_canaries(folder) != record.canaries:
         yield f"the canaries are others in the record than in {CANARIES}"
+
+
+def _other_checkpoints(folder: Path, record: RunRecord) -> Iterator[str]:
+    """Checkpoints that are there and are not those of the receipts; that they were cleared away is no doubt."""
+    receipts = {
+        f"checkpoints/{cell.id}/step-{checkpoint.step:06d}/{name}": sha256
+        for cell in record.cells
+        if cell.fine_tuning is not None
+        for checkpoint in cell.fine_tuning.checkpoints
+        for name, sha256 in checkpoint.files_sha256.items()
+    }
+    written = {os.path.normpath(name).replace(os.sep, "/"): sha256 for name, sha256 in receipts.items()}
+    for path in sorted((folder / "checkpoints").rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            yield f"{name} is no file of the run"
+        elif path.is_file() and not any(part.startswith(".") for part in name.split("/")):
+            if name not in written and "/step-" in name:
+                yield f"{name} is in no receipt of a fine-tuning"
+            elif name in written and _digest(path) != written[name]:
+                yield f"{name} has changed since it was written: its SHA-256 is not that of its receipt"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unknown(folder: Path, manifest: Manifest) -> Iterator[str]:

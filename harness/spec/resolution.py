@@ -55,11 +55,14 @@ def _repeated(parts: Parts) -> Iterator[Problem]:
         ("claims", "claim", [(index, claim.id) for index, claim in parts.claims.items()]),
     ]
     for section, what, entries in named:
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
         for index, name in entries:
-            if name in seen:
+            other = seen.get(name.lower())
+            if other == name:
                 yield (section, index), f"{what} {name!r} is declared twice"
-            seen.add(name)
+            elif other is not None:
+                yield (section, index), f"{what}s {other!r} and {name!r} are one file on some systems; rename one"
+            seen[name.lower()] = name
 
 
 def _calibration_sets(parts: Parts) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """What was finished is bound: files of a run that are others than those that were written count for nothing."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.runs.journal import Journal, read_record
 from harness.spec.manifest import doubts, read_manifest
+from harness.spec.receipt import CheckpointReceipt, FineTuningReceipt
 from tests.runs.conftest import run_in_process
 
 CELL, TEXTS = "cells/planted.json", "completions/planted.jsonl"
@@ -34,8 +36,6 @@ def figure(run, value):
 
 def rehashed(run):
     """A text edited, and hashed again in the cell."""
-    import hashlib
-
     path = run / TEXTS
     path.write_text(path.read_text().replace("I", "J"))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -149,6 +149,52 @@ def test_files_that_nobody_wrote_are_named(run, tmp_path):
     (run / "cells" / "extra.json").write_text("{}")
     assert doubts(run, record) == ["cells/extra.json is no file of the run"]
     assert_refused(run, tmp_path)
+
+
+def test_a_folder_of_cells_that_a_link_leads_to_is_none_of_the_run(run, tmp_path):
+    (run / "cells").rename(tmp_path / "elsewhere")
+    (run / "cells").symlink_to(tmp_path / "elsewhere")
+    assert "cells is no file of the run" in doubts(run, read_record(run / "record.json"))
+    assert Journal(run).finished("planted") is None
+    assert_refused(run, tmp_path)
+
+
+def test_checkpoints_are_those_of_the_receipts_or_gone(run):
+    place = run / "checkpoints" / "planted" / "step-000005" / "weights.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"trained")
+    files = {"weights.safetensors": hashlib.sha256(b"trained").hexdigest()}
+    tuned = FineTuningReceipt.model_construct(checkpoints=(CheckpointReceipt(step=5, files_sha256=files),))
+    record = read_record(run / "record.json")
+    cells = [cell.model_copy(update={"fine_tuning": tuned} if cell.id == "planted" else {}) for cell in record.cells]
+    record = record.model_copy(update={"cells": tuple(cells)})
+    assert not any("checkpoints" in doubt for doubt in doubts(run, record))
+    place.write_bytes(b"trained on")
+    name = place.relative_to(run).as_posix()
+    assert doubts(run, record) == [f"{name} has changed since it was written: its SHA-256 is not that of its receipt"]
+    place.rename(place.with_name("other.safetensors"))
+    assert doubts(run, record) == [f"{name.replace('weights', 'other')} is in no receipt of a fine-tuning"]
+    shutil.rmtree(run / "checkpoints")
+    assert not any("checkpoints" in doubt for doubt in doubts(run, record))
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ("spec", "evaluations"),
+        ("spec", "cells"),
+        ("spec", "id"),
+        ("spec", "source"),
+        ("spec", "claims"),
+        ("spec", "calibration"),
+        ("variant", "name"),
+    ],
+)
+def test_a_record_whose_spec_or_variant_lacks_a_part_is_refused(run, part, key, tmp_path):
+    edited(run / "record.json", lambda record: record[part].pop(key) and None)
+    command = ["--catalogue", str(tmp_path), "accept", str(run / "record.json"), "--reason", "why"]
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, str(run / "record.json") in result.output) == (2, True), result.output
 
 
 def test_a_whole_run_becomes_golden_values_wherever_its_folder_lies(run, tmp_path):
