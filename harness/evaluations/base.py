@@ -7,6 +7,7 @@ decodes, which data it needs and in which cells it is measured, its settings say
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.errors import UserError
 from harness.formulas.statistics import Estimate
 from harness.formulas.work import NOTHING, Work
 from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
-from harness.spec.measurement import Completion, Measurement
+from harness.spec.measurement import Completion, Measurement, Scored
 from harness.spec.probing import ProbeSettings
 from harness.spec.receipt import StageReceipt
 
@@ -73,9 +74,10 @@ class EvaluationContext:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Completions still to be judged, and measurements that need no judgement."""
+    """Completions still to be judged, and measurements that need no judgement, with what they are computed from."""
 
     completions: tuple[Completion, ...] = ()
+    scored: tuple[Scored, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     task_hashes: dict[str, str] = field(default_factory=dict)
 
@@ -284,6 +286,11 @@ def evaluation(settings: DeclaredEvaluation) -> Evaluation[Any]:
 def unchecked_figures(entries: Sequence[DeclaredEvaluation]) -> list[str]:
     """In words, which evaluations give figures that nothing makes a second time."""
     return [words for settings in entries if (words := evaluation(settings).unchecked) is not None]
+
+
+def finite(values: Sequence[float]) -> tuple[float | None, ...]:
+    """Numbers as JSON can hold them: None for one that is none."""
+    return tuple(float(value) if math.isfinite(value) else None for value in values)
 
 
 def measurement_of(metric: str, estimate: Estimate, invalid_reason: str | None = None) -> Measurement:

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from harness.errors import UserError
 from harness.evaluations import base
-from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, finite
 from harness.formulas.statistics import mean
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement
+from harness.spec.measurement import Measurement, Scored
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
@@ -58,18 +58,25 @@ class Evaluation(base.Evaluation[Settings]):
         settings, width = self.settings, self.settings.window_tokens
         windows = self._windows(context)
         scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
-        losses = [-sum(tokens.log_probabilities) / (width - 1) for tokens in scored]
+        sums = [-sum(tokens.log_probabilities) for tokens in scored]
+        rows = tuple(
+            Scored(evaluation=settings.name, index=index, values=finite([total]), tokens=width - 1)
+            for index, total in enumerate(sums)
+        )
+        losses = [total / (width - 1) for total in sums]
         if not all(math.isfinite(loss) for loss in losses):
             reason = "the model gives text a log-likelihood that is not finite"
             return EvaluationResult(
+                scored=rows,
                 measurements=(
                     Measurement(metric=settings.name, value=None, n=len(windows), valid=False, reason=reason),
-                )
+                ),
             )
         estimate = mean(losses)
         value = _exp(estimate.value)
         interval = (_exp(estimate.interval[0]), _exp(estimate.interval[1]))
         return EvaluationResult(
+            scored=rows,
             measurements=(
                 Measurement(
                     metric=settings.name,
@@ -78,7 +85,7 @@ class Evaluation(base.Evaluation[Settings]):
                     standard_error=value * estimate.standard_error,
                     interval=interval,
                 ),
-            )
+            ),
         )
 
     def _windows(self, context: EvaluationContext) -> list[tuple[int, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,12 +12,12 @@ from pydantic import Field
 
 from harness.errors import UserError
 from harness.evaluations import base
-from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, measurement_of
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, finite, measurement_of
 from harness.formulas.statistics import mean_of_estimates, proportion
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement
+from harness.spec.measurement import Measurement, Scored
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ class Evaluation(base.Evaluation[Settings]):
 
         settings = self.settings
         # Not simple_evaluate: it asks pip and the drivers about this machine in every cell, and sets global seeds.
+        tasks = {str(task.task_name): task for task in tasks_with_data(task_places(context))}
         results = evaluate_tasks(
             EngineLanguageModel(context.engine, context.formatter),
-            {"tasks": {task.task_name: task for task in tasks_with_data(task_places(context))}},
+            {"tasks": tasks},
             limit=settings.limit,
             bootstrap_iters=0,
             log_samples=True,
@@ -102,7 +103,24 @@ class Evaluation(base.Evaluation[Settings]):
         mean = mean_of_estimates(list(estimates.values()))
         figures.append(measurement_of(f"{settings.name}_mean", mean, reason))
         figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
-        return EvaluationResult(measurements=tuple(figures), task_hashes=hashes)
+        rows = [row for task, samples in results["samples"].items() for row in self._rows(tasks[task], samples)]
+        return EvaluationResult(measurements=tuple(figures), task_hashes=hashes, scored=tuple(rows))
+
+    def _rows(self, task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Scored]:
+        """Of every item, the likelihoods of its choices, and which of them are right. Written second, and apart."""
+        for sample in samples:
+            choices, question = task.doc_to_choice(sample["doc"]), task.doc_to_text(sample["doc"])
+            right = question if isinstance(question, int) else task.doc_to_target(sample["doc"])
+            yield Scored(
+                evaluation=self.settings.name,
+                part=str(task.task_name),
+                index=sample["doc_id"],
+                values=finite([likelihood for likelihood, _ in sample["filtered_resps"]][: len(choices)]),
+                right=tuple(
+                    choices.index(each) if isinstance(each, str) else int(each)
+                    for each in (right if isinstance(right, list) else [right])
+                ),
+            )
 
     def receipts(
         self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]

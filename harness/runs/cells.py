@@ -26,7 +26,7 @@ from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.judges import JudgedTexts, figures_by_judge, judged_texts
 from harness.runs.judging import judged, know_intact_answers, unfit_of
 from harness.spec.cell import Cell
-from harness.spec.measurement import Completion, Measurement
+from harness.spec.measurement import Completion, Measurement, Scored
 from harness.spec.receipt import EditReceipt, StageReceipt
 from harness.spec.result import CellResult
 from harness.validity.classification import Thresholds, class_counts
@@ -34,10 +34,14 @@ from harness.validity.classification import Thresholds, class_counts
 
 @dataclass(frozen=True)
 class MeasuredCell:
-    """A cell's completions with their classes, and its result but for the hash of the file that holds them."""
+    """A cell's completions with their classes, and its result but for the hash of the file that holds them.
+
+    scored: what its other figures are computed from.
+    """
 
     result: CellResult
     completions: list[Completion]
+    scored: list[Scored]
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class _Raw:
 
     seen: list[Seen] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     task_hashes: dict[str, str] = field(default_factory=dict)
 
@@ -128,7 +133,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         unchecked=_unchecked(bench, job.cell, found, by_judges),
         judges=by_judges.judges,
     )
-    return MeasuredCell(result, by_judges.completions)
+    return MeasuredCell(result, by_judges.completions, raw.scored)
 
 
 def _unchecked(bench: Bench, cell: Cell, found: Found, by_judges: JudgedTexts) -> tuple[str, ...]:
@@ -220,6 +225,7 @@ def _evaluate(bench: Bench, job: CellJob, context: EvaluationContext) -> _Raw:
         result = entry.measure(replace(context, engine=watched))
         raw.seen.append(Seen(entry, watched.observed, result.measurements))
         raw.completions += result.completions
+        raw.scored += result.scored
         raw.measurements += result.measurements
         raw.task_hashes |= result.task_hashes
     return raw

@@ -15,8 +15,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def write_text(path: Path, text: str) -> None:
     """Write whole or not at all, flushed to disk. Raises the error that `writing_error` gives."""
+    write_file(path, text)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """As `write_text`, also of bytes."""
     try:
-        write_whole(path, text)
+        write_whole(path, content)
     except OSError as error:
         raise writing_error(error, path) from None
 

@@ -15,13 +15,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.errors import UserError
-from harness.reading import read_json
-from harness.runs.files import write_text, writing_error
+from harness.reading import read_bytes, read_json
+from harness.runs.files import write_file, write_text, writing_error
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import load_json_model
-from harness.spec.manifest import CANARIES, GOLDEN, LOCK, OWN_TEXTS, RECORD
-from harness.spec.measurement import Completion
+from harness.spec.manifest import CANARIES, GOLDEN, LOCK, OWN_TEXTS, RECORD, compressed, scored_file
+from harness.spec.measurement import Completion, Scored
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
 from harness.storage import IsLocked, clear_leftovers, locked
@@ -79,7 +79,8 @@ class Journal:
             return [manifest.below(self.directory, error)]
         if known.id != self.id:
             return [f"{manifest.MANIFEST} is of another run, {known.id}"]
-        names = (f"cells/{cell_id}.json", f"completions/{cell_id}.jsonl")
+        names = [f"cells/{cell_id}.json", f"completions/{cell_id}.jsonl"]
+        names += [name for name in known.files if name == scored_file(cell_id)]
         return [doubt for name in names if (doubt := known.doubt(self.directory, name)) is not None]
 
     def _result(self, cell_id: str) -> CellResult | None:
@@ -89,30 +90,35 @@ class Journal:
             return None
         return result if result.id == cell_id else None
 
-    def write_cell(self, result: CellResult, completions: Sequence[Completion]) -> None:
-        """Write a finished cell: its completions, one JSON object a line, and then the result with their hash."""
-        self._write(result, _lines_of(completions))
+    def write_cell(self, result: CellResult, completions: Sequence[Completion], scored: Sequence[Scored] = ()) -> None:
+        """Write a finished cell: completions and what was scored, one JSON object a line, then the result."""
+        self._write(result, _lines_of(completions), compressed(_lines_of(scored)) if scored else None)
 
     def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
         """Write a cell that another benchmark of this run has measured, under this benchmark's names."""
         text = owner.completions_path(owner_cell).read_text(encoding="utf-8")
-        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text)
+        path = owner.directory / scored_file(owner_cell)
+        scored = read_bytes(path) if path.exists() else None
+        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text, scored)
 
-    def _write(self, result: CellResult, completions: str) -> None:
+    def _write(self, result: CellResult, completions: str, scored: bytes | None) -> None:
         sha256 = hashlib.sha256(completions.encode()).hexdigest()
         figures = tuple(measured.as_json_can_hold() for measured in result.measurements)
         whole = result.model_copy(update={"completions_sha256": sha256, "measurements": figures})
         cell = whole.model_dump_json(indent=1)
-        self._write_noted({f"completions/{result.id}.jsonl": completions, f"cells/{result.id}.json": cell})
+        contents: dict[str, str | bytes] = {f"completions/{result.id}.jsonl": completions}
+        contents |= {} if scored is None else {scored_file(result.id): scored}
+        self._write_noted({**contents, f"cells/{result.id}.json": cell})
 
-    def _write_noted(self, contents: dict[str, str]) -> None:
+    def _write_noted(self, contents: Mapping[str, str | bytes]) -> None:
         """Write files of the run in this order, after the manifest has their hashes."""
+        whole = {name: content.encode() if isinstance(content, str) else content for name, content in contents.items()}
         try:
-            manifest.note(self.directory, self.id, {name: text.encode() for name, text in contents.items()})
+            manifest.note(self.directory, self.id, whole)
         except OSError as error:
             raise writing_error(error, self.directory / manifest.MANIFEST) from None
-        for name, text in contents.items():
-            write_text(self.directory / name, text)
+        for name, content in whole.items():
+            write_file(self.directory / name, content)
 
     def canaries(self) -> tuple[StageReceipt, ...] | None:
         """The canaries of an interrupted run; None if they are missing, damaged or changed."""
@@ -158,8 +164,8 @@ class Journal:
         return self.directory / "cells" / f"{cell_id}.json"
 
 
-def _lines_of(completions: Sequence[Completion]) -> str:
-    return "".join(completion.model_dump_json() + "\n" for completion in completions)
+def _lines_of(entries: Sequence[Completion | Scored]) -> str:
+    return "".join(entry.model_dump_json() + "\n" for entry in entries)
 
 
 @contextmanager

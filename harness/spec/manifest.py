@@ -7,8 +7,11 @@ another than the manifest says, counts as not written.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +19,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from harness.errors import UserError
-from harness.reading import read_bytes
+from harness.reading import LARGEST, read_bytes
 from harness.spec.common import Strict, file_name
 from harness.spec.json_text import content_of_json, load_json_model
 from harness.spec.receipt import StageReceipt
@@ -37,6 +40,28 @@ def _relative(name: str) -> str:
     for part in name.split("/"):
         file_name(part)
     return name
+
+
+def scored_file(cell_id: str) -> str:
+    """Where what was scored for a cell is: log-likelihoods and surprises, compressed JSON lines."""
+    return f"scored/{cell_id}.jsonl.gz"
+
+
+def compressed(text: str) -> bytes:
+    """As gzip, the same bytes for the same text."""
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def decompressed(content: bytes, largest: int = LARGEST) -> str:
+    """The text of `compressed`. Raises UserError for other bytes, and for a text of more than `largest` bytes."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            text = file.read(largest + 1)
+            if len(text) > largest:
+                raise UserError(f"holds more than {largest} bytes")
+            return text.decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise UserError(f"is no compressed text: {error}") from None
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -51,6 +51,22 @@ class Measurement(Found):
 Choice = tuple[int, float | None, int, float | None]
 
 
+class Scored(Found):
+    """What an engine gave of one thing that is scored: an item of a zero-shot task, or a window of a text.
+
+    part: the task, or nothing. values: of an item the log-likelihood of each choice, of a window its surprise (both
+    nats, summed over tokens); None for one that is not finite. right: the numbers of the right choices. tokens: of a
+    window, so many were scored.
+    """
+
+    evaluation: str
+    part: str = ""
+    index: int
+    values: tuple[float | None, ...]
+    right: tuple[int, ...] = ()
+    tokens: int | None = None
+
+
 class Completion(Found):
     """One generated text. It is stored beside the record, not in it.
 

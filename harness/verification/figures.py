@@ -11,6 +11,7 @@ from harness.verification.attacks import attack_figures, doubt_of
 from harness.verification.findings import Ledger
 from harness.verification.rates import Figure
 from harness.verification.recorded import Recorded
+from harness.verification.scored import is_scored, scored_figures
 from harness.verification.verdicts import sentence
 
 #: Kinds of evaluations whose figures are made of texts here.
@@ -24,7 +25,8 @@ def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Led
     """
     for cell in run.record.cells:
         broken = next((sentence(receipt) for receipt in cell.receipts if not receipt.holds), None)
-        wanted = {figure.metric: figure for figure in _figures(run, cell, texts[cell.id])}
+        figures = [*_figures(run, cell, texts[cell.id]), *scored_figures(run, cell, ledger)]
+        wanted = {figure.metric: figure for figure in figures}
         for measured in cell.measurements:
             figure = wanted.get(measured.metric)
             if figure is not None:
@@ -39,7 +41,7 @@ def unread(run: Recorded) -> list[str]:
     figures = [
         f"the figures of the evaluation {entry.name} ({entry.kind})"
         for entry in run.spec.evaluations
-        if entry.kind not in _OF_TEXTS
+        if entry.kind not in _OF_TEXTS and not is_scored(entry.kind)
     ]
     return figures + [
         f"what the judge {judge.judge} says of {entry.name}"

@@ -17,8 +17,8 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
-from harness.spec.manifest import GOLDEN, OWN_TEXTS, RECORD, below, doubts, own_bytes
-from harness.spec.measurement import Completion
+from harness.spec.manifest import GOLDEN, OWN_TEXTS, RECORD, below, decompressed, doubts, own_bytes, scored_file
+from harness.spec.measurement import Completion, Scored
 from harness.spec.result import RunRecord
 from harness.verification.findings import Ledger
 
@@ -27,12 +27,16 @@ Line = TypeVar("Line", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is on disk of a run. texts: by cell. own_texts: of the intact model, which set the limits of validity."""
+    """What is on disk of a run. texts, scored: by cell.
+
+    own_texts: of the intact model, which set the limits of validity.
+    """
 
     folder: Path
     record: RunRecord
     spec: BenchmarkSpec
     texts: Mapping[str, tuple[Completion, ...]]
+    scored: Mapping[str, tuple[Scored, ...]]
     own_texts: tuple[Completion, ...] | None
     golden: GoldenFile | None
 
@@ -58,7 +62,22 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
         ledger.agrees["file"] += 1
     texts = {cell.id: _lines(folder, f"completions/{cell.id}.jsonl", Completion, ledger) for cell in record.cells}
     own = _lines(folder, OWN_TEXTS, Completion, ledger) if os.path.lexists(folder / OWN_TEXTS) else None
-    return Recorded(folder, record, spec, texts, own, _golden(folder, ledger))
+    scored = {cell.id: _scored(folder, cell.id, ledger) for cell in record.cells}
+    return Recorded(folder, record, spec, texts, scored, own, _golden(folder, ledger))
+
+
+def _scored(folder: Path, cell: str, ledger: Ledger) -> tuple[Scored, ...]:
+    """What was scored for a cell; none where the cell has no such file."""
+    name = scored_file(cell)
+    if not os.path.lexists(folder / name):
+        return ()
+    try:
+        lines = decompressed(own_bytes(folder, name)).splitlines()
+        return tuple(content_of_json(line, TypeAdapter(Scored)) for line in lines)
+    except (Unfit, UserError) as error:
+        words = below(folder, error) if isinstance(error, UserError) else str(error)
+        ledger.wrong("file", "the run", name, words, "compressed JSON lines")
+    return ()
 
 
 def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:

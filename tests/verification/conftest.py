@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import json
 import shutil
@@ -88,6 +89,9 @@ class Run:
         self.golden = json.loads((folder / "golden.json").read_text())
         self.texts = {path.stem: _lines(path) for path in (folder / "completions").glob("*.jsonl")}
         self.own_texts = _lines(folder / "validity.jsonl")
+        self.scored = {
+            path.name.removesuffix(".jsonl.gz"): _unpacked(path) for path in (folder / "scored").glob("*.jsonl.gz")
+        }
 
     def cell(self, name: str) -> dict:
         """A cell of the record."""
@@ -106,11 +110,14 @@ class Run:
         for name in {path.stem for path in (self.folder / "cells").glob("*.json")}:
             (self.folder / "cells" / f"{name}.json").unlink()
             (self.folder / "completions" / f"{name}.jsonl").unlink()
+            (self.folder / "scored" / f"{name}.jsonl.gz").unlink()
         for cell in self.record["cells"]:
             content = _joined(self.texts[cell["id"]])
             cell["completions_sha256"] = hashlib.sha256(content.encode()).hexdigest()
             (self.folder / "completions" / f"{cell['id']}.jsonl").write_text(content)
             (self.folder / "cells" / f"{cell['id']}.json").write_text(json.dumps(cell))
+            scored = gzip.compress(_joined(self.scored[cell["id"]]).encode())
+            (self.folder / "scored" / f"{cell['id']}.jsonl.gz").write_bytes(scored)
         (self.folder / "canaries.json").write_text(json.dumps(self.record["canaries"]))
         (self.folder / "golden.json").write_text(json.dumps(self.golden))
         (self.folder / "validity.jsonl").write_text(_joined(self.own_texts))
@@ -130,6 +137,10 @@ class Run:
 
 def _lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _unpacked(path: Path) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
 
 
 def _joined(lines: list[dict]) -> str:

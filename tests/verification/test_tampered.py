@@ -166,7 +166,52 @@ def edit(run, **fields):
     run.cell("planted")["receipt"].update(fields)
 
 
+def unlikelier(run):
+    """The right choice of an item that was right is less likely now: the accuracy does not follow any more."""
+    rows = (row for row in run.scored["intact"] if row["evaluation"] == "accuracy")
+    row = next(row for row in rows if row["values"].index(max(row["values"])) in row["right"])
+    row["values"][row["right"][0]] -= 1000
+
+
+def other_answers(run):
+    for row in run.scored["planted"]:
+        row["right"] = [(right + 1) % len(row["values"]) for right in row["right"]]
+
+
+def less_surprise(run):
+    for row in run.scored["intact"]:
+        if row["evaluation"] == "perplexity":
+            row["values"] = [row["values"][0] * 0.9]
+
+
+def windows_left_out(run):
+    """The last window of a cell, and the figure of those that are left."""
+    run.scored["intact"].remove([row for row in run.scored["intact"] if row["evaluation"] == "perplexity"][-1])
+
+
+def smaller_window(run):
+    for row in run.scored["intact"]:
+        if row["evaluation"] == "perplexity":
+            row["tokens"] = 15
+
+
 TAMPERED = {
+    "an accuracy": (lambda r: r.figure("intact", "accuracy_tiny_sums").update(value=0.9), "figure accuracy_tiny_sums"),
+    "the mean accuracy": (lambda r: r.figure("planted", "accuracy_mean").update(value=0.9), "figure accuracy_mean"),
+    "chance": (lambda r: r.figure("planted", "accuracy_chance").update(value=0.1), "figure accuracy_chance"),
+    "items of an accuracy": (lambda r: r.figure("intact", "accuracy_mean").update(n=360), "n n of accuracy_mean"),
+    "a perplexity": (lambda run: run.figure("planted", "perplexity").update(value=8.0), "figure perplexity of planted"),
+    "windows of a perplexity": (lambda run: run.figure("intact", "perplexity").update(n=40), "n n of perplexity"),
+    "a perplexity's interval": (
+        lambda r: r.figure("intact", "perplexity").update(interval=[8, 9]),
+        "interval of perpl",
+    ),
+    "a likelihood": (unlikelier, "figure accuracy_"),
+    "other right answers in one cell": (other_answers, "item accuracy tiny_"),
+    "less surprise": (less_surprise, "figure perplexity of intact"),
+    "a window left out": (windows_left_out, "scored perplexity  3 of intact: recorded 'missing'"),
+    "a smaller window": (smaller_window, "tokens of perplexity 0"),
+    "an item twice": (lambda run: run.scored["intact"].append(run.scored["intact"][0]), "scored accuracy tiny_facts 0"),
     "figures of two cells swapped": (swapped_figures, "figure asr_vanilla of intact"),
     "two cells swapped": (swapped_cells, "cell an edit of intact"),
     "a cell left out": (lambda run: without_cell(run, "planted"), "cell planted of the run: recorded 'missing'"),
