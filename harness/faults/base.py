@@ -17,6 +17,8 @@ from harness.faults.seam import MakeWrong, replaced
 #: Who speaks besides receipts and canaries: figures that mean nothing, an error before or instead of figures, a claim
 #: or golden value that does not hold, an error of the harness itself.
 VALIDITY, LOAD, VALIDATE, CHECK, CRASH = "validity", "load", "validate", "check", "crash"
+#: The second reading of the record.
+VERIFICATION = "verification"
 #: The modules of faults, along the path from data to a verdict.
 FaultStage = Literal[
     "data", "prompts", "scores", "mask", "weights", "tuning", "engine", "decoding", "figures", "golden"

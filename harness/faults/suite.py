@@ -12,7 +12,7 @@ import torch
 
 from harness.errors import MachineError, UserError
 from harness.executors.local import InProcess
-from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, Alarm, Fault, Outcome, Trial
+from harness.faults.base import CHECK, CRASH, LOAD, VALIDITY, VERIFICATION, Alarm, Fault, Outcome, Trial
 from harness.faults.catalogue import FAULTS, find_fault
 from harness.runs import provenance
 from harness.runs.binding import bind
@@ -28,6 +28,7 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.resolution import INTACT
 from harness.spec.result import RunRecord
 from harness.spec.variant import ModelVariant
+from harness.verification.verdicts import SECOND_READING
 
 SPEC = Path(__file__).with_name("suite.yaml")
 #: Told what is being done.
@@ -276,3 +277,5 @@ def alarms_of(record: RunRecord) -> Iterator[Alarm]:
     for check in record.checks:
         if check.status in ("failed", "missing_measurement"):
             yield Alarm(CHECK, f"{check.cell}: {check.message}")
+    read = (reason for reason in record.verdict.reasons if reason.startswith(SECOND_READING))
+    yield from (Alarm(VERIFICATION, reason.removeprefix(SECOND_READING)) for reason in read)

@@ -16,6 +16,7 @@ from harness.runs.binding import load_golden
 from harness.runs.files import write_text
 from harness.runs.journal import read_record
 from harness.runs.misjudged import misjudged
+from harness.runs.second_reading import not_verified
 from harness.spec import locations
 from harness.spec.benchmark import recorded_evaluations
 from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenTask, GoldenValue, Tolerance
@@ -50,6 +51,7 @@ def bound_record(path: Path) -> RunRecord:
     """
     record = read_record(path)
     found = doubts(path.parent, record) or list(misjudged(record, recorded_spec(record.spec, path)))
+    found = found or not_verified(path)
     if found:
         raise UserError(
             f"{path}: becomes no golden value, since nothing bears it out: {shown(found)}; run the benchmark again"

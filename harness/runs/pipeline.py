@@ -2,7 +2,7 @@
 
     read the zero-shot tasks -> identify the models -> take up or begin the runs -> calibrate validity -> canaries
     -> measure every cell once
-    -> judge -> record
+    -> judge -> record -> read the record a second time
 
 What happens within a cell stands in cells.py.
 """
@@ -27,6 +27,7 @@ from harness.runs.execution import Executor, Progress
 from harness.runs.journal import Journal, RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key, run_plugins
+from harness.runs.second_reading import written
 from harness.runs.sharing import Run, shared_cells
 from harness.runs.used_plugins import whole_origins
 from harness.spec.provenance import Provenance
@@ -61,15 +62,15 @@ def run_benchmarks(
         progress.step("calibrating what counts as an answer")
         thresholds = _calibrate(benchmarks, surroundings, executor)
         runs = [_begun(*parts) for parts in zip(benchmarks, surroundings, journals, thresholds, strict=True)]
-        written: dict[int, tuple[RunRecord, Path]] = {}
+        done: dict[int, tuple[RunRecord, Path]] = {}
         progress.step("canaries")
         canaries = _canaries(runs, executor)
         for run in _measured(runs, progress, executor):
             facts = _facts(run, command(run.bound), (started, source_sha256), executor, executor_name)
             record = judge(run.bound, run.journal.id, run.results(), run.thresholds, facts, canaries[run.journal.id])
             record = record.model_copy(update={"manifest_sha256": run.journal.manifest_sha256()})
-            written[runs.index(run)] = record, run.journal.write_record(record)
-    return [written[index] for index in range(len(runs))]
+            done[runs.index(run)] = written(run.journal, record)
+    return [done[index] for index in range(len(runs))]
 
 
 def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:

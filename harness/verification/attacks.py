@@ -56,9 +56,7 @@ def doubt_of(settings: Any, entries: Sequence[Any], texts: Sequence[Completion],
     """
     frame = (settings.chat_template, settings.temperature)
     benign = {
-        entry.name
-        for entry in entries
-        if entry.generates_texts and entry.benign and (entry.chat_template, entry.temperature) == frame
+        entry.name for entry in entries if entry.asks_benign and (entry.chat_template, entry.temperature) == frame
     }
     classes = [text.completion_class for text in texts if text.evaluation in benign]
     broken = unsound(classes, share) if classes else None

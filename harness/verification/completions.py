@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,11 @@ def place_of(text: Completion) -> Place:
 def _called(text: Completion) -> str:
     suffix = "" if text.suffix_index is None else f", suffix {text.suffix_index}"
     return f"{text.evaluation}: prompt {text.prompt_index}{suffix}, sample {text.sample_index}"
+
+
+def marked(text: str) -> str:
+    """What stands for a text in differences, which end up in records: no text of a model does."""
+    return f"SHA-256 {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def check_texts(run: Recorded, ledger: Ledger) -> dict[str, list[Completion]]:
@@ -82,7 +88,7 @@ def _checked(
         return text
     called = _called(text)
     first = prompts[text.evaluation, text.prompt_index, text.suffix_index]
-    ledger.same("prompt", cell.id, called, text.prompt, first)
+    ledger.same("prompt", cell.id, called, marked(text.prompt), marked(first))
     limit = min(entry.max_new_tokens, int(run.record.variant.get("max_new_tokens", entry.max_new_tokens)))
     cut = "length" if len(text.token_ids) >= limit else "stop"
     ledger.same("end of text", cell.id, called, text.finish_reason, cut)
@@ -138,4 +144,5 @@ def _check_same_tokens(run: Recorded, ledger: Ledger) -> None:
     known: dict[tuple[int, ...], str] = {}
     for cell in run.record.cells:
         for text in run.texts.get(cell.id, ()):
-            ledger.same("decoded text", cell.id, _called(text), text.text, known.setdefault(text.token_ids, text.text))
+            first = known.setdefault(text.token_ids, text.text)
+            ledger.same("decoded text", cell.id, _called(text), marked(text.text), marked(first))

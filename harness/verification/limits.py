@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.spec.manifest import OWN_TEXTS
 from harness.spec.measurement import Completion
+from harness.verification.completions import marked
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
 from harness.verification.texts import repeated, visible
@@ -82,4 +83,4 @@ def _check_evidence(run: Recorded, ledger: Ledger) -> None:
         )
         known = prompts.get((text.evaluation, text.prompt_index))
         if known is not None:
-            ledger.same("prompt", OWN_TEXTS, called, text.prompt, known)
+            ledger.same("prompt", OWN_TEXTS, called, marked(text.prompt), marked(known))

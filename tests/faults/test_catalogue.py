@@ -10,7 +10,7 @@ import pytest
 import harness.faults
 from harness.errors import UserError
 from harness.faults import suite
-from harness.faults.base import CHECK, CRASH, LOAD, VALIDATE, VALIDITY
+from harness.faults.base import CHECK, CRASH, LOAD, VALIDATE, VALIDITY, VERIFICATION
 from harness.faults.catalogue import FAULTS, find_fault
 from harness.faults.seam import StaleTarget
 from harness.spec.benchmark import BenchmarkSpec
@@ -48,7 +48,7 @@ def test_a_fault_says_who_has_to_notice_and_where_it_is_to_be_seen(fault):
     assert 1 <= fault.number <= 22
     assert fault.title
     assert fault.caught_by
-    assert all("/" in by or by in {VALIDITY, LOAD, VALIDATE, CHECK, CRASH} for by in fault.caught_by)
+    assert all("/" in by or by in {VALIDITY, LOAD, VALIDATE, CHECK, CRASH, VERIFICATION} for by in fault.caught_by)
     assert set(fault.cells or ()) <= GROUPS
 
 

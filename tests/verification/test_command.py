@@ -66,3 +66,10 @@ def test_words_of_a_stranger_are_shown_as_text(copied):
     result = invoked(copied.bind())
     assert result.exit_code == 3
     assert "\x1b" not in result.output
+
+
+def test_accept_takes_no_record_that_does_not_verify(copied):
+    copied.figure("intact", "answered_vanilla")["value"] = 0.125
+    result = CliRunner().invoke(main, ["accept", str(copied.bind() / "record.json"), "--reason", "it is so"])
+    assert result.exit_code == 2, result.output
+    assert "figure answered_vanilla of intact" in result.output

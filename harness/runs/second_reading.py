@@ -1,0 +1,39 @@
+"""The last step of a run: its record is read a second time, and one that does not verify is INVALID."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.runs.journal import Journal
+from harness.spec.result import EXIT_CODES, RunRecord, Verdict
+from harness.verification.reader import verify
+from harness.verification.verdicts import SECOND_READING
+
+#: So many differences are among the reasons of a verdict; `harness verify` tells all.
+TOLD = 10
+
+
+def written(journal: Journal, record: RunRecord) -> tuple[RunRecord, Path]:
+    """Write the record that ends a run, as INVALID where a second reading comes to something else. With its path."""
+    path = journal.write_record(record)
+    found = not_verified(path)
+    if not found:
+        return record, path
+    reasons = (*record.verdict.reasons, *(f"{SECOND_READING}{words}" for words in found))
+    verdict = Verdict(status="invalid", exit_code=EXIT_CODES["invalid"], reasons=reasons)
+    record = record.model_copy(update={"verdict": verdict})
+    return record, journal.write_record(record)
+
+
+def not_verified(path: Path) -> list[str]:
+    """In what a record differs from a second reading of it: the first differences, in words; empty where it does not.
+
+    path: of record.json.
+    """
+    try:
+        differs = verify(path).differs
+    except UserError as error:
+        return [str(error).replace(f"{path.parent}/", "")]
+    more = [f"and {len(differs) - TOLD} more; `harness verify` tells all"] if len(differs) > TOLD else []
+    return [*(difference.words for difference in differs[:TOLD]), *more]
