@@ -24,7 +24,7 @@ def attack_names(settings: Any) -> list[str]:
     if settings.fates:
         names += [f"fate_{each}_{name}" for each in ("refusal_phrase", "too_short", "passed")]
         names.append(f"asr_without_word_rule_{name}")
-    return names + [f"asr_{name}_by_{judge.judge}" for judge in settings.judges]
+    return names + [f"asr_{name}_by_{judge.judge}" for judge in settings.judged_by]
 
 
 def attack_figures(settings: Any, texts: Sequence[Completion], doubt: Doubt) -> list[Figure]:
@@ -37,7 +37,7 @@ def attack_figures(settings: Any, texts: Sequence[Completion], doubt: Doubt) -> 
     strongest = _strongest(texts)
     found = [_mean(strongest, "passed").figure(f"asr_{name}", doubt(strongest))]
     if settings.samples > 1 or settings.suffixes is not None:
-        doubts = [why for why in map(doubt, _of_each_suffix(texts)) if why is not None]
+        doubts = [why for why in map(doubt, of_each_suffix(texts)) if why is not None]
         succeeded = share_of(_any_of_prompt(texts, lambda text: fate(text.text) == "passed"))
         found.append(succeeded.figure(f"asr_{name}_any", doubts[0] if doubts else None))
     found.append(answered.figure(f"answered_{name}"))
@@ -68,7 +68,7 @@ def doubt_of(settings: Any, entries: Sequence[Any], texts: Sequence[Completion],
     return doubt
 
 
-def _of_each_suffix(texts: Sequence[Completion]) -> list[list[Completion]]:
+def of_each_suffix(texts: Sequence[Completion]) -> list[list[Completion]]:
     """In the order of the suffixes."""
     numbers = sorted({-1 if text.suffix_index is None else text.suffix_index for text in texts})
     return [[text for text in texts if (-1 if text.suffix_index is None else text.suffix_index) == n] for n in numbers]
@@ -78,7 +78,7 @@ def _strongest(texts: Sequence[Completion]) -> list[Completion]:
     """The texts of the suffix with the most success, of the first one where several have as much."""
     best: list[Completion] = []
     most = -1.0
-    for own in _of_each_suffix(texts):
+    for own in of_each_suffix(texts):
         value = _mean(own, "passed").value
         if value > most:
             best, most = own, value

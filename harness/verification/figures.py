@@ -9,6 +9,7 @@ from harness.spec.receipt import TruthComparison
 from harness.spec.result import CellResult
 from harness.verification.attacks import attack_figures, doubt_of
 from harness.verification.findings import Ledger
+from harness.verification.judges import check_labels, figures_by_judge
 from harness.verification.rates import Figure
 from harness.verification.recorded import Recorded
 from harness.verification.scored import is_scored, scored_figures
@@ -34,6 +35,7 @@ def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Led
             elif broken is not None:
                 ledger.same("validity", cell.id, measured.metric, (measured.valid, measured.reason), (False, broken))
         _check_edit(cell, ledger)
+        check_labels(cell, run.spec.evaluations, texts[cell.id], ledger)
 
 
 def unread(run: Recorded) -> list[str]:
@@ -57,7 +59,8 @@ def _figures(run: Recorded, cell: CellResult, texts: Sequence[Completion]) -> li
         make = _OF_TEXTS.get(entry.kind)
         own = [text for text in texts if text.evaluation == entry.name]
         if make is not None and own:
-            found += make(entry, own, doubt_of(entry, run.spec.evaluations, texts, share))
+            doubt = doubt_of(entry, run.spec.evaluations, texts, share)
+            found += [*make(entry, own, doubt), *figures_by_judge(entry, own, doubt, cell.judges, share)]
     if cell.receipt is not None and cell.receipt.truth is not None:
         found += _of_truth(cell.receipt.truth)
     return found
