@@ -103,7 +103,7 @@ class Ledger:
 
     def each_once(self, kind: str, cell: str, found: Iterable[Any], wanted: Iterable[Any]) -> None:
         """Compare two collections in which everything is to be there once, whatever the order."""
-        counts, expected = Counter(found), Counter(wanted)
+        counts, expected = Counter(iter(found)), Counter(iter(wanted))  # a mapping would be taken for counts
         for entry in dict.fromkeys([*expected, *counts]):
             times = f"{counts[entry]} times" if counts[entry] else "missing"
             wanted_times = f"{expected[entry]} times" if expected[entry] else "none"
