@@ -45,4 +45,4 @@ def test_what_is_no_number_is_none_and_not_zero(make_record, make_cell):
 
 def test_a_record_of_another_version_is_named(make_record):
     with pytest.raises(UserError, match="tiny/b/1"):
-        results_of_run(make_record([], [{"title": "no id"}]))
+        results_of_run(make_record([], [{"id": "x", "title": "X", "key_of_another_version": 1}]))

@@ -153,6 +153,7 @@ COMPUTES_NOTHING = {
     "harness.runs.claims": "holds figures against claims, anew for every record",
     "harness.runs.judgement": "holds figures against golden values, anew for every record",
     "harness.runs.arithmetic": "says what numbers are computed with; what it says stands in the key",
+    "harness.runs.second_reading": "has a record read a second time, once it is whole",
     "harness.runs.processes": "starts and ends processes",
     "harness.interruption": "ends processes",
     "harness.shown": "makes text of what is printed",
@@ -166,6 +167,7 @@ COMPUTES_NOTHING = {
 COMPUTE_NOTHING = {
     "harness.executors": "spreads cells; each is measured by the workbench, with the threads that are in the key",
     "harness.api": "calls what measures",
+    "harness.verification": "reads a record a second time, once it is whole",
 }
 RUN = """
 import json, sys
