@@ -28,6 +28,8 @@ from harness.storage import IsLocked, clear_leftovers, locked
 
 #: What tells one run from another, in its folder.
 HEADER = "run.json"
+#: A record that has not been read a second time; what begins with a dot is no file of the run.
+CANDIDATE = ".record.json"
 #: Which runs an interrupted session would take up, in the output folder.
 NOTE = "unfinished-{}.json"
 _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
@@ -145,6 +147,16 @@ class Journal:
     def manifest_sha256(self) -> str:
         """Of the manifest as it is now, for the record. Raises UserError where there is none."""
         return hashlib.sha256(manifest.own_bytes(self.directory, manifest.MANIFEST)).hexdigest()
+
+    @contextmanager
+    def candidate(self, record: RunRecord) -> Iterator[Path]:
+        """A record that is not the run's yet, beside the run's files, while the context lasts."""
+        path = self.directory / CANDIDATE
+        write_text(path, record.model_dump_json(indent=1) + "\n")
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def write_record(self, record: RunRecord) -> Path:
         """Write record.json, which ends the run."""

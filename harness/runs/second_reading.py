@@ -15,11 +15,14 @@ TOLD = 10
 
 
 def written(journal: Journal, record: RunRecord) -> tuple[RunRecord, Path]:
-    """Write the record that ends a run, as INVALID where a second reading comes to something else. With its path."""
-    path = journal.write_record(record)
-    found = not_verified(path)
+    """Write the record that ends a run, as INVALID where a second reading comes to something else. With its path.
+
+    It is read before it is the run's: a process that ends in between leaves a run without a record.
+    """
+    with journal.candidate(record) as path:
+        found = not_verified(path)
     if not found:
-        return record, path
+        return record, journal.write_record(record)
     reasons = (*record.verdict.reasons, *(f"{SECOND_READING}{words}" for words in found))
     verdict = Verdict(status="invalid", exit_code=EXIT_CODES["invalid"], reasons=reasons)
     record = record.model_copy(update={"verdict": verdict})
@@ -35,5 +38,7 @@ def not_verified(path: Path) -> list[str]:
         differs = verify(path).differs
     except UserError as error:
         return [str(error).replace(f"{path.parent}/", "")]
+    except Exception as error:  # of the reader itself: what it could not read, it has not borne out
+        return [f"the second reading ended with {type(error).__name__}; `harness verify` shows where"]
     more = [f"and {len(differs) - TOLD} more; `harness verify` tells all"] if len(differs) > TOLD else []
     return [*(difference.words for difference in differs[:TOLD]), *more]
