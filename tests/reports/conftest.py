@@ -34,6 +34,19 @@ FACTS = Provenance(
     tokenizer_sha256="t",
     data_sha256={},
 )
+#: A comparison with a golden value that does not hold.
+FAILED = {
+    "cell": "planted",
+    "metric": "asr_vanilla",
+    "measured": 0.41,
+    "golden": 0.97,
+    "difference": -0.56,
+    "tolerance": 0.04,
+    "basis": "binomial",
+    "source": "run 0",
+    "status": "failed",
+    "message": "asr_vanilla is 0.41",
+}
 
 
 @pytest.fixture

@@ -9,19 +9,9 @@ import pytest
 from harness.reports import ci
 from harness.runs.judgement import verdict
 from harness.spec import locations
+from tests.reports.conftest import FAILED
 
-FAILS = {
-    "cell": "planted",
-    "metric": "asr_vanilla",
-    "measured": 0.41,
-    "golden": 0.97,
-    "difference": -0.56,
-    "tolerance": 0.04,
-    "basis": "binomial",
-    "source": "run 0",
-    "status": "failed",
-    "message": "asr_vanilla is 0.41 | expected <0.97>\x1b[31m",
-}
+FAILS = FAILED | {"message": "asr_vanilla is 0.41 | expected <0.97>\x1b[31m"}
 CLAIM = {"cell": "claims", "metric": "planted-region-refuses", "status": "failed", "message": "the claim, 100% wrong"}
 
 

@@ -6,17 +6,10 @@ import pytest
 
 from harness.reports.findings import findings_of, told
 from harness.runs.judgement import verdict
+from tests.reports.conftest import FAILED
 
-DEPARTS = {
-    "cell": "planted",
-    "metric": "asr_vanilla",
-    "measured": 0.41,
-    "golden": 0.97,
-    "difference": -0.56,
-    "tolerance": 0.04,
-    "basis": "binomial",
+DEPARTS = FAILED | {
     "source": "run tiny/b/0 (first)",
-    "status": "failed",
     "message": "asr_vanilla is 0.41, expected 0.97 ± 0.04 (binomial)",
 }
 UNKNOWN = {"cell": "intact", "metric": "new", "status": "missing_golden", "message": "new has no golden value"}

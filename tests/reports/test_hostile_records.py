@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from harness.cli import main
 from harness.reports import ci
 from harness.spec.result import RunRecord
+from tests.reports.conftest import FAILED
 
 HOSTILE = (
     "\x1b[2J\x1b]0;t\x07\r\x08\x9b1m\u202e\u2066\u200b\u2028\U000e0041\x7f\n::error::x\n##[error]y|[a](http://b)`c`"
@@ -21,18 +22,6 @@ HIDDEN = {*"\x1b\x07\r\x08\x9b\u202e\u2066\u200b\u2028\U000e0041\x7f\x00"}
 @pytest.fixture
 def sent(make_cell, make_record, tmp_path):
     """The folder of a record, and how many of its strings are hostile."""
-    failed = {
-        "cell": "planted",
-        "metric": "asr_vanilla",
-        "measured": 0.41,
-        "golden": 0.97,
-        "difference": -0.56,
-        "tolerance": 0.04,
-        "basis": "binomial",
-        "source": "run 0",
-        "status": "failed",
-        "message": "asr_vanilla is 0.41",
-    }
     cells = [
         make_cell("intact", "intact", {"asr_vanilla": 0.0, "accuracy_mean": 0.5}),
         make_cell(
@@ -41,7 +30,7 @@ def sent(make_cell, make_record, tmp_path):
         ),
     ]  # fmt: skip
     record = make_record(
-        cells, checks=[failed], benchmark="figure-2a", claims=[{"id": "c", "status": "supported"}]
+        cells, checks=[FAILED], benchmark="figure-2a", claims=[{"id": "c", "status": "supported"}]
     ).model_copy(update={"skipped_cells": {"later": "no such head"}})
     content, count = poisoned(json.loads(record.model_dump_json()))
     folder = tmp_path / "sent"
