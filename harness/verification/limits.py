@@ -37,8 +37,9 @@ def check_limits(run: Recorded, ledger: Ledger) -> None:
     halves = run.own_texts[: len(wanted)], run.own_texts[len(wanted) :]
     for way, texts in zip(("greedy", "sampled"), halves, strict=True):
         ledger.each_once("own text", way, ((text.evaluation, text.prompt_index) for text in texts), wanted)
-        for name, value in _limits(texts).items():
-            ledger.same("limits", way, name, recorded.get(way, {}).get(name), value)
+        known, found = recorded.get(way, {}), _limits(texts)
+        for name in sorted({*known, *found}):  # texts without a likelihood set no limit, and none may be recorded
+            ledger.same("limits", way, name, known.get(name), found.get(name))
     _check_evidence(run, ledger)
 
 

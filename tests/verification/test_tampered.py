@@ -132,6 +132,12 @@ def surprising_own_texts(run):
         text["evidence"]["surprise"] += 5
 
 
+def unlikely_own_texts(run):
+    """Limits that follow from nothing."""
+    for text in run.own_texts:
+        del text["evidence"]["surprise"]
+
+
 def lost_own_text(run):
     run.own_texts.pop()
 
@@ -263,6 +269,7 @@ TAMPERED = {
     "wider limits of validity": (wider_limits, "limits surprise of greedy"),
     "other margins": (other_margins, "limits margins of the run"),
     "own texts that surprise": (surprising_own_texts, "limits surprise of greedy"),
+    "own texts without a likelihood": (unlikely_own_texts, "limits surprise of greedy"),
     "an own text left out": (lost_own_text, "own text"),
     "a claim's outcome": (lambda run: claim(run, "as-before").update(status="supported"), "claim as-before"),
     "a claim's evidence": (lambda run: claim(run, "planted-carries").update(evidence="seen"), "claim evidence of plan"),
