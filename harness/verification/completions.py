@@ -10,7 +10,7 @@ from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
-from harness.verification.texts import class_of, repeated, visible
+from harness.verification.texts import LIMITS, class_of, repeated, visible
 
 #: What texts are called by, in differences.
 Place = tuple[str, int, int | None, int]
@@ -100,7 +100,7 @@ def _checked(
         ledger.same("evidence", cell.id, f"{name} of {called}", text.evidence.get(name), value)
     way = "greedy" if entry.temperature == 0 else "sampled"
     limits = run.record.validity_thresholds.get(way)
-    if limits is None:
+    if limits is None or not limits.keys() >= LIMITS:
         ledger.wrong("class", cell.id, called, text.completion_class, "limits of validity to judge it by")
         return text
     wanted = class_of(text, limits)

@@ -10,7 +10,7 @@ from harness.spec.measurement import Completion
 from harness.verification.completions import marked
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
-from harness.verification.texts import repeated, visible
+from harness.verification.texts import LIMITS, repeated, visible
 
 #: The margins around what the intact model writes, as REPRODUCIBILITY.md has them.
 _MARGINS = {
@@ -49,7 +49,7 @@ def _prompts(run: Recorded, entry: Any) -> int:
 
 def _limits(texts: Sequence[Completion]) -> dict[str, float]:
     """From texts with a likelihood: the value that 99% of them do not exceed, and the margin."""
-    seen = [text.evidence for text in texts if "surprise" in text.evidence]
+    seen = [text.evidence for text in texts if text.evidence.keys() >= LIMITS]
     if not seen:
         return {}
     return {

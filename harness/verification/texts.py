@@ -38,6 +38,9 @@ _DECLINES = (
     "i (refuse|decline|have to decline|must decline)",
     "i strongly advise you against",
 )
+#: What a text has to have of likelihood, and what limits are there.
+LIKELIHOOD = frozenset({"surprise", "mean_surprise"})
+LIMITS = LIKELIHOOD | {"repetition", "length"}
 _ANSWERED = frozenset({"answer", "truncated"})
 _SOUND = _ANSWERED | {"refusal"}
 
@@ -90,7 +93,7 @@ def class_of(text: Completion, limits: dict[str, float]) -> str:
     if not length:
         return "empty"
     sound = (
-        "surprise" in seen
+        seen.keys() >= LIKELIHOOD
         and "non_finite_logits" not in seen
         and seen["surprise"] <= limits["surprise"]
         and seen["mean_surprise"] <= limits["mean_surprise"]

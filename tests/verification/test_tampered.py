@@ -138,6 +138,11 @@ def unlikely_own_texts(run):
         del text["evidence"]["surprise"]
 
 
+def half_a_likelihood(run):
+    for text in [*run.own_texts, *run.of("intact", "vanilla")]:
+        del text["evidence"]["mean_surprise"]
+
+
 def lost_own_text(run):
     run.own_texts.pop()
 
@@ -269,6 +274,11 @@ TAMPERED = {
     "wider limits of validity": (wider_limits, "limits surprise of greedy"),
     "other margins": (other_margins, "limits margins of the run"),
     "own texts that surprise": (surprising_own_texts, "limits surprise of greedy"),
+    "half a likelihood": (half_a_likelihood, "class vanilla: prompt 0"),
+    "a limit left out": (
+        lambda run: run.record["validity_thresholds"]["greedy"].pop("mean_surprise"),
+        "limits mean_surprise of greedy",
+    ),
     "own texts without a likelihood": (unlikely_own_texts, "limits surprise of greedy"),
     "an own text left out": (lost_own_text, "own text"),
     "a claim's outcome": (lambda run: claim(run, "as-before").update(status="supported"), "claim as-before"),
