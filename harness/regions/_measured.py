@@ -31,7 +31,7 @@ class MeasuredRegion(Region):
 
     def what(self) -> str:
         """Which weights or ranks it declares."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `what`")
 
     def how(self, spec: Mapping[str, Any]) -> list[str]:
         """The settings that differ silently."""

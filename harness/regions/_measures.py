@@ -29,12 +29,12 @@ class Measure:
     @property
     def name(self) -> str:
         """Among the methods."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no `name`")
 
     @property
     def words(self) -> str:
         """What is measured."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no `words`")
 
     @property
     def method(self) -> AttributionMethod | None:
@@ -48,7 +48,7 @@ class Measure:
 
     def shape(self, layer: nn.Linear) -> tuple[int, int]:
         """Of the matrix of a layer."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no `shape`")
 
 
 @dataclass(frozen=True)

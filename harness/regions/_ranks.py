@@ -86,11 +86,11 @@ class RankRegion(MeasuredRegion):
 
     def factors(self, weight: Tensor, grams: Sequence[Tensor], ranks: Mapping[str, int]) -> LowRankFactors:
         """Of ΔW of one layer. grams: by role."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `factors`")
 
     def declared(self) -> str:
         """In words, what is taken out of every layer."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `declared`")
 
     def expected(
         self, spectra: Sequence[Spectrum], directions: int
@@ -99,7 +99,7 @@ class RankRegion(MeasuredRegion):
 
         spectra: by role. None where equal directions make it arbitrary.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `expected`")
 
     def selected(
         self,

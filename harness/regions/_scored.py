@@ -79,19 +79,19 @@ class ScoredRegion(MeasuredRegion):
 
     def mask(self, scores: Sequence[Tensor], group: ComparisonGroup) -> Tensor:
         """The mask (d_out, d_in) bool of a layer. scores: (d_out, d_in) by role."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `mask`")
 
     def expected(self, scores: Sequence[np.ndarray], group: ComparisonGroup) -> np.ndarray:
         """As `mask`, of some rows or of a whole matrix, by sorting in numpy: what receipts compare with."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `expected`")
 
     def rule(self) -> str:
         """In words, which weights `mask` selects: "the weights that {rule}"."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `rule`")
 
     def counts(self, count: Callable[[float], int]) -> tuple[int, int]:
         """How many weights of a layer it selects at least and at most. count: of a share of the layer's weights."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the region {self.settings.select} defines no `counts`")
 
     def mistakes(self, scores: Sequence[np.ndarray], group: ComparisonGroup) -> Iterator[Mistake]:
         """Mistakes of its own, in words, each with the mask that it would give."""
