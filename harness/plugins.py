@@ -144,6 +144,15 @@ def unfit(kind: str, name: str, why: str) -> UserError:
     return UserError(f"harness.{kind}.{name.replace('-', '_')} is no plugin of its kind: {why}")
 
 
+def refuse_without(kind: str, name: str, declared: type, base: type, method: str) -> None:
+    """Raise UserError where a plugin's class leaves a method to its base, which only says that it is missing.
+
+    So it is told before any weight is loaded, and not by the first call.
+    """
+    if getattr(declared, method) is getattr(base, method):
+        raise unfit(kind, name, f"its class {declared.__name__} defines no {method}()")
+
+
 def broken(plugin: Installed, why: str) -> UserError:
     """The error of a plugin that is no plugin of its kind, or that cannot be imported."""
     return UserError(

@@ -153,6 +153,8 @@ def test_a_spec_with_an_evaluation_of_another_distribution_is_checked_as_any(tmp
     check(tmp_path, SPEC.replace("KIND", kind).replace("MOST", most), words)
 
 
+ASKED = """{kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 2, system_prompt: true,
+     chat_template: true, judges: [silent]}"""
 REGION = """
     from typing import Literal
     from harness.regions import base
@@ -253,3 +255,31 @@ def test_a_plugin_in_the_folder_of_a_model_is_never_found(tmp_path):
             command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
         )
         assert ("trap" in json.loads(result.stdout)["engines"]) is found
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "source", "spec", "words"),
+    [
+        ("evaluations", "counted", EVALUATION, SPEC.replace("KIND", "counted").replace("MOST", "3"), "no measure()"),
+        ("regions", "chosen", REGION, CELL.replace("SELECT", "chosen").replace("LAYERS", "3"), "no find()"),
+        (
+            "judges",
+            "silent",
+            "from harness.judges import base\nclass Judge(base.Judge): ...",
+            SPEC.replace("{kind: KIND, most: MOST}", ASKED),
+            "no judge()",
+        ),
+    ],
+)
+def test_a_class_without_what_its_kind_is_for_is_told_before_weights_are_loaded(
+    tmp_path, monkeypatch, kind, name, source, spec, words
+):
+    install(tmp_path, monkeypatch, "lacking", kind, {name: f"lacking_{name}"}, {f"lacking_{name}": source})
+    path = tmp_path / f"{spec.split()[1]}.yaml"
+    path.write_text(spec)
+    arguments = ["run", str(path), "--model", "tiny-llama2-chat", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2, result.output
+    output = " ".join(result.output.split())
+    assert f"the {kind} plugin {name!r} of lacking 0.1 is broken" in output and words in output
+    assert not (tmp_path / "out").exists()

@@ -99,6 +99,7 @@ def method(name: str) -> AttributionMethod:
         raise plugins.unfit("attribution", name, why)
     if not isinstance(getattr(declared, "uses_data", None), bool):
         raise plugins.unfit("attribution", name, "Method.uses_data is missing; expected True or False")
+    plugins.refuse_without("attribution", name, declared, AttributionMethod, "score")
     return declared(name.replace("-", "_"))
 
 

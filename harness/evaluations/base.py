@@ -279,6 +279,7 @@ def evaluation(settings: DeclaredEvaluation) -> Evaluation[Any]:
         raise plugins.unfit(
             "evaluations", settings.kind, "its Evaluation derives from no harness.evaluations.base.Evaluation"
         )
+    plugins.refuse_without("evaluations", settings.kind, declared, Evaluation, "measure")
     made: Evaluation[Any] = declared(settings)
     return made
 

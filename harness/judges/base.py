@@ -78,4 +78,5 @@ def judge(settings: DeclaredJudge) -> Judge:
     except Exception as error:  # whatever another's code does, it is not an error of the harness
         why = f"its Judge cannot be made: {type(error).__name__}: {error}"
         raise plugins.unfit("judges", settings.judge, why) from error
+    plugins.refuse_without("judges", settings.judge, declared, Judge, "judge")
     return made

@@ -210,9 +210,9 @@ def region(settings: RegionSettings) -> Region:
     module = plugins.load("regions", settings.select)
     kind = getattr(module, "Region", None)
     if not (isinstance(kind, type) and issubclass(kind, Region)):
-        raise UserError(
-            f"{module.__name__} defines no class Region(base.Region); harness/regions/base.py says what it declares"
-        )
+        why = "it defines no class Region(base.Region); harness/regions/base.py says what it declares"
+        raise plugins.unfit("regions", settings.select, why)
+    plugins.refuse_without("regions", settings.select, kind, Region, "find")
     return kind(settings)
 
 

@@ -28,6 +28,12 @@ def written(tmp_path, monkeypatch):
             "from harness.attribution.base import AttributionMethod\nclass Method(AttributionMethod): pass\n",
             "of_no_word is no plugin of its kind: Method.uses_data is missing",
         ),
+        (
+            "of_no_score",
+            "from harness.attribution.base import AttributionMethod\n"
+            "class Method(AttributionMethod): uses_data = True\n",
+            r"of_no_score is no plugin of its kind: its class Method defines no score\(\)",
+        ),
     ],
 )
 def test_a_module_that_declares_no_method_is_refused(written, name, text, words):
@@ -39,7 +45,8 @@ def test_a_module_that_declares_no_method_is_refused(written, name, text, words)
 def test_a_method_has_its_name_whichever_way_a_spec_writes_it(written):
     written(
         "row_sum",
-        "from harness.attribution.base import AttributionMethod\nclass Method(AttributionMethod): uses_data = False\n",
+        "from harness.attribution.base import AttributionMethod\n"
+        "class Method(AttributionMethod):\n    uses_data = False\n    def score(self, *given): return {}\n",
     )
     assert [method(name).name for name in ("row-sum", "row_sum")] == ["row_sum", "row_sum"]
     assert (method("row-sum").title, method("snip").title) == ("row_sum", "SNIP")

@@ -45,6 +45,8 @@ def test_a_method_that_does_not_say_what_it_takes_is_assumed_to_go_forward_once(
     from harness.attribution.base import AttributionMethod
     class Method(AttributionMethod):
         uses_data = True
+
+        def score(self, stream, layers, settings, seed): ...
     """
     (tmp_path / "silent.py").write_text(textwrap.dedent(text), encoding="utf-8")
     monkeypatch.setattr(harness.attribution, "__path__", [*harness.attribution.__path__, str(tmp_path)])
