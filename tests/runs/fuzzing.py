@@ -73,6 +73,8 @@ class TooSlow(BaseException):
 
 def mutated(tree: object, chance: random.Random) -> object:
     """A copy of a tree with one to three changes of its structure or its values."""
+    if not isinstance(tree, dict | list):
+        return copy.deepcopy(chance.choice(HOSTILE))
     changed = copy.deepcopy(tree)
     for _ in range(chance.choice([1, 1, 1, 2, 3])):
         places = list(_places(changed))
@@ -241,6 +243,7 @@ class Range:
     def _read(self, record: str, chance: random.Random) -> None:
         """One of the commands, or two."""
         commands = [
+            ["verify", record],
             ["explain", record],
             ["explain", record, "intact", "--reference", str(self._whole)],
             ["explain", str(self._whole), "planted", "--reference", record, "--json"],

@@ -4,7 +4,7 @@ import pytest
 
 from tests.runs.fuzzing import Range
 
-MUTANTS = {"spec": 200, "golden": 150, "record": 150}
+MUTANTS = {"spec": 800, "variant": 150, "golden": 350, "record": 450, "run": 250}
 
 
 @pytest.fixture(scope="module")
