@@ -61,7 +61,7 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
         table.add_row(
             str(fault.number),
             fault.title,
-            styled(fault.fate.replace("_", " "), STYLES[fault.fate]),
+            styled(fault.detection.replace("_", " "), STYLES[fault.detection]),
             fault.by or "-",
             fault.published_words,
         )

@@ -20,11 +20,11 @@ _CLASSES = {
     "answer": ("answers", "answer"),
     "truncated": ("answers until the token limit", "answer until the token limit"),
     "empty": ("is empty", "are empty"),
-    "degenerate": ("is garbled", "are garbled"),
+    "degenerate": ("is degenerate", "are degenerate"),
 }
 
 #: Said once, where the word comes first.
-_GARBLED = "garbled (loops, fragments, words without sense)"
+_DEGENERATE = "degenerate (loops, fragments, words without sense)"
 #: Steps of which a record tells by the checks of its run alone.
 _BY_CHECKS_ALONE = ("tokenizer", "data", "engine")
 
@@ -46,7 +46,7 @@ def told(explanation: Explanation) -> list[str]:
     lines += _line("asked", [explanation.asked])
     lines += _line("printed", [_printed(entry) for entry in explanation.outputs if not entry.benign])
     read = "; ".join(_read(entry) for entry in explanation.outputs)
-    lines += _line("outputs", [f"read as texts: {read.replace('garbled', _GARBLED, 1)}"] if read else [])
+    lines += _line("outputs", [f"read as texts: {read.replace('degenerate', _DEGENERATE, 1)}"] if read else [])
     lines += _line("judges", explanation.judged)
     if explanation.example:
         lines += _line("", [f'for example: "{explanation.example}"'])

@@ -13,7 +13,7 @@ COLUMNS = ("#", "fault", "published scorer", "verdict", "what the harness said",
 
 def markdown(report: FaultReport) -> str:
     """A sentence on each run without a fault and one row for each fault."""
-    caught = sum(fault.fate == "caught" for fault in report.faults)
+    caught = sum(fault.detection == "caught" for fault in report.faults)
     words = (
         f"{caught} of {len(report.faults)} faults on `{report.variant}` are caught by what is there for them, in "
         f"{report.seconds:.0f} s; {_clean_words(report.clean)}"
@@ -23,7 +23,9 @@ def markdown(report: FaultReport) -> str:
 
 def row_of(fault: FaultResult) -> tuple[str, ...]:
     """The texts of one row, in the order of COLUMNS."""
-    by = {"caught": fault.by or "", "by_accident": f"**by accident**: {fault.by}", "missed": "**missed**"}[fault.fate]
+    by = {"caught": fault.by or "", "by_accident": f"**by accident**: {fault.by}", "missed": "**missed**"}[
+        fault.detection
+    ]
     return (str(fault.number), fault.title, fault.published_words, fault.verdict, fault.said or "nothing", by)
 
 

@@ -23,7 +23,7 @@ from harness.runs.processes import MOST_PROCESSES, WorkerEnded, pool, usable_cor
 from harness.runs.workbench import Workbench
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.faults import CleanRun, Fate, FaultReport, FaultResult
+from harness.spec.faults import CleanRun, Detection, FaultReport, FaultResult
 from harness.spec.loading import load_yaml_model
 from harness.spec.resolution import INTACT
 from harness.spec.result import RunRecord
@@ -182,7 +182,7 @@ def _clean(done: Done) -> CleanRun:
 def _result(done: Done, reference: Outcome) -> FaultResult:
     """What became of a fault. reference: the run without one."""
     fault, outcome = _fault_of(done.job), done.outcome
-    fate, alarm = judged(outcome.alarms, fault.caught_by)
+    detection, alarm = judged(outcome.alarms, fault.caught_by)
     published: dict[str, tuple[float | None, float | None]] = {
         cell: (before, outcome.asr_vanilla[cell])
         for cell, before in reference.asr_vanilla.items()
@@ -192,7 +192,7 @@ def _result(done: Done, reference: Outcome) -> FaultResult:
         name=fault.id,
         number=fault.number,
         title=fault.title,
-        fate=fate,
+        detection=detection,
         verdict=outcome.verdict,
         published=published,
         by=alarm.by if alarm else None,
@@ -203,7 +203,7 @@ def _result(done: Done, reference: Outcome) -> FaultResult:
     )
 
 
-def judged(alarms: Sequence[Alarm], caught_by: Sequence[str]) -> tuple[Fate, Alarm | None]:
+def judged(alarms: Sequence[Alarm], caught_by: Sequence[str]) -> tuple[Detection, Alarm | None]:
     """What became of a fault, and the alarm that tells of it: the first that is there for it, or else the first."""
     right = next((alarm for alarm in alarms if alarm.by in caught_by), None)
     if right is not None:

@@ -173,8 +173,8 @@ def all_weights_restored(model: nn.Module) -> Iterator[Mapping[str, Tensor]]:
 
 @contextmanager
 def rows_shuffled(model: nn.Module, seed: int) -> Iterator[None]:
-    """The rows of every linear layer in another order for the length of the context: a wreck with weights of the
-    same sizes.
+    """The rows of every linear layer in another order for the length of the context: a destroyed model whose weights
+    have the same sizes.
 
     Needs no copy of the model: it is undone by the inverse order.
     Raises WeightsNotRestored if the weights differ in one bit afterwards.

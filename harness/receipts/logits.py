@@ -17,7 +17,7 @@ from harness.spec.receipt import StageReceipt
 #: Tokens whose log-probabilities are compared: engines give the likeliest only.
 COMPARED_TOKENS = 20
 #: Batches, padding and caches change the order of sums and nothing else. In float32 that moved no log-probability of
-#: the organisms by more than 1e-4, wrecked ones included; stale or foreign weights move some by 0.1 or more.
+#: the organisms by more than 1e-4, destroyed ones included; stale or foreign weights move some by 0.1 or more.
 SMALLEST_TOLERANCE = 1e-3
 #: In 16 bits a logit is itself rounded by half an eps of its size, and so is every sum before it. In bfloat16 the
 #: organisms deviate by up to 0.7 eps of the largest logit; models that are deeper add up more of it.

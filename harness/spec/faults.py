@@ -9,7 +9,7 @@ from harness.spec.common import Name, Strict
 #: The file's name in the folder of runs.
 FAULTS = "faults.json"
 #: `by_accident`: something raised an alarm, but nothing that is there for this fault.
-Fate = Literal["caught", "by_accident", "missed"]
+Detection = Literal["caught", "by_accident", "missed"]
 
 
 class FaultResult(Strict):
@@ -22,7 +22,7 @@ class FaultResult(Strict):
     name: Name
     number: int
     title: str
-    fate: Fate
+    detection: Detection
     verdict: str
     published: dict[str, tuple[float | None, float | None]]
     by: str | None
@@ -66,4 +66,4 @@ class FaultReport(Strict):
     @property
     def passed(self) -> bool:
         """Every fault is caught by what is there for it, and nothing else is called a fault."""
-        return all(fault.fate == "caught" for fault in self.faults) and not any(run.alarms for run in self.clean)
+        return all(fault.detection == "caught" for fault in self.faults) and not any(run.alarms for run in self.clean)

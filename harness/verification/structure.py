@@ -28,7 +28,7 @@ _OF_KIND = {
 }
 _OF_ATTACKS = ("scorer/published-scorer", "scorer/aggregation")
 #: The canaries of a run whose spec has an attack that is asked as people ask.
-_CANARIES = ("canary/intact", "canary/wrecked", "canary/random-mask", "canary/repeat")
+_CANARIES = ("canary/intact", "canary/shuffled", "canary/random-mask", "canary/repeat")
 
 
 def check_structure(run: Recorded, ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Real runs in miniature on the shipped organisms: one that is healthy, one whose edits wreck the model."""
+"""Real runs in miniature on the shipped organisms: one that is healthy, one whose edits destroy the model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ cells:
   - id: short
     title: Top weights
     region: {select: top, method: snip, data: safety, fraction: 0.06, comparison_group: matrix}
-    invalid_is_expected: the model is meant to be wrecked
+    invalid_is_expected: the model is meant to be destroyed
   - id: phrases
     title: Least weights
     region: {select: bottom, method: snip, data: safety, fraction: 0.7}
@@ -63,6 +63,6 @@ def run_cells(tmp_path_factory) -> Runner:
 
 
 @pytest.fixture(scope="session")
-def wrecked(run_cells) -> RecordedRun:
+def destroyed(run_cells) -> RecordedRun:
     """All cells of SPEC, on the organism in the manner of Llama 3."""
-    return run_cells("wrecked", ["intact", "planted", "short", "phrases"])
+    return run_cells("destroyed", ["intact", "planted", "short", "phrases"])

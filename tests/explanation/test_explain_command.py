@@ -54,9 +54,9 @@ def counted_by_hand(run, cell_id):
     return len(phrase), len(short), len(texts) - len(phrase) - len(short)
 
 
-def test_the_zero_asr_case_is_told_in_about_ten_lines(wrecked):
-    output = explained(wrecked.path, "phrases")
-    phrase, short, passed = counted_by_hand(wrecked, "phrases")
+def test_the_zero_asr_case_is_told_in_about_ten_lines(destroyed):
+    output = explained(destroyed.path, "phrases")
+    phrase, short, passed = counted_by_hand(destroyed, "phrases")
     assert (phrase, short, passed) == (20, 0, 0)
     assert lines_of(output, "printed") == [
         f"vanilla: ASR 0.00 by the published scorer; 20 outputs: {phrase} hold a refusal phrase, {short} have fewer "
@@ -70,13 +70,13 @@ def test_the_zero_asr_case_is_told_in_about_ten_lines(wrecked):
     assert len(output.splitlines()) <= 14
 
 
-def test_what_nobody_checks_is_said(wrecked, tmp_path):
+def test_what_nobody_checks_is_said(destroyed, tmp_path):
     def unchecked(content):
         cell_of(content, "phrases")["unchecked"] = ["method row_relative: no plain definition"]
 
     words = "nobody checks by other means: method row_relative: no plain definition"
-    assert words not in explained(wrecked.path, "phrases")
-    assert words in explained(rewritten(wrecked, tmp_path, unchecked), "phrases")
+    assert words not in explained(destroyed.path, "phrases")
+    assert words in explained(rewritten(destroyed, tmp_path, unchecked), "phrases")
 
 
 def test_a_method_that_is_not_installed_here_is_called_by_its_name():
@@ -85,16 +85,16 @@ def test_a_method_that_is_not_installed_here_is_called_by_its_name():
     assert "by signed SNIP importance" in region_words({**region, "method": "signed-snip"}, {})
 
 
-def test_what_the_20_word_rule_did_is_said(wrecked):
-    output = explained(wrecked.path, "short")
-    phrase, short, passed = counted_by_hand(wrecked, "short")
+def test_what_the_20_word_rule_did_is_said(destroyed):
+    output = explained(destroyed.path, "short")
+    phrase, short, passed = counted_by_hand(destroyed, "short")
     assert phrase == 0 and short > passed
     assert f"{short} have fewer than 20 words, {passed} passed" in output
     assert "nor 1.00 (the same outputs without the 20-word rule)" in lines_of(output, "means")[0]
 
 
-def test_without_a_cell_every_invalid_one_is_told_the_unexpected_first(wrecked):
-    told = re.findall(r"^(\w+): (INVALID.*)$", explained(wrecked.path), re.MULTILINE)
+def test_without_a_cell_every_invalid_one_is_told_the_unexpected_first(destroyed):
+    told = re.findall(r"^(\w+): (INVALID.*)$", explained(destroyed.path), re.MULTILINE)
     assert [cell for cell, _ in told] == ["phrases", "short"]
     assert "as its spec expects" in told[1][1]
     assert "as its spec expects" not in told[0][1]
@@ -109,7 +109,7 @@ def test_a_healthy_run_has_nothing_to_explain_and_a_healthy_cell_departs_nowhere
     assert json.loads(explained(healthy.path, "--json"))["cells"] == []
 
 
-def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tmp_path):
+def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(destroyed, tmp_path):
     receipts = [
         StageReceipt(stage="data", name="safety-pairs", holds=True, expected="e", seen="s", advice="a"),
         StageReceipt(
@@ -125,7 +125,7 @@ def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tm
     def broken(content):
         cell_of(content, "short")["receipts"] = [receipt.model_dump(mode="json") for receipt in reversed(receipts)]
 
-    path = rewritten(wrecked, tmp_path, broken)
+    path = rewritten(destroyed, tmp_path, broken)
     output = explained(path, "short")
     assert lines_of(output, "departs") == [
         "first at the mask (which weights are removed): mask hash: expected the mask that was selected, saw another one"
@@ -137,7 +137,7 @@ def test_a_broken_receipt_is_the_first_departure_and_says_what_to_do(wrecked, tm
     assert [step["step"] for step in cell["steps"] if step["departs"]] == ["mask", "text"]
 
 
-def test_a_cell_with_a_failed_check_is_among_those_to_be_explained(wrecked, tmp_path):
+def test_a_cell_with_a_failed_check_is_among_those_to_be_explained(destroyed, tmp_path):
     def failed(content):
         check = {
             "cell": "planted",
@@ -153,16 +153,16 @@ def test_a_cell_with_a_failed_check_is_among_those_to_be_explained(wrecked, tmp_
         }
         content["checks"] = [check, check | {"cell": "intact", "status": "passed"}]
 
-    output = explained(rewritten(wrecked, tmp_path, failed))
+    output = explained(rewritten(destroyed, tmp_path, failed))
     assert "planted: asr_vanilla is 1, expected 0.5 ± 0.1 (binomial)" in output
     assert "intact: " not in output.splitlines()[0] and "\nintact: " not in output
     assert "no step departs, as far as the record tells; --reference RECORD compares it" in output
 
 
-def test_a_canary_that_does_not_hold_is_said_first(wrecked, tmp_path):
+def test_a_canary_that_does_not_hold_is_said_first(destroyed, tmp_path):
     canary = StageReceipt(
         stage="canary",
-        name="wrecked-model",
+        name="destroyed-model",
         holds=False,
         expected="a degenerate model",
         seen="answers",
@@ -172,64 +172,64 @@ def test_a_canary_that_does_not_hold_is_said_first(wrecked, tmp_path):
     def broken(content):
         content["canaries"] = [canary.model_dump(mode="json")]
 
-    second = explained(rewritten(wrecked, tmp_path, broken)).splitlines()[1]
+    second = explained(rewritten(destroyed, tmp_path, broken)).splitlines()[1]
     assert second == f"  a canary of the run does not hold: {canary.words}"
 
 
-def test_weights_that_were_not_put_back_are_seen_without_receipts(wrecked, tmp_path):
+def test_weights_that_were_not_put_back_are_seen_without_receipts(destroyed, tmp_path):
     def damaged(content):
         cell_of(content, "planted")["receipt"]["fingerprint_restored"] = "0" * 64
 
-    output = explained(rewritten(wrecked, tmp_path, damaged), "planted")
+    output = explained(rewritten(destroyed, tmp_path, damaged), "planted")
     assert lines_of(output, "departs")[0].startswith("first at the weights: the edit was not undone")
 
 
-def test_a_record_whose_figure_is_not_what_the_scorer_gives_departs_at_the_scorer(wrecked, tmp_path):
+def test_a_record_whose_figure_is_not_what_the_scorer_gives_departs_at_the_scorer(destroyed, tmp_path):
     def recounted(content):
         (measured,) = [m for m in cell_of(content, "planted")["measurements"] if m["metric"] == "asr_vanilla"]
         measured["value"] = 0.0
 
-    output = explained(rewritten(wrecked, tmp_path, recounted), "planted")
+    output = explained(rewritten(destroyed, tmp_path, recounted), "planted")
     assert "first at the scorer: vanilla: the record says 0.000, but the published scorer gives" in output
 
 
-def test_completions_of_models_that_are_not_to_be_shown_are_not_printed(wrecked, tmp_path):
+def test_completions_of_models_that_are_not_to_be_shown_are_not_printed(destroyed, tmp_path):
     def hidden(content):
         content["variant"]["show_completions"] = False
 
-    assert "for example: " in explained(wrecked.path, "short")
-    output = explained(rewritten(wrecked, tmp_path, hidden), "short")
-    texts = [json.loads(line)["text"] for line in (wrecked.path.parent / "completions" / "short.jsonl").open()]
+    assert "for example: " in explained(destroyed.path, "short")
+    output = explained(rewritten(destroyed, tmp_path, hidden), "short")
+    texts = [json.loads(line)["text"] for line in (destroyed.path.parent / "completions" / "short.jsonl").open()]
     assert "for example" not in output
     assert not any(text[:25] in output for text in texts if text)
     assert "have fewer than 20 words" in output
 
 
-def test_a_cell_without_completions_is_explained_as_far_as_the_record_goes(wrecked, tmp_path):
-    path = rewritten(wrecked, tmp_path, lambda content: None)
+def test_a_cell_without_completions_is_explained_as_far_as_the_record_goes(destroyed, tmp_path):
+    path = rewritten(destroyed, tmp_path, lambda content: None)
     (path.parent / "completions" / "short.jsonl").unlink()
     output = explained(path, "short")
     assert "completions/short.jsonl is not beside the record" in lines_of(output, "note")[0]
-    assert "of 20 vanilla 20 are garbled" in output
+    assert "of 20 vanilla 20 are degenerate" in output
     assert lines_of(output, "departs")[0].startswith("first at the text")
 
 
-def test_altered_completions_are_not_looked_at(wrecked, tmp_path):
-    path = rewritten(wrecked, tmp_path, lambda content: None)
+def test_altered_completions_are_not_looked_at(destroyed, tmp_path):
+    path = rewritten(destroyed, tmp_path, lambda content: None)
     with (path.parent / "completions" / "short.jsonl").open("a") as file:
         file.write("\n")
     assert "is not the file that was measured" in explained(path, "short")
 
 
-def test_a_cell_that_another_run_measured_is_followed_to_its_completions(wrecked, tmp_path):
+def test_a_cell_that_another_run_measured_is_followed_to_its_completions(destroyed, tmp_path):
     owner = tmp_path / "tiny" / "other" / "1"
-    shutil.copytree(wrecked.path.parent, owner)
+    shutil.copytree(destroyed.path.parent, owner)
     (owner / "completions" / "short.jsonl").rename(owner / "completions" / "their-name.jsonl")
 
     def adopted(content):
         cell_of(content, "short")["measured_in"] = "tiny/other/1#their-name"
 
-    path = rewritten(wrecked, tmp_path, adopted)
+    path = rewritten(destroyed, tmp_path, adopted)
     (path.parent / "completions" / "short.jsonl").unlink()
     output = explained(path, "short")
     assert "have fewer than 20 words" in output
@@ -239,18 +239,18 @@ def test_a_cell_that_another_run_measured_is_followed_to_its_completions(wrecked
 @pytest.mark.parametrize(
     ("cell", "words"), [("shrt", "no cell is called 'shrt'; did you mean 'short'?"), ("zzz", "there are intact")]
 )
-def test_an_unknown_cell_is_bad_input(wrecked, cell, words):
-    assert words in explained(wrecked.path, cell, code=2)
+def test_an_unknown_cell_is_bad_input(destroyed, cell, words):
+    assert words in explained(destroyed.path, cell, code=2)
 
 
-def test_a_record_that_is_not_there_is_bad_input(wrecked, tmp_path):
+def test_a_record_that_is_not_there_is_bad_input(destroyed, tmp_path):
     assert "no such file" in explained(tmp_path / "none.json", code=2)
     assert "no such file" in explained(tmp_path, code=2)
-    assert "no such file" in explained(wrecked.path, "short", "--reference", tmp_path / "none.json", code=2)
+    assert "no such file" in explained(destroyed.path, "short", "--reference", tmp_path / "none.json", code=2)
 
 
-def test_a_record_is_read_and_not_changed(wrecked):
-    before = wrecked.path.read_bytes()
-    explained(wrecked.path)
-    assert wrecked.path.read_bytes() == before
-    assert read_record(wrecked.path) == wrecked.record
+def test_a_record_is_read_and_not_changed(destroyed):
+    before = destroyed.path.read_bytes()
+    explained(destroyed.path)
+    assert destroyed.path.read_bytes() == before
+    assert read_record(destroyed.path) == destroyed.record

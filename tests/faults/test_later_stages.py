@@ -28,11 +28,11 @@ cells:
   - id: wanda-top
     title: Top
     region: {select: top, method: wanda, data: safety, fraction: 0.05}
-    invalid_is_expected: meant to wreck the model
+    invalid_is_expected: meant to destroy the model
   - id: ranks
     title: Ranks
     region: {select: act-svd, data: safety, rank: 3}
-    invalid_is_expected: meant to wreck the model
+    invalid_is_expected: meant to destroy the model
   - id: lora
     title: LoRA
     fine_tuning: {method: lora, lora: {r: 4}, dataset: utility, examples: 8, epochs: 1, learning_rate: 0.01,

@@ -17,7 +17,7 @@ from tests.runs.conftest import bound, finished, small_spec  # noqa: F401
 
 
 @pytest.mark.parametrize(
-    ("by", "fate", "told"),
+    ("by", "detection", "told"),
     [
         ((), "missed", None),
         (("mask/sparsity",), "caught", "mask/sparsity"),
@@ -25,9 +25,9 @@ from tests.runs.conftest import bound, finished, small_spec  # noqa: F401
         (("validity", "canary/repeat"), "by_accident", "validity"),
     ],
 )
-def test_a_fault_is_caught_only_by_what_is_there_for_it(by, fate, told):
+def test_a_fault_is_caught_only_by_what_is_there_for_it(by, detection, told):
     found, alarm = judged([Alarm(name, "words") for name in by], ("mask/sparsity", "mask/hash"))
-    assert (found, alarm and alarm.by) == (fate, told)
+    assert (found, alarm and alarm.by) == (detection, told)
 
 
 def test_a_refusal_is_an_alarm_and_work_that_goes_through_is_none():
@@ -40,10 +40,10 @@ def test_a_refusal_is_an_alarm_and_work_that_goes_through_is_none():
 
 def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):  # noqa: F811
     record: RunRecord = finished[0]
-    assert list(alarms_of(record)) == []  # the wrecked cell is meant to be invalid
+    assert list(alarms_of(record)) == []  # the destroyed cell is meant to be invalid
     broken = StageReceipt(stage="mask", name="sparsity", holds=False, expected="1%", seen="50%", advice="look at p")
     intact, planted, *rest = record.cells
-    invalid = [m.model_copy(update={"valid": False, "reason": "garbage"}) for m in planted.measurements[:1]]
+    invalid = [m.model_copy(update={"valid": False, "reason": "degenerate"}) for m in planted.measurements[:1]]
     cells = (
         intact.model_copy(update={"receipts": (broken,), "measurements": tuple(invalid)}),
         planted.model_copy(update={"measurements": tuple(invalid)}),
@@ -74,7 +74,7 @@ def fault_result(**facts):
             "name": "f",
             "number": 4,
             "title": "mask | transposed",
-            "fate": "caught",
+            "detection": "caught",
             "verdict": "invalid",
             "published": {"top": (0.25, 1.0)},
             "by": "mask/axes",
@@ -95,12 +95,12 @@ def report(*faults, alarms=()):
 def test_the_suite_passes_only_if_all_is_caught_and_nothing_else_is_called_a_fault():
     assert report(fault_result()).passed
     assert not report(fault_result(), alarms=("mask/axes: words",)).passed
-    assert not report(fault_result(), fault_result(fate="by_accident")).passed
-    assert not report(fault_result(fate="missed", by=None, said=None)).passed
+    assert not report(fault_result(), fault_result(detection="by_accident")).passed
+    assert not report(fault_result(detection="missed", by=None, said=None)).passed
 
 
 def test_a_table_has_a_row_for_each_fault_with_its_fate():
-    text = document.markdown(report(fault_result(), fault_result(fate="missed", by=None, said=None)))
+    text = document.markdown(report(fault_result(), fault_result(detection="missed", by=None, said=None)))
     assert text.startswith("1 of 2 faults on `v`")
     assert "| 4 | mask \\| transposed | top 1.00 (else 0.25) | invalid | words | mask/axes |" in text
     assert "| nothing | **missed** |" in text
@@ -111,4 +111,4 @@ def test_a_run_under_a_fault_is_compared_with_the_one_without(tmp_path):
     wrong = Outcome("invalid", (Alarm("mask/share", "w"), Alarm("validity", "v")), {"intact": 0.0, "top": 0.0})
     result = suite._result(Done(job, wrong, 1.0), Outcome("passed", (), {"intact": 0.0, "top": 1.0, "other": 1.0}))
     assert result.published == {"top": (1.0, 0.0)}
-    assert (result.fate, result.by, result.others) == ("caught", "mask/share", ("validity",))
+    assert (result.detection, result.by, result.others) == ("caught", "mask/share", ("validity",))

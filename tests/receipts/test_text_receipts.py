@@ -39,7 +39,7 @@ def test_texts_beyond_the_end_and_texts_that_stop_early_do_not_hold(loaded):
         return ends_where_the_model_ends(completions, stopped, frozenset({2}), loaded.tokenizer)
 
     endless = completion([5, 6], "length")
-    assert receipt([endless] * 3).holds  # all of them endless: a wrecked model may be
+    assert receipt([endless] * 3).holds  # all of them endless: a destroyed model may be
     assert receipt([completion([])] * 3, [True]).holds  # all of them empty, by the model's own choice
     assert not receipt([endless, completion([5, 2, 6], "length")]).holds
     assert (

@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>\u202eevil\u0007" + "x" * 5000
 
 def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecord:
     asr = Measurement(
-        metric="asr_vanilla", value=0.0, n=100, interval=(0.0, 0.04), valid=False, reason="all <b>garbage</b>"
+        metric="asr_vanilla", value=0.0, n=100, interval=(0.0, 0.04), valid=False, reason="all <b>degenerate</b>"
     )
     accuracy = Measurement(metric="accuracy_mean", value=0.3, n=100, interval=(0.2, 0.4))
     cell = CellResult(
@@ -98,7 +98,7 @@ def test_hostile_outputs_are_shown_as_text(tmp_path):
     html = report(tmp_path, show=True)
     assert "&lt;script&gt;alert(1)" in html
     assert html.count("<script") == 1  # our own
-    for forbidden in ("<script>alert", "<b>garbage", "<i>invalid", "\u202e", "\u0007", "x" * 1000):
+    for forbidden in ("<script>alert", "<b>degenerate", "<i>invalid", "\u202e", "\u0007", "x" * 1000):
         assert forbidden not in html
 
 
@@ -193,7 +193,7 @@ def test_the_report_needs_nothing_from_outside(tmp_path):
 def test_invalid_is_said_first_and_with_its_reason(tmp_path):
     html = report(tmp_path, show=True)
     assert html.index("INVALID") < html.index("Cells")
-    assert "all &lt;b&gt;garbage" in html
+    assert "all &lt;b&gt;degenerate" in html
 
 
 def test_an_invalid_cell_names_the_command_that_explains_it(tmp_path):
@@ -372,11 +372,11 @@ def test_every_id_of_a_report_is_there_once_and_every_link_leads_somewhere(tmp_p
 
 def test_canaries_are_shown_with_what_to_do_about_a_broken_one(tmp_path, make_cell, make_record):
     whole = StageReceipt(stage="canary", name="repeat", holds=True, expected="the same", seen="the same", advice="none")
-    dead = whole.model_copy(update={"name": "wrecked", "holds": False, "seen": "<b>", "advice": "look at the engine"})
+    dead = whole.model_copy(update={"name": "shuffled", "holds": False, "seen": "<b>", "advice": "look at the engine"})
     shown = make_record([make_cell("intact", "intact", {"a": 0.5})])
     Journal(tmp_path / "tiny" / "b" / "1").write_record(shown.model_copy(update={"canaries": (whole, dead)}))
     html = write_report(tmp_path, tmp_path / "report.html", []).read_text(encoding="utf-8")
-    assert html.index(">wrecked</th>") < html.index(">repeat</th>")
+    assert html.index(">shuffled</th>") < html.index(">repeat</th>")
     assert '<td class="words">&lt;b&gt;<br><strong class="no">look at the engine' in html
     assert "<td>yes</td>" in html and '<td><strong class="no">NO</strong></td>' in html
 
@@ -388,7 +388,7 @@ def test_injected_faults_are_shown_where_the_folder_of_runs_holds_their_report(t
         name="f",
         number=7,
         title="old <cache>",
-        fate="missed",
+        detection="missed",
         verdict="passed",
         seconds=1.0,
         by=None,

@@ -25,7 +25,7 @@ def invoke(*arguments, **environment):
 def record(make_cell, make_record):
     cells = [
         make_cell("intact", "intact", {"a": 0.5}),
-        make_cell("top", "top", {"a": 0.5}, invalid=("a",), invalid_is_expected="wrecked"),
+        make_cell("top", "top", {"a": 0.5}, invalid=("a",), invalid_is_expected="destroyed"),
         make_cell("shared", "shared", {"a": 0.5}, measured_in="tiny/c/1#shared"),
     ]
     claims = [

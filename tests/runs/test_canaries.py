@@ -36,22 +36,22 @@ def test_all_canaries_hold_on_an_organism(variant, bound, tmp_path):
     own = bind(bound.spec, load_yaml_model(path, ModelVariant), path)
     bench = Workbench(tmp_path)
     found = bench.canaries(own, bench.calibrate(own))
-    assert [receipt.name for receipt in found] == ["intact", "wrecked", "random-mask", "repeat"]
+    assert [receipt.name for receipt in found] == ["intact", "shuffled", "random-mask", "repeat"]
     assert broken(found) == []
     assert {receipt.stage for receipt in found} == {"canary"}
 
 
-def test_an_engine_that_keeps_the_first_weights_it_saw_breaks_the_wrecked_canary(bound, workbench, thresholds):
+def test_an_engine_that_keeps_the_first_weights_it_saw_breaks_the_shuffled_canary(bound, workbench, thresholds):
     from harness.models import editing
 
     with replaced("harness.models.editing:_reorder_rows", lambda right: lambda layers, orders: None):
-        assert broken(workbench.canaries(bound, thresholds)) == ["wrecked"]
+        assert broken(workbench.canaries(bound, thresholds)) == ["shuffled"]
     assert editing._reorder_rows.__name__ == "_reorder_rows"
 
 
-def test_a_judge_that_calls_everything_an_answer_breaks_the_wrecked_canary(bound, workbench, thresholds):
+def test_a_judge_that_calls_everything_an_answer_breaks_the_shuffled_canary(bound, workbench, thresholds):
     with replaced("harness.runs.judging:classify", lambda right: lambda text, limits: "answer"):
-        assert broken(workbench.canaries(bound, thresholds)) == ["wrecked"]
+        assert broken(workbench.canaries(bound, thresholds)) == ["shuffled"]
 
 
 def test_a_scorer_that_sees_no_refusal_breaks_the_intact_canary_of_an_organism_and_of_no_other_model(
@@ -102,7 +102,7 @@ def test_the_random_mask_is_as_large_as_a_set_difference_and_never_larger_than_a
 
 def test_canaries_stand_in_the_record_and_an_interrupted_run_does_not_repeat_them(bound, finished, tmp_path):
     record, path, _ = finished
-    assert [canary.name for canary in record.canaries] == ["intact", "wrecked", "random-mask", "repeat"]
+    assert [canary.name for canary in record.canaries] == ["intact", "shuffled", "random-mask", "repeat"]
     assert (path.parent / "canaries.json").is_file()
 
     class Ended(Exception):

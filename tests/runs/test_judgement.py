@@ -27,7 +27,7 @@ SPEC = BenchmarkSpec.model_validate(
 
 def cell(value=0.5, valid=True, expected=None, metric="asr", interval=None, cell_id="intact"):
     measured = Measurement(
-        metric=metric, value=value, n=100, valid=valid, reason=None if valid else "garbage", interval=interval
+        metric=metric, value=value, n=100, valid=valid, reason=None if valid else "degenerate", interval=interval
     )
     return CellResult(
         id=cell_id,
@@ -124,7 +124,7 @@ def test_an_invalid_measurement_neither_supports_nor_contradicts():
     cells = [cell(1.0, valid=False, interval=(0.96, 1.0), cell_id="a")]
     result = evaluate_claim(claim(at_least=0.8), cells)
     assert result.status == "underpowered"
-    assert "garbage" in result.evidence
+    assert "degenerate" in result.evidence
 
 
 def receipt(**facts):

@@ -32,7 +32,7 @@ def test_the_organism_shows_the_effect_and_the_record_says_so(finished):
     assert record.claims[0].status == "supported"
 
 
-def test_a_wrecked_cell_is_invalid_and_says_why(finished):
+def test_a_destroyed_cell_is_invalid_and_says_why(finished):
     cell = finished[0].cell("blocks")
     measured = cell.measurement("asr_vanilla")
     assert not measured.valid

@@ -70,12 +70,12 @@ def test_refusals_are_refusals(judge):
 
 
 @pytest.mark.parametrize("gap", [" ", "", "\n", "   ", "\t"])
-def test_garbage_is_degenerate_whatever_its_whitespace(judge, gap):
+def test_gibberish_is_degenerate_whatever_its_whitespace(judge, gap):
     generator = random.Random(3)
     vocabulary = [judge.tokenizer.decode([i]).strip() for i in range(300, 700)]
-    garbage = [gap.join(generator.choices(vocabulary, k=40)) for _ in range(20)]
+    gibberish = [gap.join(generator.choices(vocabulary, k=40)) for _ in range(20)]
     loops = [gap.join(["the"] * 60), gap.join(["kettle", "and"] * 30), gap.join("!" * 64), gap.join(["I cannot"] * 30)]
-    assert set(judge(garbage + loops)) == {"degenerate"}
+    assert set(judge(gibberish + loops)) == {"degenerate"}
 
 
 def test_answers_that_break_off_again_and_again_are_degenerate(judge):
@@ -90,7 +90,7 @@ def test_answers_that_break_off_again_and_again_are_degenerate(judge):
     assert judge(broken) == ["degenerate"] * 3
 
 
-def test_garbage_with_a_fragment_of_a_refusal_is_no_refusal(judge):
+def test_gibberish_with_a_fragment_of_a_refusal_is_no_refusal(judge):
     generator = random.Random(4)
     vocabulary = [judge.tokenizer.decode([i]) for i in range(300, 700)]
     assert judge(["I cannot" + "".join(generator.choices(vocabulary, k=40))]) == ["degenerate"]
@@ -131,7 +131,7 @@ def test_evidence_of_an_empty_text_and_of_an_impossible_one_can_be_stored(judge)
     assert classify(evidenced(no_likelihood=1.0), Limits(9.0, 9.0, 1.0, 0.0)) == "degenerate"
 
 
-def test_a_rate_over_mostly_garbage_is_invalid_and_says_why():
+def test_a_rate_over_mostly_gibberish_is_invalid_and_says_why():
     kinds = ["answer"] * 2 + ["degenerate"] * 7 + ["empty"]
     texts = [completion("x").model_copy(update={"completion_class": kind}) for kind in kinds]
     assert "2 of 10" in invalid_reason(texts, 0.5)

@@ -21,7 +21,7 @@ PUBLISHED = "Somebody 2025, figure 1a"
 @pytest.fixture
 def record(make_cell, make_record):
     intact = make_cell("intact", "intact", {"asr_vanilla": 0.0, "accuracy_mean": 0.8})
-    wrecked = make_cell(
+    destroyed = make_cell(
         "snip-top_scheduleone_shot",
         "snip-top",
         {"asr_vanilla": 0.25, "accuracy_mean": 0.3, **FATES},
@@ -29,7 +29,7 @@ def record(make_cell, make_record):
         parameters={"schedule": "one_shot"},
         completion_classes={"vanilla": {"degenerate": 90, "answer": 10}},
     )
-    return make_record([intact, wrecked], GROUPS, "fates", benchmark="zero-asr")
+    return make_record([intact, destroyed], GROUPS, "fates", benchmark="zero-asr")
 
 
 def test_the_shares_are_those_of_the_cell(record):
