@@ -62,10 +62,17 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
     """The text of a file in UTF-8, line ends as they are. Raises UserError as `read_bytes`, and for other bytes."""
+    content = read_bytes(path, largest)
     try:
-        return read_bytes(path, largest).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read: it is not UTF-8 (byte {error.start})") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: cannot be read: it is not UTF-8 (byte {error.start} of the file)") from None
+
+
+def read_prose(path: Path) -> str:
+    """The text of a file that is one text: every line end is a line feed. Raises UserError as `read_text`."""
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:

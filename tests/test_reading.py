@@ -45,7 +45,7 @@ def test_large_files_and_other_bytes_are_refused(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"ab\xff")
     assert "expected at most 2" in refusal(path, lambda place: read_bytes(place, 2))
-    assert "not UTF-8 (byte 2)" in refusal(path, read_text)
+    assert "file:1: cannot be read: it is not UTF-8 (byte 2 of the file)" in refusal(path, read_text)
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,11 @@ class Evaluation(Generic[Declared]):
     def __init__(self, settings: Declared) -> None:
         self.settings = settings
 
-    def read_data(self, variant: ModelVariant) -> None:
-        """Read what lies outside the variant's own files, before anything is measured. Raises UserError where it is
-        not there, or is other than was fetched."""
+    def read_data(self, variant: ModelVariant, path_of: Callable[[str], Path]) -> None:
+        """Read what it measures with, before any weight is loaded. path_of: the checked file behind a dataset name.
+
+        Raises UserError where it is not there, cannot be read, or is other than was fetched.
+        """
 
     def prepare(self, context: EvaluationContext) -> Any:
         """Called on the intact model before a cell's weights are changed; comes back in `context.prepared`."""

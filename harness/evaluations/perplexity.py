@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -13,13 +13,17 @@ from harness.evaluations import base
 from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, finite
 from harness.formulas.statistics import mean
 from harness.formulas.work import Work
+from harness.reading import read_prose
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.measurement import Measurement, Scored
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.receipts.observed_engine import Observed
+    from harness.spec.variant import ModelVariant
 
 
 class Settings(DeclaredEvaluation):
@@ -47,6 +51,10 @@ class Settings(DeclaredEvaluation):
 
 class Evaluation(base.Evaluation[Settings]):
     """The perplexity of a text, window by window."""
+
+    def read_data(self, variant: ModelVariant, path_of: Callable[[str], Path]) -> None:
+        """The text."""
+        read_prose(path_of(self.settings.dataset))
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
         """exp of the mean negative log-likelihood of tokens 2 to W of each window, without BOS between them.
@@ -91,7 +99,7 @@ class Evaluation(base.Evaluation[Settings]):
     def _windows(self, context: EvaluationContext) -> list[tuple[int, ...]]:
         """Token ids of the windows. Raises UserError for a text that holds fewer than two."""
         settings, width = self.settings, self.settings.window_tokens
-        ids = context.formatter.ids(context.path_of(settings.dataset).read_text(encoding="utf-8"))
+        ids = context.formatter.ids(read_prose(context.path_of(settings.dataset)))
         windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)]
         if len(windows[: settings.windows]) < 2:
             raise UserError(

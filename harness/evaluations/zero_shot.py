@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -66,9 +66,9 @@ class Evaluation(base.Evaluation[Settings]):
 
     scores_prompts = True
 
-    def read_data(self, variant: ModelVariant) -> None:
-        """The tasks whose items lie in the Hugging Face cache."""
-        tasks_with_data([task for task in variant.zero_shot_tasks if task not in variant.datasets])
+    def read_data(self, variant: ModelVariant, path_of: Callable[[str], Path]) -> None:
+        """The items of every task, in the variant's files and in the Hugging Face cache."""
+        tasks_with_data(task_places(variant, path_of))
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
         """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
@@ -81,7 +81,7 @@ class Evaluation(base.Evaluation[Settings]):
 
         settings = self.settings
         # Not simple_evaluate: it asks pip and the drivers about this machine in every cell, and sets global seeds.
-        tasks = {str(task.task_name): task for task in tasks_with_data(task_places(context))}
+        tasks = {str(task.task_name): task for task in tasks_with_data(task_places(context.variant, context.path_of))}
         results = evaluate_tasks(
             EngineLanguageModel(context.engine, context.formatter),
             {"tasks": tasks},
@@ -128,7 +128,7 @@ class Evaluation(base.Evaluation[Settings]):
         """The items that reached the engine, and the share of likeliest answers that are right."""
         from harness.receipts import counts, figures
 
-        settings, tasks = self.settings, tasks_with_data(task_places(context))
+        settings, tasks = self.settings, tasks_with_data(task_places(context.variant, context.path_of))
         expected = counts.expected_items(tasks, settings.limit)
         as_asked = counts.zero_shot_items(settings.name, expected, measurements, observed, settings.limit)
         if not as_asked.holds:  # answers cannot be told apart
@@ -158,12 +158,12 @@ def _hash_of(samples: Sequence[dict[str, Any]]) -> str:
     return hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples))
 
 
-def task_places(context: EvaluationContext) -> list[Path | str]:
+def task_places(variant: ModelVariant, path_of: Callable[[str], Path]) -> list[Path | str]:
     """The variant's tasks: YAML files as checked paths, others as names that lm-eval knows."""
-    tasks = context.variant.zero_shot_tasks
+    tasks = variant.zero_shot_tasks
     if not tasks:
-        raise UserError(f"the variant {context.variant.name} lists no zero_shot_tasks")
-    return [context.path_of(task) if task in context.variant.datasets else task for task in tasks]
+        raise UserError(f"the variant {variant.name} lists no zero_shot_tasks")
+    return [path_of(task) if task in variant.datasets else task for task in tasks]
 
 
 def tasks_with_data(places: Sequence[Path | str]) -> list[Task]:

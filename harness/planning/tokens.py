@@ -16,7 +16,7 @@ from harness.models.loading import load_tokenizer
 from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id
 from harness.planning.inventory import cached_file
 from harness.planning.rates import AssumedTokens, rates
-from harness.reading import read_text
+from harness.reading import read_prose
 from harness.spec.benchmark import CalibrationSet
 from harness.spec.evaluation import DeclaredTexts
 from harness.spec.finetuning import FineTuningSettings
@@ -128,7 +128,7 @@ class TokenCounter:
         if dataset not in self.paths:
             self.assumed.add(f"length of {dataset}")
             return 20 * width
-        text = read_text(self.paths[dataset]).replace("\r\n", "\n").replace("\r", "\n")
+        text = read_prose(self.paths[dataset])
         if self._formatter is None:
             return round(len(text) / self._defaults.characters_per_token.value)
         return len(self._formatter.ids(text)) // width * width

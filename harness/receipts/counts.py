@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from harness.reading import read_prose
 from harness.receipts.observed_engine import Observed
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import StageReceipt
@@ -91,5 +92,5 @@ def perplexity_windows(
 @functools.cache
 def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """A text behind one BOS, tokenised once for all cells."""
-    ids = tokenizer.encode(path.read_text(encoding="utf-8"), add_special_tokens=False)
+    ids = tokenizer.encode(read_prose(path), add_special_tokens=False)
     return (tokenizer.bos_token_id, *ids)

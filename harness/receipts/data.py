@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from harness.calibration.pairs import Sample
 from harness.calibration.plain_block import NO_LABEL
 from harness.calibration.screening import NEAR_DUPLICATE_JACCARD, normalised, word_jaccard, words_of
+from harness.reading import read_bytes
 from harness.receipts.plain_prompts import Frame
 from harness.spec.receipt import StageReceipt
 
@@ -52,7 +53,7 @@ def read_plainly(
     name: str, dataset: str, path: Path, draw: Draw, tokenizer: PreTrainedTokenizerBase, context_tokens: int
 ) -> PlainSet:
     """[BOS] + prompt + response of every pair drawn, prompt and response tokenised apart, cut at the context."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
     order = np.random.default_rng(draw.seed).permutation(len(rows))[draw.skip : draw.skip + draw.samples]
     bos, sequences, truncated = tokenizer.bos_token_id, [], 0

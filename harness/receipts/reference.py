@@ -14,6 +14,7 @@ from harness.attribution.base import PlainScores, method
 from harness.calibration.plain_block import PlainBlock, Sequences, plain_block
 from harness.models.golden_prompts import read_golden_prompts
 from harness.models.loading import load_stop_tokens, load_tokenizer
+from harness.reading import read_text
 from harness.receipts.data import Draw, PlainSet, read_plainly
 from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, frame
@@ -171,7 +172,7 @@ class Reference:
         return AskedPrompts(settings.name, around, tuple(requests), self.variant.system_prompt, wants)
 
     def _lines(self, dataset: str) -> list[str]:
-        text = self.path_of(dataset).read_bytes().decode("utf-8")
+        text = read_text(self.path_of(dataset))
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def _once(self, key: object, make: Callable[[], Any]) -> Any:

@@ -91,10 +91,13 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     return BoundBenchmark(spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden)
 
 
-def read_data_elsewhere(bound: BoundBenchmark) -> None:
-    """Have evaluations read what lies outside the variant's files. Raises UserError for data that have changed."""
+def read_data_of_evaluations(bound: BoundBenchmark) -> None:
+    """Have evaluations read their data. Raises one UserError for all that cannot be read or have changed."""
+    problems: list[str] = []
     for settings in bound.spec.evaluations:
-        evaluations.evaluation(settings).read_data(bound.variant)
+        _tried(problems, partial(evaluations.evaluation(settings).read_data, bound.variant, bound.path_of))
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
 
 
 def _tasks_elsewhere(spec: BenchmarkSpec, variant: ModelVariant) -> list[str]:

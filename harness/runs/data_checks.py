@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.models.prompts import template_of_another_family
 from harness.probing.probe import read_requests
 from harness.spec.benchmark import BenchmarkSpec, Cell
+from harness.spec.evaluation import DeclaredTexts
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import sources_of
 from harness.spec.variant import ModelVariant
@@ -60,7 +61,8 @@ def _checks(
     for dataset, examples in _most_examples(variant, cells).items():
         yield f"fine-tuning on {dataset}", [dataset], _fit_pairs(dataset, examples, paths, variant)
     for evaluation in spec.evaluations:
-        for dataset, lines in evaluation.lines_needed.items():
+        asked = {evaluation.dataset: evaluation.prompts} if isinstance(evaluation, DeclaredTexts) else {}
+        for dataset, lines in {**asked, **evaluation.lines_needed}.items():
             yield f"evaluation {evaluation.name}", [dataset], _enough_requests(dataset, lines, paths)
     for who, probe in _probes(spec, cells):
         yield who, probe.datasets, partial(read_requests, probe, paths.__getitem__)

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.errors import UserError
-from harness.reading import read_bytes, read_json
+from harness.reading import read_bytes, read_json, read_text
 from harness.runs.files import write_file, write_text, writing_error
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
@@ -98,7 +98,7 @@ class Journal:
 
     def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
         """Write a cell that another benchmark of this run has measured, under this benchmark's names."""
-        text = owner.completions_path(owner_cell).read_text(encoding="utf-8")
+        text = read_text(owner.completions_path(owner_cell))
         path = owner.directory / scored_file(owner_cell)
         scored = read_bytes(path) if path.exists() else None
         self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text, scored)

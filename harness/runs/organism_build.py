@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from pydantic import BaseModel, Field
 
 from harness.errors import UserError
 from harness.organisms.build import MANIFEST, build_organism
 from harness.organisms.catalogue import organism_directory
 from harness.runs.files import write_text
 from harness.spec import locations
+from harness.spec.json_text import load_json_model
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import DatasetFile, ModelSource, ModelVariant
 
 
+class _Built(BaseModel):
+    """What is read of an organism's manifest. files: {path in the folder: SHA-256}."""
+
+    seed: int = Field(ge=0)
+    files: dict[str, str]
+
+
 def build(name: str, out: Path, seed: int | None, report_progress: Callable[[str, float], None]) -> None:
     """Build into an empty folder. seed: None takes the shipped organism's."""
-    shipped = json.loads((organism_directory(name) / MANIFEST).read_text(encoding="utf-8"))
+    shipped = _manifest(organism_directory(name))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already and is not empty")
-    chosen = shipped["seed"] if seed is None else seed
+    chosen = shipped.seed if seed is None else seed
     build_organism(name, out, chosen, report_progress)
-    files = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
     shipped_variant = load_yaml_model(locations.find_variant(name), ModelVariant)
-    write_text(out / "variant.yaml", rebuilt_variant(shipped_variant, chosen, files))
+    write_text(out / "variant.yaml", rebuilt_variant(shipped_variant, chosen, _manifest(out).files))
+
+
+def _manifest(folder: Path) -> _Built:
+    return load_json_model(folder / MANIFEST, _Built, "the manifest of an organism")
 
 
 def rebuilt_variant(shipped: ModelVariant, seed: int, files: dict[str, str]) -> str:

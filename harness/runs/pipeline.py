@@ -19,7 +19,7 @@ from pathlib import Path
 from harness import plugins
 from harness.errors import UserError
 from harness.runs import provenance
-from harness.runs.binding import BoundBenchmark, read_data_elsewhere
+from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
 from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
 from harness.runs.computed_by import of_cells
@@ -54,7 +54,7 @@ def run_benchmarks(
     progress.begin(sum(len(bound.cells) for bound in benchmarks))
     progress.step("reading the data of evaluations")
     for bound in benchmarks:
-        read_data_elsewhere(bound)
+        read_data_of_evaluations(bound)
     progress.step("loading the model")
     surroundings = [_surroundings(bound, executor) for bound in benchmarks]
     names = [_name(bound, around) for bound, around in zip(benchmarks, surroundings, strict=True)]

@@ -10,6 +10,7 @@ import yaml
 
 from harness.calibration.files import task_data_files
 from harness.errors import UserError
+from harness.evaluations import _task_items
 from harness.evaluations._local_tasks import local_task
 from harness.evaluations.zero_shot import tasks_with_data
 from harness.spec.loading import load_yaml_model
@@ -121,4 +122,48 @@ def test_a_packed_file_is_not_unpacked(tmp_path):
     task = written(tmp_path)
     (tmp_path / "items.jsonl").write_bytes(gzip.compress(b'{"query": "x"}'))
     with pytest.raises(UserError, match=r"items.jsonl: is packed \(gzip\)"):
+        local_task(task)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"query": "a"}\n\n{"query": \n', "items.jsonl:3: not JSON"),
+        ('{"query": "a"}\n["b"]\n"c"\n', "items.jsonl:2: an item is a str; expected a mapping"),
+        ('{"query": NaN}\n', "items.jsonl:1: NaN is no finite number"),
+        ("[" * 100_000, "items.jsonl:1: is nested more than 60 levels deep"),
+        ('{"query": "a", "query": "b"}\n', "items.jsonl:1: the key 'query' is given twice"),
+        (b'{"query": "\xff"}\n', "items.jsonl:1: cannot be read: it is not UTF-8"),
+        ("".join(f'{{"k{n}": {{"k{n}": 1}}}}\n' for n in range(4_000)), "rows times columns are more than 10000000"),
+    ],
+    ids=["cut off", "no mapping", "no number", "nested", "a key twice", "another encoding", "a column for each item"],
+)
+def test_items_that_are_no_plain_values_are_told_with_their_line(tmp_path, content, said):
+    task = written(tmp_path)
+    (tmp_path / "items.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as caught:
+        local_task(task)
+    assert said in str(caught.value)
+
+
+def test_a_row_of_another_length_is_told_with_its_line(tmp_path):
+    task = written(tmp_path, dataset_path="csv", dataset_kwargs={"data_files": {"test": "items.csv"}})
+    (tmp_path / "items.csv").write_text('query,choices\n"a\nb",c\nd,e,f\n')
+    with pytest.raises(UserError, match=r"items.csv:4: the row has 3 fields; expected 2"):
+        local_task(task)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, monkeypatch):
+    task = written(tmp_path, dataset_path="parquet", dataset_kwargs={"data_files": {"test": "items.parquet"}})
+    file = tmp_path / "items.parquet"
+    pq.write_table(pa.table({"query": pa.array(["x" * 100_000]).take(pa.array([0] * 20_000))}), file)
+    assert file.stat().st_size < 300_000
+    monkeypatch.setattr(_task_items, "LARGEST", 1 << 24)
+    with pytest.raises(UserError, match=r"items.parquet: unpacks to more than"):
+        local_task(task)
+    pq.write_table(pa.table({"query": pa.nulls(_task_items.MOST_VALUES + 1, pa.int8())}), file)
+    with pytest.raises(UserError, match="rows times columns are more than"):
+        local_task(task)
+    file.write_bytes(b"PAR1 no parquet PAR1")
+    with pytest.raises(UserError, match=r"items.parquet: its items cannot be read as parquet"):
         local_task(task)

@@ -51,7 +51,7 @@ def test_the_figures_are_those_of_lm_evals_own_evaluation():
     model = EngineLanguageModel(engine, formatter)
     theirs = lm_eval.simple_evaluate(
         model=model,
-        tasks=zero_shot.tasks_with_data(zero_shot.task_places(context)),
+        tasks=zero_shot.tasks_with_data(zero_shot.task_places(context.variant, context.path_of)),
         num_fewshot=0,
         limit=4,
         bootstrap_iters=0,

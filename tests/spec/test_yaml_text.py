@@ -56,7 +56,7 @@ def refusal(tmp_path, text):
         ("a: *nowhere", "undefined alias"),
         ('a: "\\ud800"', "not YAML"),
         ("a: \x07", "not YAML"),
-        (b"a: \xff", "it is not UTF-8 (byte 3)"),
+        (b"a: \xff", "1: cannot be read: it is not UTF-8 (byte 3 of the file)"),
         ("a: [", "not YAML"),
         ("--- 1\n--- 2", "another document"),
     ],
