@@ -48,7 +48,8 @@ def main() -> None:
     answers.write("ready\n")
     answers.flush()
     for line in sys.stdin:
-        answers.write(json.dumps(_answer(**json.loads(line))) + "\n")
+        number, _, asked = line.partition(" ")
+        answers.write(f"{number} {json.dumps(_answer(**json.loads(asked)))}\n")
         answers.flush()
 
 

@@ -44,7 +44,10 @@ def render(kind: Kind, template: str, variables: Mapping[str, Any]) -> str:
             f"a template cannot be rendered, {_shown(template)}: {error}; expected variables that are texts, "
             "numbers, booleans, lists and mappings"
         ) from None
-    answer = _answered(asked)
+    try:
+        answer = _answered(asked)
+    except _NoAnswer as error:
+        answer = {"error": str(error)}
     if "text" not in answer:
         raise UserError(f"a template cannot be rendered, {_shown(template)}: {answer.get('error')}")
     return answer["text"]
@@ -62,7 +65,11 @@ def _answered(asked: str) -> dict[str, str]:
             answer = _process().ask(asked)
             if answer is not None:
                 return answer
-    return {"error": "the process that renders it has ended twice"}
+    raise _NoAnswer("the process that renders it has ended twice")
+
+
+class _NoAnswer(Exception):
+    """None came this time: unlike an answer, it is not kept for the same question asked again."""
 
 
 class _Process:
@@ -73,6 +80,7 @@ class _Process:
         surroundings = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         surroundings["PYTHONPATH"] = os.pathsep.join(filter(None, [package, surroundings.get("PYTHONPATH")]))
         self.of = os.getpid()
+        self._asked = 0
         self._running = subprocess.Popen(
             [sys.executable, "-B", "-P", "-m", child.__name__],
             stdin=subprocess.PIPE,
@@ -90,16 +98,25 @@ class _Process:
         return self.of == os.getpid() and self._running.poll() is None
 
     def ask(self, asked: str) -> dict[str, str] | None:
-        """Its answer; None where it ended otherwise than for its time."""
+        """Its answer; None where it ended otherwise than for its time, or answered another question.
+
+        That happens after a signal between a question and its answer: so both have a number.
+        """
+        self._asked += 1
         try:
-            self._stdin.write(asked + "\n")
+            self._stdin.write(f"{self._asked} {asked}\n")
             self._stdin.flush()
             line = self._line(SECONDS)
         except BrokenPipeError:
             return None
         if line is None:
-            return {"error": f"it is not done within {SECONDS:.0f} seconds"}
-        return json.loads(line) if line.endswith("\n") else None
+            raise _NoAnswer(f"it is not done within {SECONDS:.0f} seconds")
+        number, _, answer = line.partition(" ")
+        if number == str(self._asked) and answer.endswith("\n"):
+            return json.loads(answer)
+        self._running.kill()
+        self._running.wait()
+        return None
 
     def _line(self, seconds: float) -> str | None:
         """The next line, cut off where the process ends; None if it had to be killed for want of one."""

@@ -136,6 +136,32 @@ def test_a_process_that_was_ended_is_replaced():
     assert render("task", "{{ query }}", {"query": "after it"}) == "after it"
 
 
+@pytest.mark.parametrize("place", ["start", "cancel"])
+def test_an_answer_that_nobody_waited_for_is_not_that_to_the_next_question(monkeypatch, place):
+    """A signal may come when the question is asked and nobody waits yet, or no longer."""
+    render("task", "{{ query }}", {"query": "before"})
+
+    def interrupted(_timer):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Timer, place, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        render("task", "{{ query }}", {"query": f"the first, {place}"})
+    assert render("task", "{{ query }}", {"query": f"the second, {place}"}) == f"the second, {place}"
+    assert render("task", "{{ query }}", {"query": f"the third, {place}"}) == f"the third, {place}"
+
+
+def test_what_was_too_slow_once_is_asked_again(monkeypatch):
+    """A machine may be busy for a while; an answer is kept, and that there was none is not."""
+    asked = ("task", "{% for a in range(3000) %}{% for b in range(999) %}{% endfor %}{% endfor %}done", {})
+    monkeypatch.setattr(rendering, "SECONDS", 0.0)
+    with pytest.raises(UserError, match="not done within 0 seconds"):
+        render(*asked)
+    monkeypatch.undo()
+    assert render(*asked) == "done"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="ends by the system on Linux, and with the pipe elsewhere")
 def test_it_ends_with_the_first_process_in_the_midst_of_a_loop():
     code = """
