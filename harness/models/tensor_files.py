@@ -12,27 +12,31 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.errors import UserError
+from harness.models.fingerprint import tensors_fingerprint
 from harness.models.write_errors import os_error_of
 from harness.reading import parsed_json
 from harness.storage import whole_file
 
 #: Metadata key: JSON {name: name under which the same tensor is stored}.
 SHARED = "shared"
+#: Metadata key: SHA-256 of the tensors as they were written.
+WRITTEN = "tensors_sha256"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], new: bool = False) -> None:
     """Write atomically: a killed process leaves the old file or none.
 
-    A tensor that stands under several names is stored once, under the first; the others are listed
-    in the metadata under SHARED and come back as the very same tensor. new: raises FileExistsError where another
-    process has written it meanwhile. Raises OSError where the disk takes no more.
+    A tensor that stands under several names is stored once, under the first; the others are listed in the metadata
+    under SHARED and come back as the very same tensor. The SHA-256 of all stands there under WRITTEN. new: raises
+    FileExistsError where another process has written it meanwhile. Raises OSError where the disk takes no more.
     """
     first_names: dict[tuple[object, ...], str] = {}
     shared = {name: first_names.setdefault(_place(tensor), name) for name, tensor in tensors.items()}
     distinct = {name: tensors[name].contiguous().cpu() for name, first in shared.items() if name == first}
     others = {name: first for name, first in shared.items() if name != first}
+    told = {**metadata, WRITTEN: tensors_fingerprint(distinct)} | ({SHARED: json.dumps(others)} if others else {})
     with whole_file(path, new) as written:
-        _save(distinct, written, {**metadata, **({SHARED: json.dumps(others)} if others else {})})
+        _save(distinct, written, told)
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:
@@ -50,7 +54,10 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a file and its metadata. Raises UserError for a missing or damaged file."""
+    """All tensors of a file and its metadata. Raises UserError for a missing or damaged file.
+
+    Tensors that are others than their SHA-256 says are damage too; a file of somebody else need not say one.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
@@ -59,6 +66,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable safetensors file: {error}") from None
+    if WRITTEN in metadata and metadata[WRITTEN] != tensors_fingerprint(tensors):
+        raise UserError(f"{path}: its tensors are not those that were written (SHA-256); make the file again")
     try:
         tensors.update({name: tensors[first] for name, first in parsed_json(metadata.get(SHARED, "{}")).items()})
     except (ValueError, KeyError, TypeError, AttributeError):

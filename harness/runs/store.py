@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.models.tensor_files import read_tensors, tensor_metadata, write_tensors
+from harness.models.tensor_files import WRITTEN, read_tensors, tensor_metadata, write_tensors
 from harness.runs.files import storage_error
 from harness.storage import locked
 
@@ -82,7 +82,7 @@ def _stored(path: Path, key: str) -> dict[str, Tensor] | None:
         scores, metadata = read_tensors(path)
     except UserError:
         return None
-    if metadata.get("key") != key:
+    if metadata.get("key") != key or WRITTEN not in metadata:
         return None
     with contextlib.suppress(OSError):  # a store that may only be read
         os.utime(path)
