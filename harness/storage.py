@@ -7,6 +7,7 @@ process leaves the folder behind without the lock; whoever writes beside it next
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import secrets
 import shutil
@@ -113,7 +114,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 def clear_leftovers(folder: Path, below: bool = False) -> None:
     """Remove what killed processes left in a folder; with `below`, in those within it too. `cleared` names it."""
-    for path in leftovers(folder) if below else folder.glob(_PATTERN):
+    for path in found_below(folder, _PATTERN) if below else folder.glob(_PATTERN):
         if _is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
             _cleared.append(path)
@@ -128,7 +129,20 @@ def cleared() -> list[Path]:
 
 def leftovers(folder: Path) -> list[Path]:
     """What killed processes left in a folder and everywhere below, sorted."""
-    return sorted(path for path in folder.rglob(_PATTERN) if _is_abandoned(path))
+    return [path for path in found_below(folder, _PATTERN) if _is_abandoned(path)]
+
+
+def found_below(folder: Path, pattern: str) -> list[Path]:
+    """Files and folders at any depth whose name fits a pattern of the shell, sorted; links are not followed.
+
+    Another process may write there: a folder that is gone before it is looked into held nothing, where Path.rglob
+    fails. What lies in a folder `.<random>.partial` is not whole yet and is not found; the folder itself may be.
+    """
+    found = []
+    for at, folders, files in os.walk(folder):
+        found += [Path(at, name) for name in fnmatch.filter([*folders, *files], pattern)]
+        folders[:] = [name for name in folders if not fnmatch.fnmatchcase(name, _PATTERN)]
+    return sorted(found)
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 import harness
 from harness import interruption
+from harness.storage import found_below
 from tests.process_groups import members, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes of a group are read from /proc")
@@ -63,7 +64,7 @@ def catches(process, signum):
 
 
 def finished(folder):
-    return list(folder.glob("runs/*/*/*/cells/*.json"))
+    return [path for path in found_below(folder / "runs", "*.json") if path.parent.name == "cells"]
 
 
 def ended_in_words(process, signum):

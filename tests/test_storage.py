@@ -2,10 +2,13 @@
 
 import errno
 import os
+import re
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -62,6 +65,42 @@ def test_leftovers_below_a_folder_are_found_and_cleared(tmp_path):
     assert len(storage.leftovers(tmp_path)) == 1
     storage.clear_leftovers(tmp_path, below=True)
     assert list((tmp_path / "cells").iterdir()) == []
+
+
+def test_folders_that_vanish_while_one_looks_hold_nothing(tmp_path):
+    """A run makes and removes folders all the time; its report and its resumption look in the same place."""
+    kept = tmp_path / "variant" / "run" / "record.json"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    over = threading.Event()
+
+    def write():
+        while not over.is_set():
+            with storage.scratch_folder(tmp_path) as scratch:
+                (scratch / "record.json").touch()
+            folder = tmp_path / "passing" / "deeper"
+            folder.mkdir(parents=True)
+            shutil.rmtree(folder.parent)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        looked = [storage.found_below(tmp_path, "record.json") for _ in range(300)]
+        assert writer.is_alive()
+    finally:
+        over.set()
+        writer.join()
+    assert looked == [[kept]] * 300
+
+
+def test_folders_of_runs_are_looked_into_in_one_way():
+    """Path.rglob, and Path.glob through several folders, fail where another process removes one."""
+    root = Path(storage.__file__).parent
+    for package in ("api", "commands", "reports", "runs", "verification", "planning", "spec/manifest.py"):
+        for path in [root / package, *(root / package).rglob("*.py")]:
+            if path.is_file() and path.name != "provenance.py":  # which looks into installed packages
+                text = path.read_text(encoding="utf-8")
+                assert not re.search(r"\.rglob\(|\.glob\([^)]*\*/", text), path
 
 
 def test_a_folder_without_a_writer_is_a_leftover_once_none_can_be_about_to_come(tmp_path):

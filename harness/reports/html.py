@@ -17,6 +17,7 @@ from harness.spec import locations
 from harness.spec.faults import FAULTS, FaultReport
 from harness.spec.json_text import load_json_model
 from harness.spec.result import RunRecord
+from harness.storage import found_below
 
 #: A report with texts of real models is for whoever made it.
 OWNER_ONLY = 0o600
@@ -65,7 +66,7 @@ def newest_records(runs_dir: Path) -> list[tuple[Path, RunRecord]]:
     Raises UserError where the folder holds none.
     """
     newest: dict[tuple[str, str], tuple[str, Path, RunRecord]] = {}
-    for path in sorted(runs_dir.rglob(RECORD)):
+    for path in found_below(runs_dir, RECORD):
         record = read_record(path)
         key = (record.variant["name"], record.spec["id"])
         if key not in newest or newest[key][0] <= record.provenance.finished:

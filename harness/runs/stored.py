@@ -19,7 +19,7 @@ from harness.runs import computed_by, provenance
 from harness.runs.computed_by import Code
 from harness.runs.files import storage_error
 from harness.runs.journal import HEADER, LOCK, NOTE, RECORD, json_of
-from harness.storage import IsLocked, locked
+from harness.storage import IsLocked, found_below, locked
 
 #: The folder of stored tensors, in an output folder.
 STORE = "store"
@@ -150,12 +150,12 @@ def _code_now(key: Mapping[str, Any]) -> Code | str:
 
 def _unfinished_runs(out: Path) -> list[Path]:
     """<variant>/<benchmark>/<run> without a record."""
-    folders = (header.parent for header in sorted(out.glob(f"*/*/*/{HEADER}")))
-    return [folder for folder in folders if not (folder / RECORD).exists()]
+    folders = (header.parent for header in found_below(out, HEADER))
+    return [folder for folder in folders if len(folder.relative_to(out).parts) == 3 and not (folder / RECORD).exists()]
 
 
 def _unfinished(folder: Path, hardware: Mapping[str, Any]) -> Entry:
-    files = [facts for _, facts in _with_facts(folder.rglob("*"))]
+    files = [facts for _, facts in _with_facts(found_below(folder, "*"))]
     header = json_of(folder / HEADER)
     state, why = ("in use", "a process is at work on it") if _in_use(folder) else _state_of_run(header, hardware)
     cells = len(list((folder / "cells").glob("*.json")))

@@ -24,7 +24,7 @@ from harness.spec.common import Strict, file_name
 from harness.spec.json_text import content_of_json, load_json_model
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
-from harness.storage import locked, write_whole
+from harness.storage import found_below, locked, write_whole
 
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
 #: What a run is judged by: the intact model's own texts, one a line, and the golden values that were in force.
@@ -182,7 +182,7 @@ def _other_checkpoints(folder: Path, record: RunRecord) -> Iterator[str]:
         for name, sha256 in checkpoint.files_sha256.items()
     }
     written = {os.path.normpath(name).replace(os.sep, "/"): sha256 for name, sha256 in receipts.items()}
-    for path in sorted((folder / "checkpoints").rglob("*")):
+    for path in found_below(folder / "checkpoints", "*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             yield f"{name} is no file of the run"
@@ -201,7 +201,7 @@ def _digest(path: Path) -> str:
 def _unknown(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Files that nothing names: nobody could say where they come from. Receipts have the hashes of checkpoints."""
     known = {*manifest.files, MANIFEST, RECORD, LOCK, GUARD}
-    for path in sorted(folder.rglob("*")):
+    for path in found_below(folder, "*"):
         name = path.relative_to(folder).as_posix()
         if name.startswith("checkpoints/") or any(part.startswith(".") for part in name.split("/")):
             continue

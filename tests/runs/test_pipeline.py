@@ -15,6 +15,7 @@ from harness.runs.binding import bind
 from harness.runs.journal import read_record
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.result import RunRecord
+from harness.storage import found_below
 
 
 def figures(record):
@@ -87,7 +88,7 @@ def test_a_killed_run_goes_on_after_the_last_finished_cell(finished, small_spec,
     command += ["--out", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("*/*/*/cells/intact.json")):
+    while not found_below(tmp_path, "intact.json"):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
