@@ -289,7 +289,9 @@ def test_the_second_reader_shares_nothing_with_what_wrote_the_record():
     allowed = {"errors", "reading", "spec", "verification"}
     used = {name.split(".")[1] for names in own.values() for name in names if name.startswith("harness.")}
     assert used <= allowed
-    assert not {name.split(".")[0] for names in own.values() for name in names} & {"torch", "numpy", "transformers"}
+    assert not {name.split(".")[0] for names in own.values() for name in names} & {"torch", "transformers"}
+    arrays = {path.stem for path, names in own.items() if "numpy" in {name.split(".")[0] for name in names}}
+    assert arrays == {"drifts"}  # which resamples layers a thousand times
     assert len(own) > 10
 
 

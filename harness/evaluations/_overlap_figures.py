@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from harness.evaluations._layer_means import LayerFigure, layer_measurements, mean_metrics
-from harness.spec.measurement import Measurement
+from harness.spec.measurement import Measurement, RawValues
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from harness.formulas.overlap import Overlap
 
 #: jaccard: |first ∩ second| / |first ∪ second|. overlap_share: |first ∩ second| / |first|, the reproduction
@@ -28,17 +26,14 @@ def overlap_prefixes(name: str, measures: Sequence[Measure]) -> list[str]:
     return [f"{name}_{measure}/" for measure in measures]
 
 
-def overlap_measurements(
-    name: str, measures: Sequence[Measure], first: Mapping[str, Tensor], second: Mapping[str, Tensor]
-) -> list[Measurement]:
+def overlap_measurements(name: str, measures: Sequence[Measure], by_layer: Mapping[str, Overlap]) -> list[Measurement]:
     """For each measure that of the regions as wholes, `<name>_<measure>`, the means over layers, and each layer.
 
-    first, second: bool masks (d_out, d_in) by layer. A figure's n is the number of weights that it divides by:
-    |first ∪ second|, or |first|. A layer for which that is 0 has no figure and counts in no mean.
+    by_layer: counts of two regions. A figure's n is the number of weights that it divides by: |first ∪ second|, or
+    |first|. A layer for which that is 0 has no figure and counts in no mean.
     """
-    from harness.formulas.overlap import Overlap, overlap_by_layer
+    from harness.formulas.overlap import Overlap
 
-    by_layer = overlap_by_layer(first, second)
     whole = sum(by_layer.values(), Overlap(0, 0, 0))
     measurements: list[Measurement] = []
     for measure in measures:
@@ -48,6 +43,14 @@ def overlap_measurements(
             measurements.append(Measurement(metric=metric, value=total.value, n=total.n, resolution=total.resolution))
         measurements += layer_measurements(metric, figures)
     return measurements
+
+
+def overlap_counts(evaluation: str, by_layer: Mapping[str, Overlap]) -> list[RawValues]:
+    """What the figures are made of: of each layer |first|, |second| and |first ∩ second|."""
+    return [
+        RawValues(evaluation=evaluation, part=layer, values=(counts.first, counts.second, counts.both))
+        for layer, counts in by_layer.items()
+    ]
 
 
 def _figure(measure: Measure, counts: Overlap) -> LayerFigure | None:

@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.formulas.statistics import Estimate
 from harness.formulas.work import NOTHING, Work
 from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
-from harness.spec.measurement import Completion, Measurement, Scored
+from harness.spec.measurement import Completion, Measurement, RawValues
 from harness.spec.probing import ProbeSettings
 from harness.spec.receipt import StageReceipt
 
@@ -77,7 +77,7 @@ class EvaluationResult:
     """Completions still to be judged, and measurements that need no judgement, with what they are computed from."""
 
     completions: tuple[Completion, ...] = ()
-    scored: tuple[Scored, ...] = ()
+    raw: tuple[RawValues, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     task_hashes: dict[str, str] = field(default_factory=dict)
 

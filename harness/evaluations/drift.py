@@ -14,8 +14,8 @@ from harness.evaluations import base
 from harness.evaluations._drift_settings import SIZES
 from harness.evaluations._drift_settings import Comparison as Comparison
 from harness.evaluations._drift_settings import Settings as Settings
-from harness.evaluations.base import EvaluationContext, EvaluationResult
-from harness.spec.measurement import Measurement
+from harness.evaluations.base import EvaluationContext, EvaluationResult, finite
+from harness.spec.measurement import Measurement, RawValues
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,9 +57,11 @@ class Evaluation(base.Evaluation[Settings]):
         """The settings' metrics of a cell whose fine-tuning saved checkpoints; of any other cell nothing.
 
         n counts the weights of the group, of relative statistics those that are not 0. A ratio whose denominator, or
-        one that resampling gives, is 0 is not there.
+        one that resampling gives, is 0 is not there. Raw values: of `/checkpoint<number>` under the number
+        of its step the number of layers; of `<group>` under the number of a layer how many weights, how many are 0, and
+        Σ |w|; and of `<group>/checkpoint<number>` `sums_by_layer`.
         """
-        from harness.formulas.drift import resampled_layers
+        from harness.formulas.drift import group_figures, resampled_layers
         from harness.models.layers import linear_layers
 
         settings = self.settings
@@ -70,18 +72,24 @@ class Evaluation(base.Evaluation[Settings]):
         before = _before(places, layers, context.training.intact)
         resampled = resampled_layers(len(layers), settings.replicates, settings.seed)
         measurements = [m for group, weights in before.items() for m in _sizes(settings, group, weights.values)]
+        raw = [
+            row for group, weights in before.items() for row in _sizes_by_layer(settings, group, weights, len(layers))
+        ]
         figures: dict[str, dict[str, Figure]] = {}
         for number, checkpoint in enumerate(context.training.checkpoints, start=1):
             measurements.append(Measurement(metric=settings.step_metric(number), value=float(checkpoint.step), n=1))
+            row = RawValues(evaluation=settings.name, part=f"/checkpoint{number}", index=checkpoint.step, n=len(layers))
             updates = _updates(checkpoint, layers, places, context.training.intact)
-            figures = {group: _figures(settings, before[group], update, resampled) for group, update in updates.items()}
+            moved = {group: _moved(settings, before[group], update) for group, update in updates.items()}
+            raw += [row, *_sums(settings, number, moved, len(layers))]
+            figures = {group: group_figures(*parts, resampled) for group, parts in moved.items()}
             for group, by_name in figures.items():
                 measurements += [
                     _measurement(settings.metric(group, statistic, number), by_name[statistic])
                     for statistic in settings.statistics
                     if statistic in by_name
                 ]
-        return EvaluationResult(measurements=(*measurements, *_ratios(settings, before, figures)))
+        return EvaluationResult(raw=tuple(raw), measurements=(*measurements, *_ratios(settings, before, figures)))
 
 
 @dataclass(frozen=True)
@@ -120,14 +128,37 @@ def _updates(
     return {group: torch.cat(parts) for group, parts in updates.items()}
 
 
-def _figures(settings: Settings, before: _Before, update: Tensor, resampled: Tensor) -> dict[str, Figure]:
+def _moved(settings: Settings, before: _Before, update: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n,) each: w and Δw of a group in the dtype of the merge, and the number of each weight's layer."""
     import torch
 
-    from harness.formulas.drift import change_of_merged, group_figures
+    from harness.formulas.drift import change_of_merged
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.merge_dtype]
-    change = change_of_merged(before.values, update, dtype)
-    return group_figures(before.values.to(dtype), change, before.layer, resampled)
+    return before.values.to(dtype), change_of_merged(before.values, update, dtype), before.layer
+
+
+def _sums(
+    settings: Settings, number: int, moved: Mapping[str, tuple[Tensor, Tensor, Tensor]], layers: int
+) -> Iterator[RawValues]:
+    """Of every group at a checkpoint, by layer."""
+    from harness.formulas.drift import sums_by_layer
+
+    for group, parts in moved.items():
+        for layer, values in enumerate(sums_by_layer(*parts, layers).tolist()):
+            if values[0]:
+                part = f"{group}/checkpoint{number}"
+                yield RawValues(evaluation=settings.name, part=part, index=layer, values=finite(values))
+
+
+def _sizes_by_layer(settings: Settings, group: str, before: _Before, layers: int) -> Iterator[RawValues]:
+    import torch
+
+    magnitude = before.values.double().abs()
+    columns = [torch.bincount(before.layer, weights, minlength=layers) for weights in (None, magnitude == 0, magnitude)]
+    for layer, (count, zeros, total) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        if count:
+            yield RawValues(evaluation=settings.name, part=group, index=layer, values=(count, zeros, total))
 
 
 def _sizes(settings: Settings, group: str, weights: Tensor) -> Iterator[Measurement]:

@@ -8,7 +8,13 @@ from pydantic import Field
 
 from harness.errors import UserError
 from harness.evaluations import base
-from harness.evaluations._overlap_figures import Measure, overlap_measurements, overlap_metrics, overlap_prefixes
+from harness.evaluations._overlap_figures import (
+    Measure,
+    overlap_counts,
+    overlap_measurements,
+    overlap_metrics,
+    overlap_prefixes,
+)
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
@@ -46,11 +52,15 @@ class Evaluation(base.Evaluation[Settings]):
     """Regions of the intact model, set beside each other."""
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
-        """See `overlap_measurements`."""
+        """See `overlap_measurements` and `overlap_counts`."""
+        from harness.formulas.overlap import overlap_by_layer
+
         settings = self.settings
         if context.find_masks is None:
             raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
         first, second = (context.find_masks(region) for region in settings.regions)
+        by_layer = overlap_by_layer(first, second)
         return EvaluationResult(
-            measurements=tuple(overlap_measurements(settings.name, settings.measures, first, second))
+            raw=tuple(overlap_counts(settings.name, by_layer)),
+            measurements=tuple(overlap_measurements(settings.name, settings.measures, by_layer)),
         )

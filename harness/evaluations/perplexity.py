@@ -16,7 +16,7 @@ from harness.formulas.work import Work
 from harness.reading import read_prose
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement, Scored
+from harness.spec.measurement import Measurement, RawValues
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
@@ -68,14 +68,14 @@ class Evaluation(base.Evaluation[Settings]):
         scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
         sums = [-sum(tokens.log_probabilities) for tokens in scored]
         rows = tuple(
-            Scored(evaluation=settings.name, index=index, values=finite([total]), tokens=width - 1)
+            RawValues(evaluation=settings.name, index=index, values=finite([total]), n=width - 1)
             for index, total in enumerate(sums)
         )
         losses = [total / (width - 1) for total in sums]
         if not all(math.isfinite(loss) for loss in losses):
             reason = "the model gives text a log-likelihood that is not finite"
             return EvaluationResult(
-                scored=rows,
+                raw=rows,
                 measurements=(
                     Measurement(metric=settings.name, value=None, n=len(windows), valid=False, reason=reason),
                 ),
@@ -84,7 +84,7 @@ class Evaluation(base.Evaluation[Settings]):
         value = _exp(estimate.value)
         interval = (_exp(estimate.interval[0]), _exp(estimate.interval[1]))
         return EvaluationResult(
-            scored=rows,
+            raw=rows,
             measurements=(
                 Measurement(
                     metric=settings.name,

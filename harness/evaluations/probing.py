@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
 from harness.evaluations import base
@@ -11,8 +12,11 @@ from harness.formulas.statistics import clustered_proportion, proportion
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement
+from harness.spec.measurement import Measurement, RawValues
 from harness.spec.probing import ProbeSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: The accuracy that "around half" of the heads of Llama-2-7B-chat exceed (appendix C.4).
 HIGH_ACCURACY = 0.95
@@ -54,6 +58,7 @@ class Evaluation(base.Evaluation[Settings]):
         are tried on the same prompts, so that the mean's standard error is that of a mean over prompts
         with one outcome for each head. The minimum has the standard error of the lowest head, but no
         interval: it is one of many, picked for being low. The n of the share is the number of heads.
+        Raw values, of each head: the numbers of the validation prompts that its probe tells, and n of all.
         """
         from harness.probing.probe import probe_heads, read_prompts
 
@@ -62,24 +67,33 @@ class Evaluation(base.Evaluation[Settings]):
             raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
         prompts = read_prompts(settings, context.formatter, context.path_of)
         hits = probe_heads(context.model, prompts, settings.seed).hits  # (validation prompts, blocks, heads)
-        by_head = {
-            f"{settings.name}_accuracy/model.layers.{block}.self_attn/head.{head}": proportion(count, len(hits))
-            for block, row in enumerate(hits.sum(dim=0).tolist())
-            for head, count in enumerate(row)
-        }
+        raw = tuple(_told(settings.name, hits))
+        by_head = {f"{settings.name}_accuracy/{row.part}": proportion(len(row.right), len(hits)) for row in raw}
         accuracies = [estimate.value for estimate in by_head.values()]
         lowest = min(by_head.values(), key=lambda estimate: estimate.value)
         high = sum(accuracy > HIGH_ACCURACY for accuracy in accuracies)
         minimum, mean, share = settings.metrics
         return EvaluationResult(
+            raw=raw,
             measurements=(
                 Measurement(metric=minimum, value=lowest.value, n=lowest.n, standard_error=lowest.standard_error),
                 measurement_of(mean, clustered_proportion(hits.flatten(1).tolist())),
                 measurement_of(share, proportion(high, len(accuracies))),
                 *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
-            )
+            ),
         )
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """All prompts through all blocks."""
         return Work(forward_tokens=sizes.probed(self.settings))
+
+
+def _told(evaluation: str, hits: Tensor) -> Iterator[RawValues]:
+    """hits: (validation prompts, blocks, heads) bool."""
+    prompts, blocks, heads = hits.shape
+    for block in range(blocks):
+        for head in range(heads):
+            right = tuple(hits[:, block, head].nonzero().flatten().tolist())
+            yield RawValues(
+                evaluation=evaluation, part=f"model.layers.{block}.self_attn/head.{head}", right=right, n=prompts
+            )

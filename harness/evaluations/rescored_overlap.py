@@ -18,7 +18,7 @@ from harness.evaluations.base import EvaluationContext, EvaluationResult, Scorin
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement
+from harness.spec.measurement import Measurement, RawValues
 from harness.spec.region import ScoredWeightRegion
 
 if TYPE_CHECKING:
@@ -104,38 +104,47 @@ class Evaluation(base.Evaluation[Settings]):
         `<region>_unchanged_share`: of the weights that were in it before, those that have every bit as before.
 
         Frozen weights keep their values, not their scores: |W ∘ ∇L| has the gradient of the model around them.
+        Raw values, of `<region>/<layer>`: |before|, |after|, |before ∩ after|, and how many of before kept every bit.
         """
+        from harness.formulas.overlap import overlap_by_layer
+
         settings = self.settings
         if context.model is None or context.masks_anew is None:
             raise UserError(f"the evaluation {settings.name!r} scores the model, and this context holds none")
         measurements: list[Measurement] = []
+        raw: list[RawValues] = []
         regions: Mapping[str, IntactRegion] = context.prepared[settings.name]
         for (name, before), after in zip(regions.items(), context.masks_anew(settings.regions), strict=True):
-            measurements += overlap_measurements(name, settings.measures, before.masks, after)
-            measurements.append(_unchanged(name, before, context.model))
-        return EvaluationResult(measurements=tuple(measurements))
+            by_layer = overlap_by_layer(before.masks, after)
+            kept = _kept_every_bit(before, context.model)
+            measurements += overlap_measurements(name, settings.measures, by_layer)
+            measurements.append(_unchanged(name, before, sum(kept.values())))
+            for layer, counts in by_layer.items():
+                values = (counts.first, counts.second, counts.both, kept.get(layer, 0))
+                raw.append(RawValues(evaluation=settings.name, part=f"{name}/{layer}", values=values))
+        return EvaluationResult(raw=tuple(raw), measurements=tuple(measurements))
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """The model of the cell is scored anew."""
         return scoring(self.settings.regions)
 
 
-def _unchanged(name: str, before: IntactRegion, model: PreTrainedModel) -> Measurement:
+def _unchanged(name: str, before: IntactRegion, kept: int) -> Measurement:
     """None where the region holds no weight."""
-    from harness.models.layers import linear_layers
-
-    layers = linear_layers(model)
-    now = {layer: layers[layer].weight[mask.to(layers[layer].weight.device)] for layer, mask in before.masks.items()}
     total = sum(values.numel() for values in before.weights.values())
     return Measurement(
         metric=unchanged_metric(name),
-        value=_equal_bits(before.weights, now) / total if total else None,
+        value=kept / total if total else None,
         n=total,
         resolution=1 / total if total else None,
     )
 
 
-def _equal_bits(before: Mapping, now: Mapping) -> int:
+def _kept_every_bit(before: IntactRegion, model: PreTrainedModel) -> dict[str, int]:
+    """By layer, how many weights of the region are bit by bit what they were."""
     from harness.finetuning.fine_tuning import bitwise_changed
+    from harness.models.layers import linear_layers
 
-    return sum(int((~bitwise_changed(values, now[layer])).sum()) for layer, values in before.items())
+    layers = linear_layers(model)
+    now = {layer: layers[layer].weight[mask.to(layers[layer].weight.device)] for layer, mask in before.masks.items()}
+    return {layer: int((~bitwise_changed(values, now[layer])).sum()) for layer, values in before.weights.items()}

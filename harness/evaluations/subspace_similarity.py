@@ -12,7 +12,7 @@ from harness.evaluations._layer_means import LayerFigure, layer_measurements, me
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement
+from harness.spec.measurement import Measurement, RawValues
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +77,8 @@ class Evaluation(base.Evaluation[Settings]):
         """φ = ||U_uᵀ U_s||_F² / r of every layer, `<name>_rank<r>/model.layers.3.mlp.up_proj`, and its means.
 
         A layer's n is its rank r, the number of principal angles whose squared cosines φ is the mean of.
+        Raw values, of every layer and rank: of each utility direction the part that lies in the safety subspace,
+        ||U_sᵀ u||², which φ is the mean of; n is the layer's R.
         Raises UserError where a layer has fewer directions than a rank asks for.
         """
         import torch
@@ -88,21 +90,30 @@ class Evaluation(base.Evaluation[Settings]):
             raise UserError(f"the evaluation {settings.name!r} looks inside the model, and this context holds none")
         utility, safety = context.grams(settings.utility), context.grams(settings.safety)
         figures: dict[int, dict[str, LayerFigure]] = {rank: {} for rank in settings.ranks}
+        raw: list[RawValues] = []
         with torch.no_grad():
             for name, layer in linear_layers(context.model).items():
-                for rank, figure in _of_layer(settings, name, layer.weight, utility[name], safety[name]).items():
+                found = _of_layer(settings, name, layer.weight, utility[name], safety[name])
+                for rank, (figure, parts) in found.items():
                     figures[rank][name] = figure
+                    row = RawValues(
+                        evaluation=settings.name, part=name, index=rank, values=parts, n=min(layer.weight.shape)
+                    )
+                    raw.append(row)
         measurements: list[Measurement] = []
         for rank, by_layer in figures.items():
             measurements += layer_measurements(settings.metric(rank), by_layer)
-        return EvaluationResult(measurements=tuple(measurements))
+        return EvaluationResult(raw=tuple(raw), measurements=tuple(measurements))
 
 
 def _of_layer(
     settings: Settings, name: str, weight: Tensor, utility_gram: Tensor, safety_gram: Tensor
-) -> dict[int, LayerFigure]:
-    """Figures by rank, all from one pair of bases: the top r directions are the first r of any larger number."""
-    from harness.formulas.subspace import direction_count, leading_directions, subspace_similarity
+) -> dict[int, tuple[LayerFigure, tuple[float, ...]]]:
+    """Figures by rank, and the parts that each is the mean of.
+
+    All from one pair of bases: the top r directions are the first r of any larger number.
+    """
+    from harness.formulas.subspace import direction_count, leading_directions, parts_within, subspace_similarity
 
     limit = direction_count(weight)
     counts = {rank: settings.rank_in_layer(rank, limit) for rank in settings.ranks}
@@ -115,4 +126,8 @@ def _of_layer(
     utility, safety = (
         leading_directions(weight, gram.to(weight.device), largest)[0] for gram in (utility_gram, safety_gram)
     )
-    return {rank: LayerFigure(subspace_similarity(utility[:, :r], safety[:, :r]), r) for rank, r in counts.items()}
+    found = {}
+    for rank, r in counts.items():
+        first, second = utility[:, :r], safety[:, :r]
+        found[rank] = LayerFigure(subspace_similarity(first, second), r), tuple(parts_within(first, second).tolist())
+    return found

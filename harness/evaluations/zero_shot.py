@@ -17,7 +17,7 @@ from harness.formulas.statistics import mean_of_estimates, proportion
 from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
-from harness.spec.measurement import Measurement, Scored
+from harness.spec.measurement import Measurement, RawValues
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
@@ -104,14 +104,14 @@ class Evaluation(base.Evaluation[Settings]):
         figures.append(measurement_of(f"{settings.name}_mean", mean, reason))
         figures.append(Measurement(metric=f"{settings.name}_chance", value=sum(chances) / len(chances), n=mean.n))
         rows = [row for task, samples in results["samples"].items() for row in self._rows(tasks[task], samples)]
-        return EvaluationResult(measurements=tuple(figures), task_hashes=hashes, scored=tuple(rows))
+        return EvaluationResult(measurements=tuple(figures), task_hashes=hashes, raw=tuple(rows))
 
-    def _rows(self, task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[Scored]:
+    def _rows(self, task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[RawValues]:
         """Of every item, the likelihoods of its choices, and which of them are right. Written second, and apart."""
         for sample in samples:
             choices, question = task.doc_to_choice(sample["doc"]), task.doc_to_text(sample["doc"])
             right = question if isinstance(question, int) else task.doc_to_target(sample["doc"])
-            yield Scored(
+            yield RawValues(
                 evaluation=self.settings.name,
                 part=str(task.task_name),
                 index=sample["doc_id"],

@@ -114,6 +114,34 @@ def group_figures(before: Tensor, change: Tensor, layer: Tensor, resampled: Tens
     return figures
 
 
+def sums_by_layer(before: Tensor, change: Tensor, layer: Tensor, layers: int) -> Tensor:
+    """What means, deviations and norms of a group's change follow from, by layer: (L, 11) float64.
+
+    before, change: (n,) w and Δw. layer: (n,). Columns: weights; of |Δw| sum, squares around the layer's mean, and
+    maximum; the same four of |Δw| / |w| over the weights that are not 0; Σ Δw², Σ w², and weights with Δw = 0.
+    """
+    before, change = before.double(), change.double()
+    absolute, magnitude = change.abs(), before.abs()
+    kept = magnitude > 0
+    columns = [
+        *_moments(absolute, layer, layers),
+        *_moments(absolute[kept] / magnitude[kept], layer[kept], layers),
+        *(torch.bincount(layer, values, minlength=layers) for values in (change.square(), before.square())),
+        torch.bincount(layer[change == 0], minlength=layers).double(),
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def _moments(values: Tensor, layer: Tensor, layers: int) -> list[Tensor]:
+    """By layer, (L,) each: number, sum, squares around the layer's mean, and maximum; 0 where there is no value."""
+    count = torch.bincount(layer, minlength=layers).double()
+    total = torch.bincount(layer, values, minlength=layers).double()
+    around = values - (total / count.clamp_min(1))[layer]
+    squares = torch.bincount(layer, around.square(), minlength=layers).double()
+    largest = torch.zeros(layers, dtype=torch.float64).scatter_reduce_(0, layer, values, "amax")
+    return [count, total, squares, largest]
+
+
 def ratio(first: Figure, second: Figure) -> Figure | None:
     """first / second with the interval of paired resampling; None where it, or a replicate, divides by 0."""
     if second.value == 0 or first.resampled is None or second.resampled is None:

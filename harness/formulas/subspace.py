@@ -136,6 +136,14 @@ def subspace_similarity(utility: Tensor, safety: Tensor) -> float:
     return float(overlap) / min(utility.shape[1], safety.shape[1])
 
 
+def parts_within(directions: Tensor, subspace: Tensor) -> Tensor:
+    """||Uᵀ v||² of each direction v, from 0 (orthogonal to the subspace) to 1 (within it).
+
+    directions: (d_out, r_v), subspace: U (d_out, r_u), orthonormal columns. Returns (r_v,).
+    """
+    return (directions.mT @ subspace).square().sum(dim=1)  # (r_v, r_u) -> (r_v,)
+
+
 def rank_above_rounding(difference: Tensor, rounded: Tensor) -> int:
     """Rank of ΔW = W_before − W_after, as far as the rounding of W_after to its dtype lets it be seen.
 

@@ -26,22 +26,23 @@ from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.judges import JudgedTexts, figures_by_judge, judged_texts
 from harness.runs.judging import judged, know_intact_answers, unfit_of
 from harness.spec.cell import Cell
-from harness.spec.measurement import Completion, Measurement, Scored
+from harness.spec.measurement import Completion, Measurement, RawValues
 from harness.spec.receipt import EditReceipt, StageReceipt
 from harness.spec.result import CellResult
 from harness.validity.classification import Thresholds, class_counts
+from harness.verification.raw import partly_unread
 
 
 @dataclass(frozen=True)
 class MeasuredCell:
     """A cell's completions with their classes, and its result but for the hash of the file that holds them.
 
-    scored: what its other figures are computed from.
+    raw: what its other figures are computed from.
     """
 
     result: CellResult
     completions: list[Completion]
-    scored: list[Scored]
+    raw: list[RawValues]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class _Raw:
 
     seen: list[Seen] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
-    scored: list[Scored] = field(default_factory=list)
+    values: list[RawValues] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     task_hashes: dict[str, str] = field(default_factory=dict)
 
@@ -133,12 +134,14 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         unchecked=_unchecked(bench, job.cell, found, by_judges),
         judges=by_judges.judges,
     )
-    return MeasuredCell(result, by_judges.completions, raw.scored)
+    return MeasuredCell(result, by_judges.completions, raw.values)
 
 
 def _unchecked(bench: Bench, cell: Cell, found: Found, by_judges: JudgedTexts) -> tuple[str, ...]:
     """In words, what nobody makes a second time: of the region, of the figures, of what judges say."""
-    return (*found.unchecked, *unchecked_figures(bench.bound.spec.evaluations_of(cell)), *by_judges.unchecked)
+    entries = bench.bound.spec.evaluations_of(cell)
+    unread = filter(None, map(partly_unread, entries))
+    return (*found.unchecked, *unchecked_figures(entries), *unread, *by_judges.unchecked)
 
 
 def _what_was_asked(bench: Bench, cell: Cell) -> dict[str, Any]:
@@ -225,7 +228,7 @@ def _evaluate(bench: Bench, job: CellJob, context: EvaluationContext) -> _Raw:
         result = entry.measure(replace(context, engine=watched))
         raw.seen.append(Seen(entry, watched.observed, result.measurements))
         raw.completions += result.completions
-        raw.scored += result.scored
+        raw.values += result.raw
         raw.measurements += result.measurements
         raw.task_hashes |= result.task_hashes
     return raw

@@ -20,8 +20,8 @@ from harness.runs.files import write_file, write_text, writing_error
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import load_json_model
-from harness.spec.manifest import CANARIES, GOLDEN, LOCK, OWN_TEXTS, RECORD, compressed, scored_file
-from harness.spec.measurement import Completion, Scored
+from harness.spec.manifest import CANARIES, GOLDEN, LOCK, OWN_TEXTS, RECORD, compressed, raw_file
+from harness.spec.measurement import Completion, RawValues
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
 from harness.storage import IsLocked, clear_leftovers, locked
@@ -82,7 +82,7 @@ class Journal:
         if known.id != self.id:
             return [f"{manifest.MANIFEST} is of another run, {known.id}"]
         names = [f"cells/{cell_id}.json", f"completions/{cell_id}.jsonl"]
-        names += [name for name in known.files if name == scored_file(cell_id)]
+        names += [name for name in known.files if name == raw_file(cell_id)]
         return [doubt for name in names if (doubt := known.doubt(self.directory, name)) is not None]
 
     def _result(self, cell_id: str) -> CellResult | None:
@@ -92,24 +92,24 @@ class Journal:
             return None
         return result if result.id == cell_id else None
 
-    def write_cell(self, result: CellResult, completions: Sequence[Completion], scored: Sequence[Scored] = ()) -> None:
-        """Write a finished cell: completions and what was scored, one JSON object a line, then the result."""
-        self._write(result, _lines_of(completions), compressed(_lines_of(scored)) if scored else None)
+    def write_cell(self, result: CellResult, completions: Sequence[Completion], raw: Sequence[RawValues] = ()) -> None:
+        """Write a finished cell: completions and raw values, one JSON object a line, then the result."""
+        self._write(result, _lines_of(completions), compressed(_lines_of(raw)) if raw else None)
 
     def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
         """Write a cell that another benchmark of this run has measured, under this benchmark's names."""
         text = read_text(owner.completions_path(owner_cell))
-        path = owner.directory / scored_file(owner_cell)
-        scored = read_bytes(path) if path.exists() else None
-        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text, scored)
+        path = owner.directory / raw_file(owner_cell)
+        raw = read_bytes(path) if path.exists() else None
+        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text, raw)
 
-    def _write(self, result: CellResult, completions: str, scored: bytes | None) -> None:
+    def _write(self, result: CellResult, completions: str, raw: bytes | None) -> None:
         sha256 = hashlib.sha256(completions.encode()).hexdigest()
         figures = tuple(measured.as_json_can_hold() for measured in result.measurements)
         whole = result.model_copy(update={"completions_sha256": sha256, "measurements": figures})
         cell = whole.model_dump_json(indent=1)
         contents: dict[str, str | bytes] = {f"completions/{result.id}.jsonl": completions}
-        contents |= {} if scored is None else {scored_file(result.id): scored}
+        contents |= {} if raw is None else {raw_file(result.id): raw}
         self._write_noted({**contents, f"cells/{result.id}.json": cell})
 
     def _write_noted(self, contents: Mapping[str, str | bytes]) -> None:
@@ -176,7 +176,7 @@ class Journal:
         return self.directory / "cells" / f"{cell_id}.json"
 
 
-def _lines_of(entries: Sequence[Completion | Scored]) -> str:
+def _lines_of(entries: Sequence[Completion | RawValues]) -> str:
     return "".join(entry.model_dump_json() + "\n" for entry in entries)
 
 

@@ -58,7 +58,7 @@ class Workbench:
         bench, learned = self._bench(bound)
         job = CellJob(cell, thresholds, journal.checkpoints_path(cell_id), step)
         measured = measure_cell(bench, learned, job)
-        journal.write_cell(measured.result, measured.completions, measured.scored)
+        journal.write_cell(measured.result, measured.completions, measured.raw)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
         place = bound.variant_file.resolve()

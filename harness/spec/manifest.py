@@ -42,9 +42,9 @@ def _relative(name: str) -> str:
     return name
 
 
-def scored_file(cell_id: str) -> str:
-    """Where what was scored for a cell is: log-likelihoods and surprises, compressed JSON lines."""
-    return f"scored/{cell_id}.jsonl.gz"
+def raw_file(cell_id: str) -> str:
+    """Where the raw values of a cell are, of which its figures are made: compressed JSON lines."""
+    return f"raw/{cell_id}.jsonl.gz"
 
 
 def compressed(text: str) -> bytes:

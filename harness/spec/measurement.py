@@ -51,20 +51,19 @@ class Measurement(Found):
 Choice = tuple[int, float | None, int, float | None]
 
 
-class Scored(Found):
-    """What an engine gave of one thing that is scored: an item of a zero-shot task, or a window of a text.
+class RawValues(Found):
+    """What was seen of one thing that figures are made of, before anything was made of it.
 
-    part: the task, or nothing. values: of an item the log-likelihood of each choice, of a window its surprise (both
-    nats, summed over tokens); None for one that is not finite. right: the numbers of the right choices. tokens: of a
-    window, so many were scored.
+    part, index: which one, such as a task and the number of an item. What `values`, `right` and `n` are, the
+    evaluation says that writes them; None stands for a number that is not finite.
     """
 
     evaluation: str
     part: str = ""
-    index: int
-    values: tuple[float | None, ...]
+    index: int = 0
+    values: tuple[float | None, ...] = ()
     right: tuple[int, ...] = ()
-    tokens: int | None = None
+    n: int | None = None
 
 
 class Completion(Found):

@@ -56,10 +56,8 @@ def _suffixes(run: Recorded) -> dict[str, int]:
 def _places(run: Recorded, cell: CellResult, suffixes: Mapping[str, int]) -> list[Place]:
     """Of all texts that a cell has to have. Those of one that is measured elsewhere only are none of it."""
     places: list[Place] = []
-    changed = cell.receipt is not None or cell.fine_tuning is not None
-    fits = {"intact": not changed, "fine_tuned": cell.fine_tuning is not None}
-    for entry in run.spec.evaluations:
-        if not entry.generates_texts or not fits.get(entry.measured_in, True):
+    for entry in run.entries_of(cell):
+        if not entry.generates_texts:
             continue
         numbers: Sequence[int | None] = range(suffixes.get(entry.name, 1)) if entry.suffixes else [None]
         places += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from harness.spec.measurement import Completion, Measurement
 from harness.spec.receipt import TruthComparison
@@ -11,8 +12,8 @@ from harness.verification.attacks import attack_figures, doubt_of
 from harness.verification.findings import Ledger
 from harness.verification.judges import check_labels, figures_by_judge
 from harness.verification.rates import Figure
+from harness.verification.raw import is_read, partly_unread, raw_figures, unread_parts
 from harness.verification.recorded import Recorded
-from harness.verification.scored import is_scored, scored_figures
 from harness.verification.verdicts import sentence
 
 #: Kinds of evaluations whose figures are made of texts here.
@@ -26,30 +27,46 @@ def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Led
     """
     for cell in run.record.cells:
         broken = next((sentence(receipt) for receipt in cell.receipts if not receipt.holds), None)
-        figures = [*_figures(run, cell, texts[cell.id]), *scored_figures(run, cell, ledger)]
+        figures = [*_figures(run, cell, texts[cell.id]), *raw_figures(run, cell, run.entries_of(cell), ledger)]
         wanted = {figure.metric: figure for figure in figures}
         for measured in cell.measurements:
             figure = wanted.get(measured.metric)
             if figure is not None:
                 _compare(cell.id, measured, figure, broken, ledger)
+            elif not nobody_makes(run.spec.evaluations, measured.metric):
+                ledger.wrong("figure", cell.id, measured.metric, measured.value, "nothing that it follows from")
             elif broken is not None:
                 ledger.same("validity", cell.id, measured.metric, (measured.valid, measured.reason), (False, broken))
         _check_edit(cell, ledger)
+        for words in filter(None, map(partly_unread, run.entries_of(cell))):
+            ledger.each_once("unchecked", cell.id, [each for each in cell.unchecked if each == words], [words])
         check_labels(cell, run.spec.evaluations, texts[cell.id], ledger)
 
 
 def unread(run: Recorded) -> list[str]:
-    """Evaluations whose figures nobody makes a second time from what is on disk, in words."""
+    """What nobody makes a second time from what is on disk, in words."""
     figures = [
         f"the figures of the evaluation {entry.name} ({entry.kind})"
         for entry in run.spec.evaluations
-        if entry.kind not in _OF_TEXTS and not is_scored(entry.kind)
+        if entry.kind not in _OF_TEXTS and not is_read(entry.kind)
     ]
+    figures += [words for entry in run.spec.evaluations if (words := partly_unread(entry)) is not None]
     return figures + [
         f"what the judge {judge.judge} says of {entry.name}"
         for entry in run.spec.evaluations
         for judge in entry.judged_by
     ]
+
+
+def nobody_makes(entries: Sequence[Any], metric: str) -> bool:
+    """Whether a metric is one that nobody makes a second time."""
+    for entry in entries:
+        if entry.kind not in _OF_TEXTS and not is_read(entry.kind):
+            if metric in entry.metrics or metric.startswith(tuple(entry.metric_prefixes)):
+                return True
+        elif metric.startswith(f"{entry.name}_") and any(f"/{part}/" in metric for part in unread_parts(entry)):
+            return True
+    return False
 
 
 def _figures(run: Recorded, cell: CellResult, texts: Sequence[Completion]) -> list[Figure]:

@@ -118,7 +118,7 @@ class Ledger:
 
 
 def _name(entry: Any) -> str:
-    return " ".join(str(part) for part in entry if part is not None) if isinstance(entry, tuple) else str(entry)
+    return " ".join(str(part) for part in entry if part not in (None, "")) if isinstance(entry, tuple) else str(entry)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -17,9 +17,9 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
-from harness.spec.manifest import GOLDEN, OWN_TEXTS, RECORD, below, decompressed, doubts, own_bytes, scored_file
-from harness.spec.measurement import Completion, Scored
-from harness.spec.result import RunRecord
+from harness.spec.manifest import GOLDEN, OWN_TEXTS, RECORD, below, decompressed, doubts, own_bytes, raw_file
+from harness.spec.measurement import Completion, RawValues
+from harness.spec.result import CellResult, RunRecord
 from harness.verification.findings import Ledger
 
 Line = TypeVar("Line", bound=BaseModel)
@@ -27,7 +27,7 @@ Line = TypeVar("Line", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is on disk of a run. texts, scored: by cell.
+    """What is on disk of a run. texts, raw: by cell.
 
     own_texts: of the intact model, which set the limits of validity.
     """
@@ -36,9 +36,15 @@ class Recorded:
     record: RunRecord
     spec: BenchmarkSpec
     texts: Mapping[str, tuple[Completion, ...]]
-    scored: Mapping[str, tuple[Scored, ...]]
+    raw: Mapping[str, tuple[RawValues, ...]]
     own_texts: tuple[Completion, ...] | None
     golden: GoldenFile | None
+
+    def entries_of(self, cell: CellResult) -> list[Any]:
+        """The spec's evaluations that are measured in a cell: some only where nothing was changed, or fine-tuned."""
+        tuned = cell.fine_tuning is not None
+        only = {"intact": cell.receipt is None and not tuned, "fine_tuned": tuned}
+        return [entry for entry in self.spec.evaluations if only.get(entry.measured_in, True)]
 
     @cached_property
     def by_name(self) -> Mapping[str, object]:
@@ -62,18 +68,18 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
         ledger.agrees["file"] += 1
     texts = {cell.id: _lines(folder, f"completions/{cell.id}.jsonl", Completion, ledger) for cell in record.cells}
     own = _lines(folder, OWN_TEXTS, Completion, ledger) if os.path.lexists(folder / OWN_TEXTS) else None
-    scored = {cell.id: _scored(folder, cell.id, ledger) for cell in record.cells}
-    return Recorded(folder, record, spec, texts, scored, own, _golden(folder, ledger))
+    raw = {cell.id: _raw(folder, cell.id, ledger) for cell in record.cells}
+    return Recorded(folder, record, spec, texts, raw, own, _golden(folder, ledger))
 
 
-def _scored(folder: Path, cell: str, ledger: Ledger) -> tuple[Scored, ...]:
-    """What was scored for a cell; none where the cell has no such file."""
-    name = scored_file(cell)
+def _raw(folder: Path, cell: str, ledger: Ledger) -> tuple[RawValues, ...]:
+    """The raw values of a cell; none where the cell has no such file."""
+    name = raw_file(cell)
     if not os.path.lexists(folder / name):
         return ()
     try:
         lines = decompressed(own_bytes(folder, name)).splitlines()
-        return tuple(content_of_json(line, TypeAdapter(Scored)) for line in lines)
+        return tuple(content_of_json(line, TypeAdapter(RawValues)) for line in lines)
     except (Unfit, UserError) as error:
         words = below(folder, error) if isinstance(error, UserError) else str(error)
         ledger.wrong("file", "the run", name, words, "compressed JSON lines")

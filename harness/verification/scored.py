@@ -1,66 +1,52 @@
-"""Figures of what was scored: accuracy from log-likelihoods, perplexity from surprises, made anew."""
+"""Figures of what an engine scored: accuracy from log-likelihoods, perplexity from negative log-likelihoods."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.spec.measurement import Measurement, Scored
+from harness.spec.measurement import Measurement, RawValues
 from harness.spec.result import CellResult
-from harness.verification.findings import Ledger
 from harness.verification.rates import Figure, Rate, mean_of, mean_over, share_of
-from harness.verification.recorded import Recorded
 
 #: e to more than this is held below the largest float.
 _LARGEST_EXPONENT = 700.0
-Rows = Sequence[Scored]
+Rows = Sequence[RawValues]
 
 
-def scored_figures(run: Recorded, cell: CellResult, ledger: Ledger) -> list[Figure]:
-    """Figures of a cell's evaluations that score; where what was scored is not there, that is noted."""
-    found: list[Figure] = []
-    for entry in run.spec.evaluations:
-        make = _OF_SCORED.get(entry.kind)
-        if make is None:
-            continue
-        rows = [row for row in run.scored.get(cell.id, ()) if row.evaluation == entry.name]
-        _check_places(run, cell, entry, rows, ledger)
-        if rows:
-            found += make(entry, rows, {measured.metric: measured for measured in cell.measurements})
-    return found
+def item_places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
+    """The first items of each task, as many as any cell has."""
+    return _from_the_first(every, [row.part for row in every])
 
 
-def is_scored(kind: str) -> bool:
-    """Whether figures of this kind of evaluation are made of what was scored."""
-    return kind in _OF_SCORED
+def item_problem(entry: Any, row: RawValues) -> str | None:
+    """Two choices at least, and right ones among them; no item behind the limit."""
+    if len(row.values) < 2 or not row.right or not all(0 <= right < len(row.values) for right in row.right):
+        return "two choices at least, and which of them are right"
+    return f"item {entry.limit - 1} at most" if entry.limit is not None and row.index >= entry.limit else None
 
 
-def _check_places(run: Recorded, cell: CellResult, entry: Any, rows: Rows, ledger: Ledger) -> None:
-    """Every item and window once, as in every other cell, and as many as the spec says at most."""
-    all_rows = [row for each in run.record.cells for row in run.scored.get(each.id, ()) if row.evaluation == entry.name]
-    numbers: dict[str, int] = {}
-    for row in all_rows:
-        numbers[row.part] = max(numbers.get(row.part, 0), row.index + 1)
-    parts: Sequence[str] = run.record.variant.get("zero_shot_tasks", ()) if entry.asks_tasks else [""]
-    wanted = [(entry.name, part, index) for part in parts for index in range(max(numbers.get(part, 0), 1))]
-    ledger.each_once("scored", cell.id, [(row.evaluation, row.part, row.index) for row in rows], wanted)
-    most = entry.limit if entry.asks_tasks else entry.windows
-    for part, number in numbers.items():
-        if most is not None and number > most:
-            ledger.wrong("scored", cell.id, f"{entry.name} {part}".strip(), number, f"{most} at most")
-    first = {(row.part, row.index): (row.right, row.tokens, len(row.values)) for row in reversed(all_rows)}
-    for row in rows:
-        called = f"{entry.name} {row.part} {row.index}".replace("  ", " ")
-        known = first[row.part, row.index]
-        ledger.same("item", cell.id, called, (row.right, row.tokens, len(row.values)), known)
-        if not entry.asks_tasks:
-            ledger.same("item", cell.id, f"tokens of {called}", row.tokens, entry.window_tokens - 1)
+def window_places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
+    """The first windows, as many as any cell has."""
+    return _from_the_first(every, [""])
 
 
-def _accuracies(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> list[Figure]:
+def window_problem(entry: Any, row: RawValues) -> str | None:
+    """One sum over all tokens of a window but the first; no window behind the last that is asked for."""
+    if len(row.values) != 1 or row.n != entry.window_tokens - 1:
+        return f"one negative log-likelihood, over {entry.window_tokens - 1} tokens"
+    return f"window {entry.windows - 1} at most" if entry.windows is not None and row.index >= entry.windows else None
+
+
+def _from_the_first(every: Rows, parts: Sequence[str]) -> Iterable[tuple[str, int]]:
+    most = {part: max((row.index for row in every if row.part == part), default=0) for part in dict.fromkeys(parts)}
+    return [(part, index) for part, last in most.items() for index in range(last + 1)]
+
+
+def accuracies(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> list[Figure]:
     """Of each task, the share of items whose likeliest choice is right; their mean, and what chance would give."""
-    by_task: dict[str, list[Scored]] = {}
+    by_task: dict[str, list[RawValues]] = {}
     for row in rows:
         by_task.setdefault(row.part, []).append(row)
     why = None
@@ -78,7 +64,7 @@ def _accuracies(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> 
     return [*figures, chance]
 
 
-def _is_right(row: Scored) -> bool:
+def _is_right(row: RawValues) -> bool:
     """Whether the first of the likeliest choices is a right one."""
     likelihoods = [-math.inf if value is None else value for value in row.values]
     return likelihoods.index(max(likelihoods)) in row.right
@@ -91,12 +77,14 @@ def _as_recorded(figure: Figure, recorded: Measurement | None) -> Figure:
     return Figure(figure.metric, recorded.value, figure.n, recorded.standard_error, recorded.interval, figure.why, None)
 
 
-def _perplexity(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> list[Figure]:
-    """e to the mean surprise of a token over windows; the standard error by the slope of e to the mean."""
-    losses = [row.values[0] / row.tokens for row in rows if row.values and row.values[0] is not None and row.tokens]
+def perplexity(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> list[Figure]:
+    """e to the mean over windows of a token's negative log-likelihood; the standard error by the slope of e there."""
+    losses = [row.values[0] / row.n for row in rows if row.values[0] is not None and row.n]
     if len(losses) < len(rows):
         why = "the model gives text a log-likelihood that is not finite"
         return [Figure(entry.name, None, len(rows), why=why)]
+    if len(losses) < 2:
+        return []  # no error follows from one window, and that windows are missing has been noted
     mean = mean_of(losses)
     value = _exponential(mean.value)
     interval = (_exponential(mean.interval[0]), _exponential(mean.interval[1]))
@@ -105,9 +93,3 @@ def _perplexity(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> 
 
 def _exponential(value: float) -> float:
     return math.exp(value if value < _LARGEST_EXPONENT else _LARGEST_EXPONENT)
-
-
-_OF_SCORED: Mapping[str, Callable[[Any, Rows, Mapping[str, Measurement]], list[Figure]]] = {
-    "zero_shot": _accuracies,
-    "perplexity": _perplexity,
-}

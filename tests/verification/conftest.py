@@ -88,9 +88,9 @@ class Run:
         self.record = json.loads((folder / "record.json").read_text())
         self.golden = json.loads((folder / "golden.json").read_text())
         self.texts = {path.stem: _lines(path) for path in (folder / "completions").glob("*.jsonl")}
-        self.own_texts = _lines(folder / "validity.jsonl")
-        self.scored = {
-            path.name.removesuffix(".jsonl.gz"): _unpacked(path) for path in (folder / "scored").glob("*.jsonl.gz")
+        self.own_texts = _lines(folder / "validity.jsonl") if (folder / "validity.jsonl").exists() else []
+        self.raw = {
+            path.name.removesuffix(".jsonl.gz"): _unpacked(path) for path in (folder / "raw").glob("*.jsonl.gz")
         }
 
     def cell(self, name: str) -> dict:
@@ -110,17 +110,19 @@ class Run:
         for name in {path.stem for path in (self.folder / "cells").glob("*.json")}:
             (self.folder / "cells" / f"{name}.json").unlink()
             (self.folder / "completions" / f"{name}.jsonl").unlink()
-            (self.folder / "scored" / f"{name}.jsonl.gz").unlink()
+            (self.folder / "raw" / f"{name}.jsonl.gz").unlink(missing_ok=True)
         for cell in self.record["cells"]:
             content = _joined(self.texts[cell["id"]])
             cell["completions_sha256"] = hashlib.sha256(content.encode()).hexdigest()
             (self.folder / "completions" / f"{cell['id']}.jsonl").write_text(content)
             (self.folder / "cells" / f"{cell['id']}.json").write_text(json.dumps(cell))
-            scored = gzip.compress(_joined(self.scored[cell["id"]]).encode())
-            (self.folder / "scored" / f"{cell['id']}.jsonl.gz").write_bytes(scored)
+            if cell["id"] in self.raw:
+                raw = gzip.compress(_joined(self.raw[cell["id"]]).encode())
+                (self.folder / "raw" / f"{cell['id']}.jsonl.gz").write_bytes(raw)
         (self.folder / "canaries.json").write_text(json.dumps(self.record["canaries"]))
         (self.folder / "golden.json").write_text(json.dumps(self.golden))
-        (self.folder / "validity.jsonl").write_text(_joined(self.own_texts))
+        if self.own_texts:
+            (self.folder / "validity.jsonl").write_text(_joined(self.own_texts))
         manifest = {"schema_version": 1, "id": self.record["id"], "files": self._hashes()}
         (self.folder / "manifest.json").write_text(json.dumps(manifest))
         sha256 = hashlib.sha256((self.folder / "manifest.json").read_bytes()).hexdigest()
@@ -150,6 +152,11 @@ def _joined(lines: list[dict]) -> str:
 @pytest.fixture
 def copied(read_twice, tmp_path) -> Run:
     """A copy of the finished run."""
-    _, folder, out = read_twice
+    return copy_of(read_twice, tmp_path)
+
+
+def copy_of(finished, tmp_path: Path) -> Run:
+    """A copy of a finished run, (record, folder of the run, folder of all runs)."""
+    _, folder, out = finished
     shutil.copytree(out, tmp_path / "runs", ignore=shutil.ignore_patterns("store"))
     return Run(tmp_path / "runs" / folder.relative_to(out))

@@ -179,31 +179,31 @@ def edit(run, **fields):
 
 def unlikelier(run):
     """The right choice of an item that was right is less likely now: the accuracy does not follow any more."""
-    rows = (row for row in run.scored["intact"] if row["evaluation"] == "accuracy")
+    rows = (row for row in run.raw["intact"] if row["evaluation"] == "accuracy")
     row = next(row for row in rows if row["values"].index(max(row["values"])) in row["right"])
     row["values"][row["right"][0]] -= 1000
 
 
 def other_answers(run):
-    for row in run.scored["planted"]:
+    for row in run.raw["planted"]:
         row["right"] = [(right + 1) % len(row["values"]) for right in row["right"]]
 
 
 def less_surprise(run):
-    for row in run.scored["intact"]:
+    for row in run.raw["intact"]:
         if row["evaluation"] == "perplexity":
             row["values"] = [row["values"][0] * 0.9]
 
 
 def windows_left_out(run):
     """The last window of a cell, and the figure of those that are left."""
-    run.scored["intact"].remove([row for row in run.scored["intact"] if row["evaluation"] == "perplexity"][-1])
+    run.raw["intact"].remove([row for row in run.raw["intact"] if row["evaluation"] == "perplexity"][-1])
 
 
 def smaller_window(run):
-    for row in run.scored["intact"]:
+    for row in run.raw["intact"]:
         if row["evaluation"] == "perplexity":
-            row["tokens"] = 15
+            row["n"] = 15
 
 
 TAMPERED = {
@@ -220,9 +220,9 @@ TAMPERED = {
     "a likelihood": (unlikelier, "figure accuracy_"),
     "other right answers in one cell": (other_answers, "item accuracy tiny_"),
     "less surprise": (less_surprise, "figure perplexity of intact"),
-    "a window left out": (windows_left_out, "scored perplexity  3 of intact: recorded 'missing'"),
-    "a smaller window": (smaller_window, "tokens of perplexity 0"),
-    "an item twice": (lambda run: run.scored["intact"].append(run.scored["intact"][0]), "scored accuracy tiny_facts 0"),
+    "a window left out": (windows_left_out, "raw perplexity 3 of intact: recorded 'missing'"),
+    "a smaller window": (smaller_window, "raw perplexity 0 of intact"),
+    "an item twice": (lambda run: run.raw["intact"].append(run.raw["intact"][0]), "raw accuracy tiny_facts 0"),
     "figures of two cells swapped": (swapped_figures, "figure asr_vanilla of intact"),
     "two cells swapped": (swapped_cells, "cell an edit of intact"),
     "a cell left out": (lambda run: without_cell(run, "planted"), "cell planted of the run: recorded 'missing'"),
