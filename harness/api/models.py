@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness import plugins
 from harness.calibration.files import dataset_path
+from harness.calibration.same_forward import refuse_other_forward
 from harness.errors import UserError
 from harness.models.editing import EditInProgress, FoundRegion, SelectedWeights, region_removed
 from harness.models.layers import linear_layers
@@ -90,7 +91,9 @@ def load(model: str | Path) -> Model:
     variant, file = _declared(model)
     if variant is None or file is None:
         return Model(load_directory(Path(model)))
-    return Model(load_variant(variant, file), variant, file)
+    loaded = load_variant(variant, file)
+    refuse_other_forward(loaded.model, variant.name)
+    return Model(loaded, variant, file)
 
 
 def score(

@@ -21,7 +21,9 @@ from transformers import (
 )
 
 from harness.errors import UserError
+from harness.models.as_named import unlike_its_files
 from harness.models.attention import share_keys_within_groups
+from harness.models.checkpoint_files import CheckpointFiles
 from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
@@ -30,6 +32,8 @@ from harness.spec.variant import ModelVariant
 
 #: Given to every from_pretrained. Without a word transformers asks at the terminal whether to run a folder's code.
 _LIBRARY_ALONE: dict[str, Any] = {"trust_remote_code": False}
+#: Differences from the files that are told one by one.
+_SHOWN = 5
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -88,6 +92,11 @@ def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int
     return frozenset(int(token) for token in listed if token is not None)
 
 
+def checkpoint_files(variant: ModelVariant, variant_file: Path) -> CheckpointFiles:
+    """The files of a variant's checkpoint, for whoever compares with them."""
+    return CheckpointFiles.at(_place(variant, variant_file), variant.source.revision)
+
+
 def _place(variant: ModelVariant, variant_file: Path) -> str:
     return str(source_directory(variant, variant_file) or variant.source.repository)
 
@@ -101,12 +110,17 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
         _refuse_more_than_weights(place, AutoConfig.from_pretrained(place, **options))
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            place, dtype=_DTYPES[dtype] if dtype else "auto", use_safetensors=True, **options
+            place,
+            dtype=_DTYPES[dtype] if dtype else "auto",
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told by name below, where the library ends in a RuntimeError
+            **options,
         )
     linear_layers(model)
     _refuse_unfit(place, model, tokenizer)
     model.requires_grad_(False)
     model = model.to(device).eval()
+    _refuse_unlike_its_files(place, revision, model, getattr(torch, dtype) if dtype else None)
     share_keys_within_groups(model)
     return LoadedModel(model, tokenizer, device)
 
@@ -147,6 +161,19 @@ def _refuse_without_bos(place: str, tokenizer: PreTrainedTokenizerBase) -> None:
         raise UserError(
             f"{place}: the tokenizer has no BOS token; every prompt of the llama families starts with one. "
             "Set bos_token in tokenizer_config.json"
+        )
+
+
+def _refuse_unlike_its_files(
+    place: str, revision: str | None, model: PreTrainedModel, dtype: torch.dtype | None
+) -> None:
+    """A tensor that is missing or left over is a warning of the library's, behind which the model has drawn numbers."""
+    problems = unlike_its_files(model, CheckpointFiles.at(place, revision), dtype)
+    if problems:
+        shown = [f"{place}: {problem}" for problem in problems[:_SHOWN]]
+        more = [f"and {len(problems) - _SHOWN} more"] * (len(problems) > _SHOWN)
+        raise UserError(
+            "\n".join([*shown, *more, "expected the model that config.json and the safetensors files name"])
         )
 
 

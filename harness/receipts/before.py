@@ -57,6 +57,7 @@ class Before:
             window=window,
             likelihood=logits.plain_negative_log_likelihood(subject.model, window) if window else None,
             receipts=(
+                *subject.reference.as_named(intact),
                 weights.intact_before(model_sha256, intact),
                 *(weights.own_measurements(each) for each in origins if each),
             ),

@@ -13,8 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from harness.attribution.base import PlainScores, method
 from harness.calibration.plain_block import PlainBlock, Sequences, plain_block
 from harness.models.golden_prompts import read_golden_prompts
-from harness.models.loading import load_stop_tokens, load_tokenizer
+from harness.models.loading import checkpoint_files, load_stop_tokens, load_tokenizer
 from harness.reading import read_text
+from harness.receipts import loaded
 from harness.receipts.data import Draw, PlainSet, read_plainly
 from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, frame
@@ -23,6 +24,7 @@ from harness.regions.base import GRAM
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.evaluation import DeclaredTexts
 from harness.spec.golden_prompts import GoldenPrompts
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
 
@@ -86,6 +88,16 @@ class Reference:
     def golden_prompts(self) -> GoldenPrompts | None:
         """The variant's golden prompts, if it has any."""
         return self._once("golden prompts", lambda: read_golden_prompts(self.variant))
+
+    def as_named(self, fingerprint: str) -> tuple[StageReceipt, ...]:
+        """Whether the model, which is intact, is the one of its files. fingerprint: of it; it is looked at once."""
+        return self._once(("as named", fingerprint), self._as_named)
+
+    def _as_named(self) -> tuple[StageReceipt, ...]:
+        files = checkpoint_files(self.variant, self.variant_file)
+        computed = loaded.as_the_files_compute(self.model, files)
+        named = loaded.as_named(self.model, files, self.variant.dtype)
+        return (named,) if computed is None else (named, computed)
 
     @property
     def frames(self) -> list[Frame]:

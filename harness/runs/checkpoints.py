@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attribution import base as attribution
 from harness.calibration.pairs import Pair, Sample, draw, read_pairs, samples_sha256, tokenise
+from harness.calibration.same_forward import refuse_other_forward
 from harness.errors import UserError
 from harness.low_rank.grams import one_shot_grams
 from harness.models.fingerprint import model_fingerprint
@@ -91,7 +92,9 @@ def load_directory(model_dir: Path) -> LoadedModel:
     """A checkpoint of the user's, from its directory. Raises UserError if there is none."""
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such checkpoint directory")
-    return load_checkpoint(str(model_dir.resolve()))
+    loaded = load_checkpoint(str(model_dir.resolve()))
+    refuse_other_forward(loaded.model, str(model_dir))
+    return loaded
 
 
 def refuse_existing(out: Path | None) -> None:

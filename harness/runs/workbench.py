@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import plugins
+from harness.calibration.same_forward import refuse_other_forward
 from harness.engines.base import Engine
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
@@ -66,6 +67,7 @@ class Workbench:
             self._close_engines()
             self._models.clear()  # one model at a time: a second one may not fit
             loaded = load_variant(bound.variant, bound.variant_file)
+            refuse_other_forward(loaded.model, bound.variant.name)
             self._models[place] = (
                 loaded,
                 Identity(model_fingerprint(loaded.model), tokenizer_fingerprint(loaded.tokenizer)),

@@ -89,11 +89,20 @@ class FineTuningReceipt(Found):
 Stage = Literal["data", "prompts", "scores", "mask", "weights", "engine", "logits", "text", "scorer", "canary"]
 
 
+class LookedAt(Strict):
+    """How much of something a receipt looked at: `seen` of `of` blocks, layers, weights, texts, tokens, items."""
+
+    what: str
+    seen: int
+    of: int
+
+
 class StageReceipt(Found):
     """What one step claims to have done, against what was seen of it by other means.
 
     name: what is compared, the same in every record. expected, seen: in words that need no code to be understood.
     advice: what to look at if it does not hold. evidence: the numbers and hashes behind both.
+    looked_at: which share of what was to be checked; empty where that is all of it, or where nothing can be counted.
     """
 
     stage: Stage
@@ -103,6 +112,7 @@ class StageReceipt(Found):
     seen: str
     advice: str
     evidence: dict[str, Evidence] = Field(default_factory=dict)
+    looked_at: tuple[LookedAt, ...] = Field(default=(), exclude_if=lambda shares: not shares)
 
     @property
     def words(self) -> str:
