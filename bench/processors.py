@@ -44,6 +44,8 @@ def shell_line(setting: str, arguments: tuple[str, ...], out: Path) -> str:
 def main(settings: tuple[str, ...], out: Path, arguments: tuple[str, ...]) -> None:
     """Run `harness ARGUMENTS` under each setting in a process of its own, and compare each with the first.
 
+    A last table says how near the figures of each come to their golden values' tolerances.
+
     The exit code is that of the first setting that did not give 0.
     """
     settings, arguments = settings or tuple(SETTINGS), arguments or DEFAULT
@@ -53,12 +55,15 @@ def main(settings: tuple[str, ...], out: Path, arguments: tuple[str, ...]) -> No
         command = [sys.executable, "-m", "harness", *arguments, "--out", str(out / setting)]
         codes.append(subprocess.run(command, env=environment(setting), check=False).returncode)
         click.echo(f"{setting}: exit code {codes[-1]}")
+    from bench.nearness import echo_table
     from bench.stages import differences
 
     for setting in settings[1:]:
         click.echo(f"\n{setting} beside {settings[0]}\n\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
         for row in differences(out / settings[0], out / setting):
             click.echo(f"| {' | '.join(row.cells)} |")
+    click.echo("\nHow near the figures come to failing\n")
+    echo_table([out / setting for setting in settings])
     sys.exit(next((code for code in codes if code), 0))
 
 

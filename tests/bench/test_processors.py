@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from bench.nearness import nearness, rows
 from bench.processors import SETTINGS, environment, shell_line
 from bench.stages import differences
 from harness.runs import acceptance
@@ -73,6 +74,26 @@ def test_figures_under_another_instruction_set_are_within_the_tolerances_of_the_
     assert len(checks) > 50
     assert [check.message for check in checks if check.status not in ("passed", "not_compared")] == []
     assert sum(check.status == "not_compared" for check in checks) < len(checks) / 20
+
+
+def test_how_near_figures_come_to_failing_is_a_share_of_their_tolerance(runs, tmp_path, monkeypatch):
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    record = runs[0][1]
+    golden = acceptance.accept(record, "what the first instruction set gives")[1]
+    checks = golden_checks(BenchmarkSpec.model_validate(record.spec), record.cells, {}, golden)
+    assert nearness(record.model_copy(update={"checks": tuple(checks)})).figure == ""
+    moved = next(each for each in checks if each.metric == "perplexity" and each.tolerance)
+    half = moved.model_copy(update={"difference": -moved.tolerance / 2})
+    found = nearness(record.model_copy(update={"checks": tuple(half if each is moved else each for each in checks)}))
+    assert (found.differ, found.figure) == (1, f"{moved.cell}:perplexity")
+    assert found.nearest == pytest.approx(0.5)
+    assert "1 of" in found.words and "nearest 0.50" in found.words
+
+
+def test_every_folder_has_a_column_of_its_own(runs, tmp_path):
+    alone = [tuple(rows([runs[0][0]])), tuple(rows([out for out, _ in runs]))]
+    assert [len(table[0]) for table in alone] == [4, 5]
+    assert alone[1][0][:2] == ("tiny-llama3-instruct", "processors")
 
 
 def test_the_settings_differ_in_bits_where_the_processor_has_both(runs):
