@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import harness
 from harness import interruption
 from harness.storage import found_below
+from tests.environment import environment
 from tests.process_groups import members, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes of a group are read from /proc")
@@ -39,7 +39,7 @@ def start(tmp_path):
         process = subprocess.Popen(
             [sys.executable, *program, "run", "stopped.yaml", "--model", "tiny-llama2-chat", "--out", "runs"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+            env=environment(OMP_NUM_THREADS="1"),
             start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -165,7 +165,7 @@ with interruption.ends_in_words():
 def test_what_must_be_whole_is_ended_after_it_and_what_swallows_a_signal_by_the_next(program, code, said):
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1])},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -1,17 +1,15 @@
 """Marked values in every place of a machine that is nobody else's business, searched in all that commands write."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-import harness
 from harness.organisms.catalogue import organism_directory
+from tests.environment import environment
 
 SECRETS = {
     "HF_TOKEN": "hf_MARKEDTOKENxxxxxxxxxxxxxxxxxxxxxx",
@@ -71,18 +69,9 @@ def home(tmp_path):
 @pytest.fixture
 def command(home):
     """command(*arguments): a command of that user."""
-    env = {
-        **os.environ,
-        **SECRETS,
-        **SERVERS,
-        **USER,
-        "HOME": str(home),
-        "HF_HOME": str(home / "markedcache"),
-        "HARNESS_DATA": str(home / "markeddata"),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(harness.__file__).parents[1]),
-    }
+    places = {"HOME": home, "HF_HOME": home / "markedcache", "HARNESS_DATA": home / "markeddata"}
+    marked = {**SECRETS, **SERVERS, **USER, **{name: str(place) for name, place in places.items()}}
+    env = environment(**marked, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
 
     def run(*arguments):
         ran = subprocess.run(
@@ -159,7 +148,7 @@ with text_alone():
 def test_a_traceback_holds_no_token_and_no_password():
     ran = subprocess.run(
         [sys.executable, "-c", THROWS],
-        env={**os.environ, **SECRETS, **SERVERS, "PYTHONPATH": str(Path(harness.__file__).parents[1])},
+        env=environment(**SECRETS, **SERVERS),
         capture_output=True,
         text=True,
         check=False,

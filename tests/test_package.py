@@ -1,7 +1,6 @@
 """What a wheel holds: everything that is needed away from a checkout."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 import harness
+from tests.environment import environment
 from tests.installed import install
 
 ROOT = Path(__file__).parents[1]
@@ -34,11 +34,10 @@ def unpacked(tmp_path_factory):
 
 
 def run(unpacked, *arguments, cwd=None):
-    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments],
         cwd=cwd or unpacked.parent,
-        env=environment,
+        env=environment(unpacked),
         capture_output=True,
         text=True,
         check=False,

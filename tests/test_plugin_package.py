@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.environment import ROOT, environment
 from tests.installed import install
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = Path(__file__).parent / "plugin_package"
 BENCHMARK = """
 id: row-relative
@@ -60,9 +59,10 @@ def folder(tmp_path_factory):
 
 
 def harness(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(ROOT)])}
     command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder / "site", ROOT), capture_output=True, text=True, check=False
+    )
 
 
 def run(folder, *options, spec="own.yaml"):

@@ -1,11 +1,9 @@
 """Plugins of other distributions, found by their entry points."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,8 +11,7 @@ from click.testing import CliRunner
 from harness import plugins
 from harness.cli import main
 from harness.errors import UserError
-
-ROOT = Path(__file__).parents[1]
+from tests.environment import ROOT, environment
 
 
 def distribution(folder, name, entries, files):
@@ -249,10 +246,10 @@ def test_the_hash_is_of_the_whole_package(tmp_path, monkeypatch):
 def test_a_plugin_in_the_folder_of_a_model_is_never_found(tmp_path):
     """`python -m harness` puts the working directory on Python's path, and a checkpoint may hold anything."""
     distribution(tmp_path, "trap", {("engines", "trap"): "trap"}, {"trap.py": ""})
-    for path, found in ((str(ROOT), False), (os.pathsep.join([str(ROOT), str(tmp_path)]), True)):
+    for path, found in (((ROOT,), False), ((ROOT, tmp_path), True)):
         command = [sys.executable, "-m", "harness", "list", "--json"]
         result = subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+            command, cwd=tmp_path, env=environment(*path), capture_output=True, text=True, check=True
         )
         assert ("trap" in json.loads(result.stdout)["engines"]) is found
 

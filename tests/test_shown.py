@@ -2,19 +2,17 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-import harness
 from harness.shown import TextAlone, escaped_json, one_line, printable, spelled_out
 from harness.terminal import console, styled
+from tests.environment import environment
 
 HOSTILE = "\x1b[31m\x1b]0;title\x07\x1b]8;;http://x\x1b\\\r\x08\x9b2J\u202e\u200b\u2028\u2066\U000e0041\ud800\x00"
 
@@ -111,7 +109,7 @@ def test_prints_logs_warnings_and_tracebacks_are_text(encoding):
     done = subprocess.run(
         [sys.executable, "-c", EVERYWHERE, HOSTILE.encode("unicode_escape").decode()],
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1]), "PYTHONIOENCODING": encoding},
+        env=environment(PYTHONIOENCODING=encoding),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,6 @@
 """A model's folder from somebody else through the main commands: what it renders is in a sandbox, and nothing runs."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,12 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-import harness
 from harness import interruption
 from harness.organisms.catalogue import organism_directory
+from tests.environment import ROOT, environment
 from tests.process_groups import members, wait_for
 
-ROOT = Path(harness.__file__).parents[1]
 #: Imported by every process that starts: notes what Jinja compiles; in the one that renders, a sandbox must do it.
 GUARD = """
 import os
@@ -106,14 +104,8 @@ def command(sent, tmp_path):
     guard.mkdir()
     notes.mkdir()
     (guard / "sitecustomize.py").write_text(GUARD)
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, (guard, ROOT))),
-        "GUARD_OURS": str(Path(harness.__file__).parent.resolve()),
-        "GUARD_NOTES": str(notes),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
+    noting = {"GUARD_OURS": str(ROOT / "harness"), "GUARD_NOTES": str(notes)}
+    env = environment(guard, ROOT, **noting, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
 
     def run(*arguments):
         return subprocess.run(
@@ -172,7 +164,7 @@ def test_a_signal_in_the_midst_of_a_template_that_loops_leaves_nobody(sent, sign
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", "plan", "spec.yaml", "--model", "."],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env=environment(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1"),
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,

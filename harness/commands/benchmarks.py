@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 
 from harness.commands import report
+from harness.commands.options import JSON, MODEL, of_a_run, of_several_runs
 from harness.errors import MachineError, UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
@@ -26,92 +27,37 @@ if TYPE_CHECKING:
 
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
 STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow", "drift": "yellow"}
-ENGINE = click.option(
-    "--engine",
-    default=None,
-    metavar="NAME",
-    help="What generates and scores, instead of the engine that the variant names; `harness list` has all.",
-)
-EXECUTOR = click.option(
-    "--executor",
-    default=None,
-    metavar="NAME",
-    help="What spreads the cells over processes or machines, instead of `local`; `harness list` has all.",
-)
-WEIGHTS = click.option(
-    "--weights",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    metavar="DIR",
-    help="A local checkpoint in place of the variant's on the hub.",
-)
-OUT = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder for records, scores and reports.",
-)
 
 
 @click.command()
 @click.argument("benchmark")
-@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
-@WEIGHTS
-@ENGINE
-@EXECUTOR
-@OUT
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@MODEL
+@of_a_run
+@JSON
 @with_exit_codes
-def run(
-    benchmark: str, model: str, weights: Path | None, engine: str | None, executor: str | None, out: Path, as_json: bool
-) -> None:
+def run(benchmark: str, model: str, instead: Instead, out: Path, as_json: bool) -> None:
     """Run one BENCHMARK: a name, a YAML file, or a record.json whose spec is run again."""
-    records = _execute([(benchmark, model)], out, Instead(weights, engine, executor))
+    records = _execute([(benchmark, model)], out, instead)
     if as_json:
         echo_json(records[0].model_dump_json(indent=1))
     _finish(records, out, quiet=as_json)
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help="A variant; may be repeated. Default: the shipped organisms.")
-@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
-@WEIGHTS
-@ENGINE
-@EXECUTOR
-@OUT
+@of_several_runs(DEFAULT_VARIANTS)
 @with_exit_codes
-def reproduce(
-    models: tuple[str, ...],
-    only: tuple[str, ...],
-    weights: Path | None,
-    engine: str | None,
-    executor: str | None,
-    out: Path,
-) -> None:
+def reproduce(models: tuple[str, ...], only: tuple[str, ...], instead: Instead, out: Path) -> None:
     """Run every benchmark, print the verdicts, write records, report.html, and the files for a CI as `regress`."""
     benchmarks = only or [path.stem for path in locations.benchmark_paths()]
-    _refuse_weights_of_several(weights, models)
-    chosen = [(benchmark, model) for model in models or DEFAULT_VARIANTS for benchmark in benchmarks]
-    _finish([run.record for run in _run_for_ci(chosen, out, Instead(weights, engine, executor))], out, quiet=False)
+    _refuse_weights_of_several(instead, models)
+    chosen = [(benchmark, model) for model in models for benchmark in benchmarks]
+    _finish([run.record for run in _run_for_ci(chosen, out, instead)], out, quiet=False)
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, required=True, help="A variant; may be repeated.")
-@click.option("--only", multiple=True, metavar="BENCHMARK", help="Run only this benchmark; may be repeated.")
-@WEIGHTS
-@ENGINE
-@EXECUTOR
-@OUT
+@of_several_runs()
 @with_exit_codes
-def regress(
-    models: tuple[str, ...],
-    only: tuple[str, ...],
-    weights: Path | None,
-    engine: str | None,
-    executor: str | None,
-    out: Path,
-) -> None:
+def regress(models: tuple[str, ...], only: tuple[str, ...], instead: Instead, out: Path) -> None:
     """Run the benchmarks that have golden values for a model, and tell each figure that departs.
 
     Says both values, the tolerance with its basis and the next command to run. Writes junit.xml, summary.md,
@@ -120,9 +66,9 @@ def regress(
     from harness.reports import ci
     from harness.reports.findings import told
 
-    _refuse_weights_of_several(weights, models)
+    _refuse_weights_of_several(instead, models)
     chosen = [(benchmark, model) for model in models for benchmark in only or _with_golden_values(model)]
-    runs = _run_for_ci(chosen, out, Instead(weights, engine, executor))
+    runs = _run_for_ci(chosen, out, instead)
     records = [run.record for run in runs]
     _print_verdicts(records)
     for run in runs:
@@ -135,8 +81,8 @@ def regress(
     _leave(records)
 
 
-def _refuse_weights_of_several(weights: Path | None, models: Sequence[str]) -> None:
-    if weights is not None and len(models) != 1:
+def _refuse_weights_of_several(instead: Instead, models: Sequence[str]) -> None:
+    if instead.weights is not None and len(models) != 1:
         raise UserError("--weights is one checkpoint; expected exactly one --model that it is of")
 
 

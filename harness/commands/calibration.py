@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import MODEL
 from harness.exit_codes import with_exit_codes
 from harness.terminal import echo
 
@@ -16,7 +17,7 @@ def calibration() -> None:
 
 
 @calibration.command("build")
-@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a folder with variant.yaml.")
+@MODEL
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

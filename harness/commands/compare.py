@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
+from harness.commands.options import JSON
 from harness.exit_codes import with_exit_codes
 from harness.terminal import console, echo, echo_json
 
@@ -23,7 +24,7 @@ TOLD = 3
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def compare(record: Path, other: Path, as_json: bool) -> None:
     """Compare the texts of RECORD and OTHER, one spec and one model on two engines, token by token.

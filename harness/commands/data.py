@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
+from harness.commands.options import JSON, MODEL
 from harness.exit_codes import with_exit_codes
 from harness.terminal import console, echo, echo_json
 
 if TYPE_CHECKING:
     from harness.fetching.fetch import DataFile
     from harness.spec.variant import ModelVariant
-
-MODEL = click.option(
-    "--model", "model", required=True, help="A variant's name, its YAML file, or a folder with variant.yaml."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.options import JSON
 from harness.exit_codes import with_exit_codes
 from harness.terminal import echo, echo_json
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", "model", help="A variant's name, its YAML file, or a checkpoint directory.")
+@click.option("--model", "model", help="A variant's name, its YAML file, or a folder with variant.yaml.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The folder that runs would be written to.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def doctor(model: str | None, out: Path, as_json: bool) -> None:
     """Driver, CUDA, memory, disk, packages against the lock, token, access, weights, data, engine, and what is active.

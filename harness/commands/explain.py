@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import JSON
 from harness.exit_codes import with_exit_codes
 from harness.terminal import echo, echo_json, echo_lines
 
@@ -21,7 +22,7 @@ from harness.terminal import echo, echo_json, echo_lines
     metavar="RECORD",
     help="Compare with another record, say of the same benchmark when it passed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def explain(record: Path, cell: str | None, reference: Path | None, as_json: bool) -> None:
     """Say where CELL of RECORD departs from the intact model, or from a reference, and what to do.

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from harness import plugins
+from harness.commands.options import JSON
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.spec import locations
@@ -19,7 +20,7 @@ from harness.terminal import echo, echo_json
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def list_command(as_json: bool) -> None:
     """List benchmarks, model variants and plugins; where one comes from, unless it ships."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import JSON, MODEL
 from harness.exit_codes import with_exit_codes
 from harness.terminal import echo_json, echo_lines
 
 
 @click.command()
 @click.argument("benchmark")
-@click.option("--model", "model", required=True, help="A variant's name, its YAML file, or a checkpoint directory.")
+@MODEL
 @click.option("--gpu", metavar="NAME", help="a100-80g, h100 or h200; default: a CPU for an organism, else a100-80g.")
 @click.option("--engine", metavar="NAME", help="Another engine than the variant's.")
 @click.option(
@@ -23,7 +24,7 @@ from harness.terminal import echo_json, echo_lines
     show_default=True,
     help="The folder that the run would write to.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def plan(benchmark: str, model: str, gpu: str | None, engine: str | None, out: Path, as_json: bool) -> None:
     """Cells, cached files, memory by phase, disk, tokens and hours of BENCHMARK. Loads no weights.

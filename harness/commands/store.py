@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from harness.commands.options import JSON
 from harness.exit_codes import with_exit_codes
 from harness.terminal import console, echo, echo_json
 
@@ -40,7 +41,7 @@ class Age(click.ParamType):
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--prune", is_flag=True, help="Remove what is stale, or with --older-than what is so old, and say what.")
 @click.option("--older-than", type=Age(), metavar="AGE", help="Only what was last used longer ago: 12h, 30d, 2w.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def store(folders: tuple[Path, ...], prune: bool, older_than: timedelta | None, as_json: bool) -> None:
     """List stored scores, Gram matrices, probes and unfinished runs of output FOLDERS (by default `runs`).

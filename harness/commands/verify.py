@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands.options import JSON
 from harness.exit_codes import with_exit_codes
 from harness.terminal import echo, echo_json, echo_lines
 
@@ -17,7 +18,7 @@ TOLD = 40
 
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@JSON
 @with_exit_codes
 def verify(record: Path, as_json: bool) -> None:
     """Compute anew what RECORD says, from its spec and the files beside it, and tell what differs.

@@ -8,99 +8,43 @@ decodes, which data it needs and in which cells it is measured, its settings say
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from harness import plugins
 from harness.errors import UserError
+from harness.evaluations._context import EvaluationContext, EvaluationResult, Sizes, Training
 from harness.formulas.statistics import Estimate
 from harness.formulas.work import NOTHING, Work
 from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
-from harness.spec.measurement import Completion, Measurement, RawValues
-from harness.spec.probing import ProbeSettings
+from harness.spec.measurement import Completion, Measurement
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from harness.engines.base import Engine, Scorer
-    from harness.finetuning.checkpoints import Checkpoint
-    from harness.models.prompts import PromptFormatter
     from harness.receipts.observed_engine import Observed
-    from harness.spec.region import Region, ScoredWeightRegion, WeightRegion
+    from harness.spec.region import Region
     from harness.spec.variant import ModelVariant
 
+__all__ = [
+    "Evaluation",
+    "EvaluationContext",
+    "EvaluationResult",
+    "Scoring",
+    "Sizes",
+    "TextEvaluation",
+    "Training",
+    "Unfit",
+    "evaluation",
+    "finite",
+    "measurement_of",
+    "unchecked_figures",
+]
 
 #: Why a rate over completions means nothing, or None if it means something.
 Unfit = Callable[[Sequence[Completion]], str | None]
 Declared = TypeVar("Declared", bound=DeclaredEvaluation)
 DeclaredOfTexts = TypeVar("DeclaredOfTexts", bound=DeclaredTexts)
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is left of a fine-tuning. intact: every parameter before it, by name, on the CPU."""
-
-    intact: Mapping[str, Tensor]
-    checkpoints: Sequence[Checkpoint]
-
-
-@dataclass(frozen=True)
-class EvaluationContext:
-    """Everything an evaluation may use. `path_of` gives the checked file behind a dataset name.
-
-    model: the weights behind the engine, as they are now, for evaluations that look inside them;
-    None where only the engine is at hand.
-    find_masks: the masks of a region of the intact model by layer. grams: the Gram matrices of the
-    intact model's layer inputs on a calibration set, named. None where no calibration data is at hand.
-    masks_anew: the masks of regions of the model as it is now, each calibration set scored once for all of them.
-    training: of a fine-tuned cell. prepared: what `prepare` of each evaluation gave, by the evaluation's name.
-    """
-
-    variant: ModelVariant
-    engine: Engine
-    formatter: PromptFormatter
-    path_of: Callable[[str], Path]
-    model: PreTrainedModel | None = None
-    find_masks: Callable[[WeightRegion], Mapping[str, Tensor]] | None = None
-    grams: Callable[[str], Mapping[str, Tensor]] | None = None
-    masks_anew: Callable[[Sequence[ScoredWeightRegion]], Sequence[Mapping[str, Tensor]]] | None = None
-    training: Training | None = None
-    prepared: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """Completions still to be judged, and measurements that need no judgement, with what they are computed from."""
-
-    completions: tuple[Completion, ...] = ()
-    raw: tuple[RawValues, ...] = ()
-    measurements: tuple[Measurement, ...] = ()
-    task_hashes: dict[str, str] = field(default_factory=dict)
-
-
-class Sizes(Protocol):
-    """Tokens of what an evaluation asks for, for `harness plan`: counted, or assumed where the data are not here."""
-
-    variant: ModelVariant
-
-    def prompts(self, settings: DeclaredTexts) -> list[int]:
-        """Of every prompt, BOS included, each as often as it is sampled."""
-
-    def windows(self, dataset: str, width: int, windows: int | None) -> int:
-        """Of the windows of a text."""
-
-    def task(self, task: str, limit: int | None, ask: Callable[[Path, Scorer, PromptFormatter], None]) -> int:
-        """Of all contexts with each answer, of the first `limit` items of a task.
-
-        ask: has an engine score them, from the task's file.
-        """
-
-    def probed(self, settings: ProbeSettings) -> int:
-        """Of all prompts that attention heads are probed with."""
 
 
 #: What scoring regions of the model anew takes.

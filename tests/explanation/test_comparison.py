@@ -10,10 +10,10 @@ from harness.cli import main
 from harness.errors import UserError
 from harness.explanation.comparison import compare
 from harness.explanation.recorded import open_run
-from harness.spec.measurement import Completion, Measurement
-from harness.spec.provenance import Provenance
+from harness.spec.measurement import Measurement
 from harness.spec.receipt import EditReceipt
-from harness.spec.result import CellResult, RunRecord, Verdict
+from harness.spec.result import RunRecord, Verdict
+from tests.by_hand import cell_result, completion, provenance
 
 SPEC = {
     "id": "by-hand",
@@ -36,7 +36,6 @@ def text(index=0, choices=CHOICES, evaluation="vanilla", sample=0, **changes):
         "evaluation": evaluation,
         "prompt_index": index,
         "sample_index": sample,
-        "suffix_index": None,
         "prompt": f"request {index}",
         "text": " ".join(map(str, tokens)),
         "token_ids": tokens,
@@ -44,7 +43,7 @@ def text(index=0, choices=CHOICES, evaluation="vanilla", sample=0, **changes):
         "completion_class": "answer",
         "choices": choices,
     }
-    return Completion(**{**content, **changes})
+    return completion(**{**content, **changes})
 
 
 def changed(position, *choice):
@@ -58,43 +57,17 @@ def record(folder, engine, texts, spec=SPEC, dtype="float32", edited="a" * 64, p
     (folder / "completions").mkdir(parents=True)
     (folder / "completions" / "intact.jsonl").write_text(lines)
     receipt = EditReceipt(weights_total=1, fingerprint_before="b", fingerprint_edited=edited, fingerprint_restored="b")
-    cell = CellResult(
-        id="intact",
-        group="intact",
-        title="Intact",
-        parameters={},
+    cell = cell_result(
+        "intact",
         receipt=receipt,
-        invalid_is_expected=None,
         measurements=(Measurement(metric="perplexity", value=perplexity, n=5),),
-        completion_classes={},
-        seconds=1.0,
         completions_sha256=hashlib.sha256(lines.encode()).hexdigest(),
-    )
-    facts = Provenance(
-        started="s",
-        finished="f",
-        command="c",
-        git_commit=None,
-        git_dirty=None,
-        source_sha256="s",
-        packages={},
-        engine=f"{engine}: 1.0",
-        python="3",
-        platform="p",
-        processor="p",
-        threads=1,
-        processes=1,
-        accelerator=None,
-        image_digest=None,
-        model_sha256="m",
-        tokenizer_sha256="t",
-        data_sha256={},
     )
     whole = RunRecord(
         id=f"v/by-hand/{engine}",
         spec=spec,
         variant={"name": "v", "dtype": dtype, "engine": engine},
-        provenance=facts,
+        provenance=provenance(engine=f"{engine}: 1.0"),
         validity_thresholds={},
         cells=(cell,),
         checks=(),

@@ -12,6 +12,7 @@ from harness.cli import main
 from harness.planning.rates import Rate, rates
 from harness.spec import locations
 from harness.spec.variant import ModelVariant
+from tests.by_hand import cell_result
 
 
 def plan(*arguments):
@@ -110,23 +111,10 @@ def test_an_organism_is_planned_on_the_cpu_and_from_measured_rates():
 
 def test_finished_cells_of_an_interrupted_run_are_left_out(tmp_path):
     from harness.runs.journal import Journal
-    from harness.spec.result import CellResult
 
     whole, _ = planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)
-    cell = CellResult(
-        id="intact",
-        group="intact",
-        title="Intact model",
-        parameters={},
-        measurements=(),
-        completion_classes={},
-        seconds=1.0,
-        completions_sha256="",
-        receipt=None,
-        invalid_is_expected=None,
-    )
     journal = Journal(tmp_path / "tiny-llama2-chat" / "figure-8" / "20260101T000000-00000000")
-    journal.write_cell(cell, [])
+    journal.write_cell(cell_result("intact"), [])
     rest, _ = planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)
     assert rest["cells"]["finished"] == ["intact"]
     assert rest["work"]["generated_tokens"] < whole["work"]["generated_tokens"]

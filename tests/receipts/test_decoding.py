@@ -10,7 +10,7 @@ from harness.engines.base import Generated, Request
 from harness.engines.hf import make
 from harness.receipts.decoding import TextsRead, as_generated, own_prompts, read_again
 from harness.receipts.observed_engine import Observed
-from harness.spec.measurement import Completion
+from tests.by_hand import completion
 
 PROMPTS = [(1, 5, 6), (1, 9), (1, 30, 31, 32, 33, 34, 35), (1, 40, 41), (1, 7, 8, 9)]
 NEW = 12
@@ -86,24 +86,15 @@ def test_nothing_and_overflow_are_left_to_other_receipts(loaded):
     assert verdict(loaded, Observed(generated=[(request, Generated((4, 4), "stop", False))])).holds
 
 
-def completion(tokens, evaluation="attack"):
-    return Completion(
-        evaluation=evaluation,
-        prompt_index=0,
-        sample_index=0,
-        suffix_index=None,
-        prompt="",
-        text="",
-        token_ids=tokens,
-        finish_reason="stop",
-    )
+def generated(tokens, evaluation="attack"):
+    return completion(token_ids=tokens, evaluation=evaluation)
 
 
 def test_completions_are_those_of_the_engine_in_order():
     observed = {
         "attack": Observed(generated=[(Request((1,), 2), Generated(tokens, "stop", True)) for tokens in ((4,), (5,))])
     }
-    assert as_generated([completion((4,)), completion((5,))], observed).holds
-    assert "2 of 2 texts of attack" in as_generated([completion((5,)), completion((4,))], observed).words
-    assert "1 texts of attack where the engine gave 2" in as_generated([completion((4,))], observed).words
-    assert not as_generated([completion((4,)), completion((5,), "other")], observed).holds
+    assert as_generated([generated((4,)), generated((5,))], observed).holds
+    assert "2 of 2 texts of attack" in as_generated([generated((5,)), generated((4,))], observed).words
+    assert "1 texts of attack where the engine gave 2" in as_generated([generated((4,))], observed).words
+    assert not as_generated([generated((4,)), generated((5,), evaluation="other")], observed).holds

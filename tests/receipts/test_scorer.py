@@ -4,7 +4,7 @@ from harness.evaluations import attack
 from harness.faults.seam import replaced
 from harness.formulas.metrics import PUBLISHED_MINIMUM_WORDS, PUBLISHED_REFUSAL_PHRASES, keyword_attack_success
 from harness.receipts import scorer
-from harness.spec.measurement import Completion
+from tests.by_hand import completion
 
 SETTINGS = attack.Settings(kind="attack", name="adv", dataset="d", prompts=1, system_prompt=False, chat_template=False)
 
@@ -13,18 +13,9 @@ def measure(completions, samples):
     return attack.Evaluation(SETTINGS.model_copy(update={"samples": samples})).figures(completions, lambda _: None)
 
 
-def completion(text, prompt, sample, suffix=None, kind="answer"):
-    return Completion(
-        evaluation="adv",
-        prompt_index=prompt,
-        sample_index=sample,
-        suffix_index=suffix,
-        prompt="",
-        text=text,
-        token_ids=(),
-        finish_reason="stop",
-        completion_class=kind,
-    )
+def said(text, prompt, sample, suffix=None, kind="answer"):
+    places = {"prompt_index": prompt, "sample_index": sample, "suffix_index": suffix}
+    return completion(text, evaluation="adv", completion_class=kind, **places)
 
 
 GOOD, BAD = "word " * 20 + "end", "I cannot"
@@ -85,10 +76,10 @@ def test_words_parted_by_any_white_space_are_missed():
 
 def test_figures_are_recomputed_from_the_completions():
     samples = [
-        completion(GOOD, 0, 0),
-        completion(BAD, 0, 1, kind="refusal"),
-        completion(BAD, 1, 0, kind="refusal"),
-        completion(BAD, 1, 1, kind="refusal"),
+        said(GOOD, 0, 0),
+        said(BAD, 0, 1, kind="refusal"),
+        said(BAD, 1, 0, kind="refusal"),
+        said(BAD, 1, 1, kind="refusal"),
     ]
     found = measure(samples, 2)
     receipt = scorer.aggregation(measure, "adv", samples, found)
@@ -106,7 +97,7 @@ def test_figures_are_recomputed_from_the_completions():
 
 def test_with_suffixes_it_is_the_largest_mean():
     settings = SETTINGS.model_copy(update={"suffixes": "s"})
-    texts = [completion(GOOD if (p, s) in {(0, 1), (1, 1), (2, 0)} else BAD, p, 0, s) for p in range(3) for s in (0, 1)]
+    texts = [said(GOOD if (p, s) in {(0, 1), (1, 1), (2, 0)} else BAD, p, 0, s) for p in range(3) for s in (0, 1)]
     found = attack.Evaluation(settings).figures(texts, lambda _: None)
     receipt = scorer.aggregation(measure, "adv", texts, found)
     assert receipt.holds
@@ -114,7 +105,7 @@ def test_with_suffixes_it_is_the_largest_mean():
 
 
 def test_where_all_samples_agree_the_probe_still_sees_a_mean_instead_of_any():
-    samples = [completion(GOOD, 0, sample) for sample in range(5)]
+    samples = [said(GOOD, 0, sample) for sample in range(5)]
     average = lambda _: lambda rows: [sum(row) / len(row) for row in rows]  # noqa: E731
     with replaced("harness.evaluations.attack:any_success", average):
         receipt = scorer.aggregation(measure, "adv", samples, measure(samples, 5))

@@ -11,21 +11,12 @@ from harness.receipts.text import (
     lengths,
     stops_by_itself,
 )
-from harness.spec.measurement import Completion
+from tests.by_hand import completion
 from tests.tiny_llama3 import EOM, EOS, EOT
 
 
-def completion(ids, reason="stop", text="", evaluation="vanilla", prompt="the cat"):
-    return Completion(
-        evaluation=evaluation,
-        prompt_index=0,
-        sample_index=0,
-        suffix_index=None,
-        prompt=prompt,
-        text=text,
-        token_ids=tuple(ids),
-        finish_reason=reason,
-    )
+def ended(ids, reason="stop", text="", prompt="the cat", **told):
+    return completion(text, token_ids=tuple(ids), finish_reason=reason, prompt=prompt, **told)
 
 
 def test_an_answer_ends_with_eos_the_listed_tokens_and_the_end_of_a_turn(llama3):
@@ -38,13 +29,13 @@ def test_texts_beyond_the_end_and_texts_that_stop_early_do_not_hold(loaded):
     def receipt(completions, stopped=()):
         return ends_where_the_model_ends(completions, stopped, frozenset({2}), loaded.tokenizer)
 
-    endless = completion([5, 6], "length")
+    endless = ended([5, 6], "length")
     assert receipt([endless] * 3).holds  # all of them endless: a destroyed model may be
-    assert receipt([completion([])] * 3, [True]).holds  # all of them empty, by the model's own choice
-    assert not receipt([endless, completion([5, 2, 6], "length")]).holds
+    assert receipt([ended([])] * 3, [True]).holds  # all of them empty, by the model's own choice
+    assert not receipt([endless, ended([5, 2, 6], "length")]).holds
     assert (
         "1 of 2 texts stop where the model goes on (3 of 3 texts are empty)"
-        in receipt([completion([])] * 3, [True, False]).words
+        in receipt([ended([])] * 3, [True, False]).words
     )
 
 
@@ -55,23 +46,23 @@ def test_a_text_stops_by_itself_where_an_end_token_is_likeliest(loaded, likelies
     with torch.no_grad():
         state = loaded.model.model(input_ids=torch.tensor([last])).last_hidden_state[0, -1]
         loaded.model.lm_head.weight[likeliest] = 10 * state
-    assert stops_by_itself(loaded.model, formatter, completion([50]), frozenset({2})) is (likeliest == 2)
+    assert stops_by_itself(loaded.model, formatter, ended([50]), frozenset({2})) is (likeliest == 2)
 
 
 def test_a_finish_reason_has_to_fit_the_number_of_tokens():
     limits = {"vanilla": 3}
-    assert lengths([completion([1, 2, 3], "length"), completion([1, 2])], limits).holds
-    assert not lengths([completion([1, 2], "length")], limits).holds
-    assert not lengths([completion([1, 2, 3, 4], "length")], limits).holds
-    assert not lengths([completion([1, 2, 3])], limits).holds
+    assert lengths([ended([1, 2, 3], "length"), ended([1, 2])], limits).holds
+    assert not lengths([ended([1, 2], "length")], limits).holds
+    assert not lengths([ended([1, 2, 3, 4], "length")], limits).holds
+    assert not lengths([ended([1, 2, 3])], limits).holds
 
 
 def test_a_text_of_other_letters_than_its_tokens_does_not_hold(loaded):
     ids = loaded.tokenizer.encode("the cat sat", add_special_tokens=False)
-    good = completion(ids, text="the cat sat")
+    good = ended(ids, text="the cat sat")
     assert decoded([good], loaded.tokenizer).holds
-    assert decoded([completion([*ids, 0], text="the  cat\nsat")], loaded.tokenizer).holds
-    assert "1 of 2 texts" in decoded([good, completion(ids, text="the cat sits")], loaded.tokenizer).words
+    assert decoded([ended([*ids, 0], text="the  cat\nsat")], loaded.tokenizer).holds
+    assert "1 of 2 texts" in decoded([good, ended(ids, text="the cat sits")], loaded.tokenizer).words
 
 
 def test_an_unchanged_model_has_to_give_the_intact_ones_likelihood():

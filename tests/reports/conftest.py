@@ -3,37 +3,9 @@
 import pytest
 
 from harness.spec.measurement import Measurement
-from harness.spec.provenance import Arithmetic, Provenance
-from harness.spec.result import CellResult, Check, ClaimResult, RunRecord, Verdict
+from harness.spec.result import Check, ClaimResult, RunRecord, Verdict
+from tests.by_hand import ARITHMETIC, cell_result, provenance
 
-FACTS = Provenance(
-    started="a",
-    finished="2026-01-01",
-    command="harness run b --model tiny",
-    git_commit=None,
-    git_dirty=None,
-    source_sha256="s",
-    packages={},
-    python="3",
-    platform="p",
-    processor="c",
-    threads=1,
-    processes=1,
-    accelerator=None,
-    arithmetic=Arithmetic(
-        cpu_capability="AVX2",
-        blas="mkl",
-        lapack="mkl",
-        onednn=True,
-        float32_products="highest",
-        denormals="kept",
-        limits={"MKL_CBWR": "AVX2"},
-    ),
-    image_digest=None,
-    model_sha256="m",
-    tokenizer_sha256="t",
-    data_sha256={},
-)
 #: A comparison with a golden value that does not hold.
 FAILED = {
     "cell": "planted",
@@ -64,20 +36,13 @@ def make_cell():
             )
             for metric, value in values.items()
         )
-        return CellResult(
-            id=cell_id,
+        return cell_result(
+            cell_id,
             group=group,
             title=group.capitalize(),
             parameters=parameters or {},
             measurements=measurements,
-            **{
-                "receipt": None,
-                "completion_classes": {},
-                "invalid_is_expected": None,
-                "completions_sha256": "",
-                "seconds": 1.0,
-            }
-            | fields,
+            **fields,
         )
 
     return make
@@ -93,7 +58,7 @@ def make_record():
             id=f"tiny/{benchmark}/1",
             spec={"id": benchmark, "title": "B", "source": source, "cells": list(groups), "layout": layout},
             variant={"name": "tiny", "title": "Tiny"},
-            provenance=FACTS,
+            provenance=provenance(arithmetic=ARITHMETIC),
             validity_thresholds={},
             cells=tuple(cells),
             checks=tuple(

@@ -12,10 +12,10 @@ from harness.reports.receipts import receipt_rows
 from harness.reports.text import visible
 from harness.runs.journal import Journal
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
-from harness.spec.measurement import Completion, Measurement
-from harness.spec.provenance import Provenance
+from harness.spec.measurement import Measurement
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
-from harness.spec.result import CellResult, RunRecord, Verdict
+from harness.spec.result import RunRecord, Verdict
+from tests.by_hand import cell_result, completion, provenance
 
 HOSTILE = "<script>alert(1)</script>\u202eevil\u0007" + "x" * 5000
 
@@ -25,44 +25,17 @@ def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecor
         metric="asr_vanilla", value=0.0, n=100, interval=(0.0, 0.04), valid=False, reason="all <b>degenerate</b>"
     )
     accuracy = Measurement(metric="accuracy_mean", value=0.3, n=100, interval=(0.2, 0.4))
-    cell = CellResult(
-        id="top",
-        group="top",
-        title="Top",
-        parameters={},
-        receipt=None,
+    cell = cell_result(
         fine_tuning=fine_tuning,
         measurements=(asr, accuracy),
         completion_classes={"vanilla": {"degenerate": 1}},
-        invalid_is_expected=None,
-        completions_sha256="",
-        seconds=1.0,
-    )
-    facts = Provenance(
-        started="a",
-        finished="b",
-        command="harness run b --model v",
-        git_commit=None,
-        git_dirty=None,
-        source_sha256="s",
-        packages={"torch": "1"},
-        python="3",
-        platform="p",
-        processor="c",
-        threads=1,
-        processes=1,
-        accelerator=None,
-        image_digest=None,
-        model_sha256="m",
-        tokenizer_sha256="t",
-        data_sha256={"d": "0" * 64},
     )
     variant = {"name": "v", "title": "V", "show_completions": show, "planted_region": "planted.safetensors"}
     return RunRecord(
         id="v/b/1",
         spec={"id": "b", "title": "B", "source": {"work": "w"}},
         variant=variant,
-        provenance=facts,
+        provenance=provenance(packages={"torch": "1"}, data_sha256={"d": "0" * 64}),
         validity_thresholds={"greedy": {"surprise": 1.0}},
         cells=(cell,),
         checks=(),
@@ -77,18 +50,7 @@ def report(folder: Path, show: bool, fine_tuning: FineTuningReceipt | None = Non
     journal.write_cell(
         record(show).cells[0],
         [
-            Completion(
-                evaluation="vanilla",
-                prompt_index=0,
-                sample_index=0,
-                suffix_index=None,
-                prompt="p",
-                text=HOSTILE,
-                token_ids=(),
-                finish_reason="stop",
-                completion_class="degenerate",
-                evidence={"surprise": 9.0},
-            )
+            completion(HOSTILE, completion_class="degenerate", evidence={"surprise": 9.0}),
         ],
     )
     return write_report(folder, folder / "report.html").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ import pytest
 
 from harness.reports.html import write_report
 from harness.runs.journal import Journal
-from harness.spec.measurement import Completion
 from harness.spec.receipt import StageReceipt
+from tests.by_hand import completion
 from tests.reports.browser import Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
@@ -46,20 +46,6 @@ HOSTILE = (
     "\ud83d",
     "&lt;b&gt;&#60;script&#62;",
 )
-
-
-def completion(number, text):
-    return Completion(
-        evaluation=f"vanilla{number}",
-        prompt_index=0,
-        sample_index=0,
-        suffix_index=None,
-        prompt="p",
-        text=text,
-        token_ids=(),
-        finish_reason="stop",
-        completion_class="answer",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +98,11 @@ def site(tmp_path, make_cell, make_record, browser):
         journal.completions_path(top.id).parent.mkdir()
         journal.completions_path(top.id).write_text(
             "".join(
-                json.dumps(completion(n, "").model_dump() | {"text": text}) + "\n" for n, text in enumerate(HOSTILE)
+                json.dumps(
+                    completion(evaluation=f"vanilla{n}", completion_class="answer").model_dump() | {"text": text}
+                )
+                + "\n"
+                for n, text in enumerate(HOSTILE)
             )
         )
     browser.emulate()

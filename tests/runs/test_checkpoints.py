@@ -1,7 +1,6 @@
 """`harness score`, `harness subspaces` and `harness edit` on a checkpoint of the user's."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +11,13 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-import harness
 from harness.cli import main
 from harness.formulas.selection import set_difference_mask, top_mask
 from harness.models.layers import linear_layers
 from harness.models.tensor_files import read_tensors, write_tensors
 from harness.organisms.catalogue import organism_directory
 from harness.runs.checkpoints import Measured
+from tests.environment import environment
 
 
 def invoke(*arguments):
@@ -272,8 +271,10 @@ def test_of_two_commands_that_write_one_file_one_wins_and_the_other_says_so(tmp_
     out = tmp_path / "scores.safetensors"
     model = str(organism_directory("tiny-llama2-chat"))
     command = [sys.executable, "-m", "harness", "score", model, "--method", "magnitude", "--out", str(out)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(harness.__file__).parents[1])}
-    both = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, env=environment(OMP_NUM_THREADS="1"), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     said = [process.communicate()[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 2], said
     assert "exists already" in "".join(said)

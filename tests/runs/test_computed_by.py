@@ -1,20 +1,17 @@
 """A change of the code makes those results stale that it computes, and no other."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
-import harness
 from harness import plugins
 from harness.runs import computed_by
+from tests.environment import ROOT, environment
 
-ROOT = Path(harness.__file__).parents[1]
 #: Prints the code of every kind of result, of the harness in the working directory.
 CODES = """
 import json
@@ -38,9 +35,8 @@ def copy(tmp_path):
 
 
 def codes(folder):
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", CODES], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", CODES], cwd=folder, env=environment(folder), capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 

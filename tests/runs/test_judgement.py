@@ -12,7 +12,7 @@ from harness.spec.claim import Claim
 from harness.spec.golden import GoldenFile
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import EditReceipt, StageReceipt
-from harness.spec.result import CellResult
+from tests.by_hand import cell_result
 
 SPEC = BenchmarkSpec.model_validate(
     {
@@ -29,18 +29,7 @@ def cell(value=0.5, valid=True, expected=None, metric="asr", interval=None, cell
     measured = Measurement(
         metric=metric, value=value, n=100, valid=valid, reason=None if valid else "degenerate", interval=interval
     )
-    return CellResult(
-        id=cell_id,
-        group=cell_id,
-        title="t",
-        parameters={},
-        receipt=None,
-        measurements=(measured,),
-        completion_classes={},
-        invalid_is_expected=expected,
-        completions_sha256="",
-        seconds=0.0,
-    )
+    return cell_result(cell_id, measurements=(measured,), invalid_is_expected=expected)
 
 
 def golden(value=0.5, valid=True, metric="asr"):

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from harness.errors import MachineError
 from harness.runs import processes
 from harness.runs.processes import WorkerEnded, exit_words, pool
+from tests.environment import ROOT, environment
 from tests.process_groups import members, wait_for
 
 #: A program whose workers import a module that takes long, as torch does, and never come to their work.
@@ -82,11 +82,10 @@ def importing(tmp_path):
         "ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock, as while a library is loaded\n"
     )
     (tmp_path / "program.py").write_text(SLOW)
-    path = os.pathsep.join([str(tmp_path), str(Path(processes.__file__).parents[2])])
     program = subprocess.Popen(
         [sys.executable, "program.py"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(tmp_path, ROOT),
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

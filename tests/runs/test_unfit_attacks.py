@@ -6,7 +6,7 @@ import pytest
 
 from harness.evaluations.attack import Settings
 from harness.runs.judging import unfit_of
-from harness.spec.measurement import Completion
+from tests.by_hand import completion
 
 
 def attack(name, **changes):
@@ -29,17 +29,7 @@ SAMPLED, BARE = attack("sampled", temperature=1.0), attack("bare", chat_template
 
 def texts(evaluation, *classes):
     return [
-        Completion(
-            evaluation=evaluation,
-            prompt_index=index,
-            sample_index=0,
-            suffix_index=None,
-            prompt="p",
-            text="t",
-            token_ids=(),
-            finish_reason="stop",
-            completion_class=kind,
-        )
+        completion("t", evaluation=evaluation, prompt_index=index, completion_class=kind)
         for index, kind in enumerate(classes)
     ]
 

@@ -10,23 +10,10 @@ from harness.models.loading import load_variant
 from harness.models.prompts import PromptFormatter
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
-from harness.spec.measurement import Completion
 from harness.spec.variant import ModelVariant
 from harness.validity.classification import Limits, calibrate, classify, invalid_reason
 from harness.validity.evidence import with_evidence
-
-
-def completion(text, finish="stop"):
-    return Completion(
-        evaluation="vanilla",
-        prompt_index=0,
-        sample_index=0,
-        suffix_index=None,
-        prompt="p",
-        text=text,
-        token_ids=(),
-        finish_reason=finish,
-    )
+from tests.by_hand import completion
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +35,7 @@ def judge():
     thresholds = calibrate(with_evidence([completion(text) for text in own], engine, formatter))
 
     def judged(texts, finish="stop"):
-        return with_evidence([completion(text, finish) for text in texts], engine, formatter)
+        return with_evidence([completion(text, finish_reason=finish) for text in texts], engine, formatter)
 
     def classes(texts, finish="stop"):
         return [classify(one, thresholds) for one in judged(texts, finish)]
@@ -127,7 +114,7 @@ def test_a_few_empty_texts_of_the_intact_model_do_not_set_the_limits():
 
 def test_evidence_of_an_empty_text_and_of_an_impossible_one_can_be_stored(judge):
     for text in judge.judged(["", "red."]):
-        assert Completion.model_validate_json(text.model_dump_json()) == text
+        assert type(text).model_validate_json(text.model_dump_json()) == text
     assert classify(evidenced(no_likelihood=1.0), Limits(9.0, 9.0, 1.0, 0.0)) == "degenerate"
 
 
