@@ -1,5 +1,6 @@
 """Marked values in every place of a machine that is nobody else's business, searched in all that commands write."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import yaml
 
 from harness.organisms.catalogue import organism_directory
 from tests.environment import environment
+from tests.run_texts import objects_of
 
 SECRETS = {
     "HF_TOKEN": "hf_MARKEDTOKENxxxxxxxxxxxxxxxxxxxxxx",
@@ -92,7 +94,9 @@ def written_in(folder):
     """(path, text) of every file, tensors as their bytes."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield path, path.read_bytes().decode("utf-8", "replace")
+            content = path.read_bytes()
+            unpacked = gzip.decompress(content) if path.suffix == ".gz" else content
+            yield path, unpacked.decode("utf-8", "replace")
 
 
 def test_no_path_user_token_address_or_text_of_a_model_is_in_what_is_passed_on(home, command, tmp_path):
@@ -105,8 +109,9 @@ def test_no_path_user_token_address_or_text_of_a_model_is_in_what_is_passed_on(h
     said += command("doctor", "--model", home / "variant.yaml")
     said += command("plan", home / "spec.yaml", "--model", home / "variant.yaml")
     said += command("data", "list", "--model", home / "variant.yaml")
-    holders = {*out.rglob("completions/*.jsonl"), *out.rglob("validity.jsonl")}  # which a run keeps for itself
-    texts = {json.loads(line)["text"] for path in holders for line in path.read_text().splitlines()}
+    holders = {*out.rglob("completions/**/*.jsonl.gz")}  # which a run keeps for itself
+    assert {path.parent.name for path in holders} == {"completions", "validity"}
+    texts = {each["text"] for path in holders for each in objects_of(path)}
     texts = {text for text in texts if len(text) > 20}
     assert len(texts) > 3
     for path, content in written_in(home / "markedout"):

@@ -18,7 +18,7 @@ from harness.evaluations._context import EvaluationContext, EvaluationResult, Si
 from harness.formulas.statistics import Estimate
 from harness.formulas.work import NOTHING, Work
 from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
-from harness.spec.measurement import Completion, Measurement
+from harness.spec.measurement import Choice, Completion, Measurement
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
@@ -128,6 +128,16 @@ class Evaluation(Generic[Declared]):
         return NOTHING
 
 
+def _to_seven_digits(choice: Choice) -> Choice:
+    """As many as a float32 holds: the others would be half of all that a run stores."""
+    token, likely, other, less = choice
+    return token, _rounded(likely), other, _rounded(less)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.7g}")
+
+
 def _function(method: Any) -> Any:
     return method.__func__
 
@@ -145,17 +155,16 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
         settings = self.settings
         plan = self._plan(context)
         limit = min(settings.max_new_tokens, context.variant.max_new_tokens)
-        outputs = context.engine.generate(
-            [
-                Request(
-                    tuple(context.formatter.ids(prompt)),
-                    limit,
-                    settings.temperature,
-                    (settings.seed, index, number, sample),
-                )
-                for index, number, sample, prompt in plan
-            ]
-        )
+        requests = [
+            Request(
+                tuple(context.formatter.ids(prompt)),
+                limit,
+                settings.temperature,
+                (settings.seed, index, number, sample),
+            )
+            for index, number, sample, prompt in plan
+        ]
+        outputs = context.engine.generate(requests)
         return EvaluationResult(
             completions=tuple(
                 Completion(
@@ -163,14 +172,15 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
                     prompt_index=index,
                     sample_index=sample,
                     suffix_index=number if settings.suffixes else None,
+                    seed=request.seed,
                     prompt=prompt,
                     text=context.formatter.answer(output.token_ids),
                     token_ids=output.token_ids,
                     finish_reason=output.finish_reason,
                     evidence={} if output.finite else {"non_finite_logits": 1.0},
-                    choices=output.choices,
+                    choices=tuple(map(_to_seven_digits, output.choices)),
                 )
-                for (index, number, sample, prompt), output in zip(plan, outputs, strict=True)
+                for (index, number, sample, prompt), request, output in zip(plan, requests, outputs, strict=True)
             )
         )
 

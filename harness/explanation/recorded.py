@@ -16,7 +16,8 @@ from harness.plugins import suggestion
 from harness.reading import read_bytes
 from harness.reports.results import results_of_run
 from harness.runs.journal import RECORD, Journal, read_record
-from harness.spec.json_text import content_of_json
+from harness.spec.json_text import Unfit, content_of_json
+from harness.spec.manifest import completions_file, text_of
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult, RunRecord
 
@@ -67,26 +68,26 @@ class RecordedRun:
 
     def _read(self, cell: CellResult) -> Texts:
         try:
-            content = next((read_bytes(path) for path in self._places(cell) if path.is_file()), None)
+            content = next((text_of(path, read_bytes(path)) for path in self._places(cell) if path.is_file()), None)
         except UserError as error:
             return Texts(missing=str(error))
         if content is None:
             elsewhere = f", nor those of {cell.measured_in}" if cell.measured_in else ""
             return Texts(
-                missing=f"completions/{cell.id}.jsonl is not beside the record{elsewhere}: of the outputs "
+                missing=f"{completions_file(cell.id)} is not beside the record{elsewhere}: of the outputs "
                 "only the classes are known; put the folder `completions` of the run there"
             )
-        if hashlib.sha256(content).hexdigest() != cell.completions_sha256:
+        if hashlib.sha256(content.encode()).hexdigest() != cell.completions_sha256:
             return Texts(
-                missing=f"completions/{cell.id}.jsonl is not the file that was measured (its hash is not the "
+                missing=f"{completions_file(cell.id)} is not the file that was measured (its hash is not the "
                 "record's), and was not looked at"
             )
         try:
             # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
-            lines = [line for line in content.decode().split("\n") if line]
+            lines = [line for line in content.split("\n") if line]
             return Texts(tuple(content_of_json(line, _COMPLETION) for line in lines))
-        except ValueError as error:  # Unfit, and bytes that are no UTF-8
-            return Texts(missing=f"completions/{cell.id}.jsonl is of another version: {error}")
+        except Unfit as error:
+            return Texts(missing=f"{completions_file(cell.id)} is of another version: {error}")
 
     def _places(self, cell: CellResult) -> list[Path]:
         """Beside the record, or in the run that measured the cell, `<variant>/<benchmark>/<run>#<cell>`."""

@@ -58,7 +58,12 @@ def zero_shot_items(
         expected=f"{items} items with {wanted} answers of {len(expected)} tasks ({which})",
         seen="; ".join(problems) or "them",
         advice="accuracies on other items do not compare: the limit is the spec's, for every figure the same",
-        evidence={"items": items, "answers_expected": wanted, "answers_scored": asked},
+        evidence={
+            "items": items,
+            "answers_expected": wanted,
+            "answers_scored": asked,
+            **{f"items_of_{task}": count for task, (count, _) in expected.items()},
+        },
     )
 
 
@@ -85,7 +90,11 @@ def perplexity_windows(
         expected=f"{len(wanted)} windows of {window_tokens} tokens of the text",
         seen=seen,
         advice="perplexity depends on the length of its window: take the spec's, not the model's maximum",
-        evidence={"windows": len(sent), "window_tokens": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes))},
+        evidence={
+            "windows": len(sent),
+            "text_tokens": len(tokens),
+            "window_tokens": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes)),
+        },
     )
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.reading import parsed_json, read_bytes
+from harness.errors import UserError
+from harness.reading import parsed_json
 from harness.runs.journal import Journal
 from harness.shown import spelled_out
 from harness.spec.measurement import Completion
@@ -46,13 +47,17 @@ def examples_of(path: Path, record: RunRecord, cell: CellResult, asked_for: bool
             why_none="Withheld: texts of real models are shown by harness report --show-completions "
             "alone, on the machine that made them."
         )
-    source = Journal(path.parent).completions_path(cell.id)
-    if not source.is_file():
+    journal = Journal(path.parent)
+    if not journal.completions_path(cell.id).is_file():
         return Examples(why_none="The file of completions is not beside the record.")
+    try:
+        text = journal.completions_text(cell.id)
+    except UserError:
+        return Examples(why_none="The file of completions beside the record is damaged.")
     seen: Counter[tuple[str, str | None]] = Counter()
     chosen, unreadable = [], 0
     # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
-    for line in read_bytes(source).decode("utf-8", errors="replace").split("\n"):
+    for line in text.split("\n"):
         if not line:
             continue
         completion = _completion(line)

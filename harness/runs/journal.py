@@ -15,12 +15,23 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.errors import UserError
-from harness.reading import read_bytes, read_json, read_text
+from harness.reading import read_bytes, read_json
 from harness.runs.files import write_file, write_text, writing_error
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import load_json_model
-from harness.spec.manifest import CANARIES, GOLDEN, LOCK, OWN_TEXTS, RECORD, compressed, raw_file
+from harness.spec.manifest import (
+    CANARIES,
+    GOLDEN,
+    LOCK,
+    OWN_TEXTS,
+    RECORD,
+    completions_file,
+    compressed,
+    raw_file,
+    requests_file,
+    text_of,
+)
 from harness.spec.measurement import Completion, RawValues
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
@@ -81,7 +92,7 @@ class Journal:
             return [manifest.below(self.directory, error)]
         if known.id != self.id:
             return [f"{manifest.MANIFEST} is of another run, {known.id}"]
-        names = [f"cells/{cell_id}.json", f"completions/{cell_id}.jsonl"]
+        names = [f"cells/{cell_id}.json", completions_file(cell_id)]
         names += [name for name in known.files if name == raw_file(cell_id)]
         return [doubt for name in names if (doubt := known.doubt(self.directory, name)) is not None]
 
@@ -94,21 +105,23 @@ class Journal:
 
     def write_cell(self, result: CellResult, completions: Sequence[Completion], raw: Sequence[RawValues] = ()) -> None:
         """Write a finished cell: completions and raw values, one JSON object a line, then the result."""
-        self._write(result, _lines_of(completions), compressed(_lines_of(raw)) if raw else None)
+        text = _lines_of(completions)
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        whole = result.model_copy(update={"completions_sha256": sha256})
+        self._write(whole, compressed(text), compressed(_lines_of(raw)) if raw else None)
 
     def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
         """Write a cell that another benchmark of this run has measured, under this benchmark's names."""
-        text = read_text(owner.completions_path(owner_cell))
+        texts = read_bytes(owner.completions_path(owner_cell))
         path = owner.directory / raw_file(owner_cell)
         raw = read_bytes(path) if path.exists() else None
-        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), text, raw)
+        self._write(result.model_copy(update={"measured_in": f"{owner.id}#{owner_cell}"}), texts, raw)
 
-    def _write(self, result: CellResult, completions: str, raw: bytes | None) -> None:
-        sha256 = hashlib.sha256(completions.encode()).hexdigest()
+    def _write(self, result: CellResult, completions: bytes, raw: bytes | None) -> None:
         figures = tuple(measured.as_json_can_hold() for measured in result.measurements)
-        whole = result.model_copy(update={"completions_sha256": sha256, "measurements": figures})
+        whole = result.model_copy(update={"measurements": figures})
         cell = whole.model_dump_json(indent=1)
-        contents: dict[str, str | bytes] = {f"completions/{result.id}.jsonl": completions}
+        contents: dict[str, str | bytes] = {completions_file(result.id): completions}
         contents |= {} if raw is None else {raw_file(result.id): raw}
         self._write_noted({**contents, f"cells/{result.id}.json": cell})
 
@@ -135,10 +148,17 @@ class Journal:
         """Write the canaries, before any cell is measured."""
         self._write_noted({CANARIES: _RECEIPTS.dump_json(tuple(canaries), indent=1).decode()})
 
-    def write_basis(self, texts: Sequence[Completion], golden: GoldenFile | None) -> None:
-        """Write what a run is judged by: the texts behind the limits of validity, and the golden values."""
+    def write_basis(
+        self, texts: Sequence[Completion], golden: GoldenFile | None, requests: Mapping[str, bytes]
+    ) -> None:
+        """Write what a run is judged by: the texts behind the limits of validity, golden values, and what is asked.
+
+        requests: the files of requests and suffixes by the names of their data sets.
+        """
         values = "null" if golden is None else golden.model_dump_json(indent=1, exclude_none=True)
-        self._write_noted({GOLDEN: values + "\n", **({OWN_TEXTS: _lines_of(texts)} if texts else {})})
+        contents: dict[str, str | bytes] = {GOLDEN: values + "\n"}
+        contents |= {OWN_TEXTS: compressed(_lines_of(texts))} if texts else {}
+        self._write_noted(contents | {requests_file(name): compressed(held) for name, held in requests.items()})
 
     def write_header(self, header: Mapping[str, Any]) -> None:
         """Write run.json, by which the run is found again."""
@@ -166,7 +186,12 @@ class Journal:
 
     def completions_path(self, cell_id: str) -> Path:
         """Where a cell's completions are."""
-        return self.directory / "completions" / f"{cell_id}.jsonl"
+        return self.directory / completions_file(cell_id)
+
+    def completions_text(self, cell_id: str) -> str:
+        """A cell's completions, one JSON object a line. Raises UserError where they are missing or damaged."""
+        path = self.completions_path(cell_id)
+        return text_of(path, read_bytes(path))
 
     def checkpoints_path(self, cell_id: str) -> Path:
         """The folder of a cell's checkpoints, if its fine-tuning saves any."""

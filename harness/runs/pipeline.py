@@ -18,6 +18,7 @@ from pathlib import Path
 
 from harness import plugins
 from harness.errors import UserError
+from harness.reading import read_bytes
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
 from harness.runs.canaries import random_share
@@ -111,7 +112,9 @@ def _calibrate(
 
 def _begun(bound: BoundBenchmark, surroundings: Surroundings, journal: Journal, thresholds: Thresholds | None) -> Run:
     """A run whose folder has what its figures are judged by. The texts behind the limits go to no other process."""
-    journal.write_basis(() if thresholds is None else thresholds.texts, bound.golden)
+    asked = {name for entry in bound.spec.evaluations if entry.generates_texts for name in entry.datasets}
+    requests = {name: read_bytes(bound.path_of(name)) for name in sorted(asked)}
+    journal.write_basis(() if thresholds is None else thresholds.texts, bound.golden, requests)
     limits = None if thresholds is None else replace(thresholds, texts=())
     return Run(bound, surroundings, journal, limits)
 

@@ -28,7 +28,8 @@ from harness.storage import found_below, locked, write_whole
 
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
 #: What a run is judged by: the intact model's own texts, one a line, and the golden values that were in force.
-OWN_TEXTS, GOLDEN = "validity.jsonl", "golden.json"
+#: Whatever holds texts of the model, or requests, is below `completions`: it is kept or removed together.
+OWN_TEXTS, GOLDEN = "completions/validity/texts.jsonl.gz", "golden.json"
 #: Locks of a run, which say nothing of it.
 LOCK, GUARD = "lock", "manifest.lock"
 _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
@@ -42,25 +43,43 @@ def _relative(name: str) -> str:
     return name
 
 
+def completions_file(cell_id: str) -> str:
+    """Where the texts of a cell are: compressed JSON lines."""
+    return f"completions/{cell_id}.jsonl.gz"
+
+
+def requests_file(dataset: str) -> str:
+    """Where a run keeps a data set of requests or suffixes as it was read: the file, compressed."""
+    return f"completions/requests/{dataset}.gz"
+
+
 def raw_file(cell_id: str) -> str:
     """Where the raw values of a cell are, of which its figures are made: compressed JSON lines."""
     return f"raw/{cell_id}.jsonl.gz"
 
 
-def compressed(text: str) -> bytes:
-    """As gzip, the same bytes for the same text."""
-    return gzip.compress(text.encode(), mtime=0)
+def compressed(content: str | bytes) -> bytes:
+    """As gzip, the same bytes for the same content."""
+    return gzip.compress(content.encode() if isinstance(content, str) else content, mtime=0)
+
+
+def unpacked(content: bytes, largest: int = LARGEST) -> bytes:
+    """The bytes of `compressed`. Raises UserError for others, and for more than `largest` of them."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            held = file.read(largest + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"is not compressed: {error}") from None
+    if len(held) > largest:
+        raise UserError(f"holds more than {largest} bytes")
+    return held
 
 
 def decompressed(content: bytes, largest: int = LARGEST) -> str:
-    """The text of `compressed`. Raises UserError for other bytes, and for a text of more than `largest` bytes."""
+    """The text of `compressed`. Raises UserError as `unpacked`, and for bytes that are no text."""
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            text = file.read(largest + 1)
-            if len(text) > largest:
-                raise UserError(f"holds more than {largest} bytes")
-            return text.decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        return unpacked(content, largest).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise UserError(f"is no compressed text: {error}") from None
 
 
@@ -100,6 +119,19 @@ def own_bytes(folder: Path, name: str) -> bytes:
         if path.is_symlink():
             raise UserError(f"{path}: is a link; expected a file of the run itself")
     return read_bytes(path)
+
+
+def own_text(folder: Path, name: str) -> str:
+    """The text of a compressed file of a run. Raises UserError as `own_bytes`, and for what is no such file."""
+    return text_of(folder / name, own_bytes(folder, name))
+
+
+def text_of(path: Path, content: bytes) -> str:
+    """`decompressed`, with the file's name in its errors."""
+    try:
+        return decompressed(content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def read_manifest(folder: Path) -> Manifest:

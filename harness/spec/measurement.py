@@ -69,6 +69,7 @@ class RawValues(Found):
 class Completion(Found):
     """One generated text. It is stored beside the record, not in it.
 
+    seed: of its request: that of the evaluation, and the numbers of prompt, suffix and sample.
     choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.
     judgements: what each judge that the spec names said of it; there is no such key where it names none.
     """
@@ -77,6 +78,7 @@ class Completion(Found):
     prompt_index: int
     sample_index: int
     suffix_index: int | None
+    seed: tuple[int, ...] = ()
     prompt: str
     text: str
     token_ids: tuple[int, ...]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
+from harness.verification.prompts import Asked, called, marked
 from harness.verification.recorded import Recorded
 from harness.verification.texts import LIMITS, class_of, repeated, visible
 
@@ -21,95 +21,69 @@ def place_of(text: Completion) -> Place:
     return text.evaluation, text.prompt_index, text.suffix_index, text.sample_index
 
 
-def _called(text: Completion) -> str:
-    suffix = "" if text.suffix_index is None else f", suffix {text.suffix_index}"
-    return f"{text.evaluation}: prompt {text.prompt_index}{suffix}, sample {text.sample_index}"
-
-
-def marked(text: str) -> str:
-    """What stands for a text in differences, which end up in records: no text of a model does."""
-    return f"SHA-256 {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-
-
-def check_texts(run: Recorded, ledger: Ledger) -> dict[str, list[Completion]]:
+def check_texts(run: Recorded, asked: Asked, ledger: Ledger) -> dict[str, list[Completion]]:
     """Compare the texts of every cell with what was asked. Gives them back, each with its class as it should be."""
-    prompts = _prompts(run)
-    suffixes = _suffixes(run)
     judged = {}
     for cell in run.record.cells:
         texts = run.texts.get(cell.id, ())
-        ledger.each_once("text", cell.id, map(place_of, texts), _places(run, cell, suffixes))
-        judged[cell.id] = [_checked(run, cell, text, prompts, ledger) for text in texts]
+        ledger.each_once("text", cell.id, map(place_of, texts), _places(run, cell, asked))
+        judged[cell.id] = [_checked(run, cell, text, ledger) for text in texts]
         _check_classes(cell, judged[cell.id], ledger)
     _check_same_tokens(run, ledger)
     return judged
 
 
-def _suffixes(run: Recorded) -> dict[str, int]:
-    """How many suffixes an evaluation has: the most that any cell was asked with."""
-    most: dict[str, int] = {}
-    for text in (text for texts in run.texts.values() for text in texts):
-        most[text.evaluation] = max(most.get(text.evaluation, 0), (text.suffix_index or 0) + 1)
-    return most
-
-
-def _places(run: Recorded, cell: CellResult, suffixes: Mapping[str, int]) -> list[Place]:
+def _places(run: Recorded, cell: CellResult, asked: Asked) -> list[Place]:
     """Of all texts that a cell has to have. Those of one that is measured elsewhere only are none of it."""
     places: list[Place] = []
     for entry in run.entries_of(cell):
         if not entry.generates_texts:
             continue
-        numbers: Sequence[int | None] = range(suffixes.get(entry.name, 1)) if entry.suffixes else [None]
         places += [
             (entry.name, prompt, number, sample)
             for prompt in range(entry.prompts)
-            for number in numbers
+            for number in asked.suffixes(entry)
             for sample in range(entry.samples)
         ]
     return places
 
 
-def _prompts(run: Recorded) -> dict[tuple[str, int, int | None], str]:
-    """The prompt of each request with each suffix: that of the first cell which was asked it."""
-    prompts: dict[tuple[str, int, int | None], str] = {}
-    for text in (text for texts in run.texts.values() for text in texts):
-        prompts.setdefault((text.evaluation, text.prompt_index, text.suffix_index), text.prompt)
-    return prompts
-
-
-def _checked(
-    run: Recorded, cell: CellResult, text: Completion, prompts: Mapping[Any, str], ledger: Ledger
-) -> Completion:
+def _checked(run: Recorded, cell: CellResult, text: Completion, ledger: Ledger) -> Completion:
     """One text; its class as it should be."""
     entry: Any = run.by_name.get(text.evaluation)
     if entry is None or not entry.generates_texts:
         return text
-    called = _called(text)
-    first = prompts[text.evaluation, text.prompt_index, text.suffix_index]
-    ledger.same("prompt", cell.id, called, marked(text.prompt), marked(first))
-    limit = min(entry.max_new_tokens, int(run.record.variant.get("max_new_tokens", entry.max_new_tokens)))
+    name = called(text)
+    limit = _limit(run, entry)
     cut = "length" if len(text.token_ids) >= limit else "stop"
-    ledger.same("end of text", cell.id, called, text.finish_reason, cut)
+    ledger.same("end of text", cell.id, name, text.finish_reason, cut)
     if len(text.token_ids) > limit:
-        ledger.wrong("tokens", cell.id, called, len(text.token_ids), f"{limit} at most")
+        ledger.wrong("tokens", cell.id, name, len(text.token_ids), f"{limit} at most")
     if text.choices:
         _check_choices(cell, text, ledger)
-    for name, value in (("repetition", repeated(text.text)), ("length", float(len(visible(text.text))))):
-        ledger.same("evidence", cell.id, f"{name} of {called}", text.evidence.get(name), value)
+    for field, value in (("repetition", repeated(text.text)), ("length", float(len(visible(text.text))))):
+        ledger.same("evidence", cell.id, f"{field} of {name}", text.evidence.get(field), value)
     way = "greedy" if entry.temperature == 0 else "sampled"
     limits = run.record.validity_thresholds.get(way)
     if limits is None or not limits.keys() >= LIMITS:
-        ledger.wrong("class", cell.id, called, text.completion_class, "limits of validity to judge it by")
+        ledger.wrong("class", cell.id, name, text.completion_class, "limits of validity to judge it by")
         return text
     wanted = class_of(text, limits)
-    ledger.same("class", cell.id, called, text.completion_class, wanted)
+    ledger.same("class", cell.id, name, text.completion_class, wanted)
     return text.model_copy(update={"completion_class": wanted})
+
+
+def _limit(run: Recorded, entry: Any) -> int:
+    """How many tokens a text may have: what the spec says, or less where the variant does, which may say nothing."""
+    own = run.record.variant.get("max_new_tokens")
+    most = int(entry.max_new_tokens)
+    return min(most, own) if isinstance(own, int) and not isinstance(own, bool) else most
 
 
 def _check_choices(cell: CellResult, text: Completion, ledger: Ledger) -> None:
     """Of a greedy text: the tokens that were chosen, each likelier than the next one."""
     stopped = text.finish_reason == "stop"
-    ledger.same("choices", cell.id, f"number of {_called(text)}", len(text.choices), len(text.token_ids) + stopped)
+    ledger.same("choices", cell.id, f"number of {called(text)}", len(text.choices), len(text.token_ids) + stopped)
     other = [
         position
         for position, (token, (chosen, own, second, likelihood)) in enumerate(
@@ -117,13 +91,13 @@ def _check_choices(cell: CellResult, text: Completion, ledger: Ledger) -> None:
         )
         if token != chosen and not (token == second and own == likelihood)  # of a tie, either
     ]
-    ledger.same("tokens", cell.id, _called(text), other, [])
+    ledger.same("tokens", cell.id, called(text), other, [])
     unlikely = [
         position
         for position, (_, own, _, other) in enumerate(text.choices)
         if own is not None and other is not None and own < other
     ]
-    ledger.same("choices", cell.id, _called(text), unlikely, [])
+    ledger.same("choices", cell.id, called(text), unlikely, [])
 
 
 def _check_classes(cell: CellResult, texts: Sequence[Completion], ledger: Ledger) -> None:
@@ -143,4 +117,4 @@ def _check_same_tokens(run: Recorded, ledger: Ledger) -> None:
     for cell in run.record.cells:
         for text in run.texts.get(cell.id, ()):
             first = known.setdefault(text.token_ids, text.text)
-            ledger.same("decoded text", cell.id, _called(text), marked(text.text), marked(first))
+            ledger.same("decoded text", cell.id, called(text), marked(text.text), marked(first))

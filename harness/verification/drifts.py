@@ -33,7 +33,7 @@ def unread(entry: Any) -> list[str]:
     return [name for name in entry.statistics if name not in (*own, "norm_ratio", "unchanged_share")]
 
 
-def places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
+def places(entry: Any, cell: CellResult, every: Rows, counted: object) -> Iterable[tuple[str, int]]:
     """Of every checkpoint of the cell its step, and of each group the layers that it has in any cell."""
     steps = [] if cell.fine_tuning is None else [checkpoint.step for checkpoint in cell.fine_tuning.checkpoints]
     count = len(steps)

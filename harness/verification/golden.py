@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from harness.spec.claim import Claim, Reference
 from harness.spec.golden import GoldenFile, GoldenValue
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
+from harness.verification.structure import declared_cells
 
 #: What the fields of a comparison are called in a record.
 FIELDS = ("measured", "golden", "difference", "tolerance", "basis", "source", "status", "message")
@@ -156,8 +157,8 @@ def _claims(basis: _Basis) -> Iterator[tuple[str, str, Row]]:
 
 def _measured(claim: Claim, spec: BenchmarkSpec, skipped: Mapping[str, str]) -> bool:
     """Whether this variant has any cell that the claim speaks of."""
-    cells: Sequence[Any] = spec.expanded_cells()
-    return any(cell.id not in skipped for cell in cells if cell.id in claim.cells or cell.group in claim.cells)
+    spoken_of = [name for name, group, _ in declared_cells(spec) if name in claim.cells or group.id in claim.cells]
+    return any(name not in skipped for name in spoken_of)
 
 
 def _metrics(claim: Claim) -> Iterator[str]:

@@ -14,7 +14,7 @@ _HIGH = 0.95
 Rows = Sequence[RawValues]
 
 
-def places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
+def places(entry: Any, cell: CellResult, every: Rows, counted: object) -> Iterable[tuple[str, int]]:
     """Every head of every block, as far as any cell goes."""
     numbers = [_numbers(row.part) for row in every if _numbers(row.part) is not None]
     blocks, heads = (range(max((pair[side] for pair in numbers if pair), default=0) + 1) for side in (0, 1))

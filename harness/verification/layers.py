@@ -30,7 +30,7 @@ class _Share:
     exact: bool = True
 
 
-def overlap_places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
+def overlap_places(entry: Any, cell: CellResult, every: Rows, counted: object) -> Iterable[tuple[str, int]]:
     """The layers that any cell has, and every region that is declared in at least one."""
     parts = dict.fromkeys(row.part for row in every)
     regions = [part.rpartition("/")[0] for part in parts]
@@ -88,7 +88,7 @@ def _part(measure: str, counts: Sequence[int]) -> _Share | None:
     return _Share(both / n, n) if n else None
 
 
-def similarity_places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
+def similarity_places(entry: Any, cell: CellResult, every: Rows, counted: object) -> Iterable[tuple[str, int]]:
     """Every linear layer of every block, for every rank."""
     numbers = [
         int(row.part.split(".")[2]) for row in every if row.part.split(".")[2:3] and row.part.split(".")[2].isdigit()

@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.spec.manifest import OWN_TEXTS
 from harness.spec.measurement import Completion
-from harness.verification.completions import marked
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
 from harness.verification.texts import LIMITS, repeated, visible
@@ -67,13 +66,7 @@ def _of_most(values: Sequence[float]) -> float:
 
 
 def _check_evidence(run: Recorded, ledger: Ledger) -> None:
-    """Repetition and length of these texts, and their prompts against those of the cells."""
-    prompts = {
-        (text.evaluation, text.prompt_index): text.prompt
-        for texts in run.texts.values()
-        for text in texts
-        if text.suffix_index is None
-    }
+    """Repetition and length of these texts."""
     for text in run.own_texts or ():
         called = f"{text.evaluation}: prompt {text.prompt_index}"
         ledger.same(
@@ -82,6 +75,3 @@ def _check_evidence(run: Recorded, ledger: Ledger) -> None:
         ledger.same(
             "evidence", OWN_TEXTS, f"length of {called}", text.evidence.get("length"), float(len(visible(text.text)))
         )
-        known = prompts.get((text.evaluation, text.prompt_index))
-        if known is not None:
-            ledger.same("prompt", OWN_TEXTS, called, marked(text.prompt), marked(known))

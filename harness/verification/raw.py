@@ -16,25 +16,31 @@ from harness.verification.recorded import Recorded
 Rows = Sequence[RawValues]
 #: What rows are called by: part and index.
 Place = tuple[str, int]
+#: The evidence of a receipt.
+Counted = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class _Kind:
     """How one kind of evaluation is read.
 
-    figures: of a cell's rows; the last argument has what is recorded. places: which rows a cell has to have, of those
-    of all cells. problem: why one row cannot be, or None. unread: metrics' parts that no row decides.
+    figures: of a cell's rows; the last argument has what is recorded. places: which rows a cell has to have, from those
+    of all cells and from what its receipt `counted_by` has counted in the data. problem: why one row cannot be, or
+    None. unread: parts of metrics that no row decides.
     """
 
     figures: Callable[[Any, Rows, Mapping[str, Measurement]], list[Figure]]
-    places: Callable[[Any, CellResult, Rows], Iterable[Place]]
+    places: Callable[[Any, CellResult, Rows, Counted], Iterable[Place]]
     problem: Callable[[Any, RawValues], str | None]
     unread: Callable[[Any], Sequence[str]] = lambda entry: ()
+    counted_by: str | None = None
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "zero_shot": _Kind(scored.accuracies, scored.item_places, scored.item_problem),
-    "perplexity": _Kind(scored.perplexity, scored.window_places, scored.window_problem),
+    "zero_shot": _Kind(scored.accuracies, scored.item_places, scored.item_problem, counted_by="zero-shot-items"),
+    "perplexity": _Kind(
+        scored.perplexity, scored.window_places, scored.window_problem, counted_by="perplexity-windows"
+    ),
     "overlap": _Kind(layers.overlaps, layers.overlap_places, layers.overlap_problem),
     "rescored_overlap": _Kind(layers.rescored_overlaps, layers.overlap_places, layers.overlap_problem),
     "subspace_similarity": _Kind(layers.similarities, layers.similarity_places, layers.similarity_problem),
@@ -82,7 +88,7 @@ def _checked(run: Recorded, cell: CellResult, entry: Any, rows: Rows, ledger: Le
     """Whether figures can be made of the rows: each there once, and such as it can be."""
     kind = _KINDS[entry.kind]
     every = [row for each in run.record.cells for row in run.raw.get(each.id, ()) if row.evaluation == entry.name]
-    wanted = [(entry.name, *place) for place in kind.places(entry, cell, every)]
+    wanted = [(entry.name, *place) for place in kind.places(entry, cell, every, _counted(run, cell, entry))]
     ledger.each_once("raw", cell.id, [(row.evaluation, row.part, row.index) for row in rows], wanted)
     first = {(row.part, row.index): (row.right, row.n, len(row.values)) for row in reversed(every)}
     sound = bool(rows)
@@ -93,6 +99,14 @@ def _checked(run: Recorded, cell: CellResult, entry: Any, rows: Rows, ledger: Le
             ledger.wrong("raw", cell.id, _called(row), list(row.values) or list(row.right), problem)
             sound = False
     return sound
+
+
+def _counted(run: Recorded, cell: CellResult, entry: Any) -> Counted:
+    """What the receipt of an evaluation has counted in its data; receipts come in the order of the evaluations."""
+    name = _KINDS[entry.kind].counted_by
+    receipts = [receipt for receipt in cell.receipts if receipt.stage == "scorer" and receipt.name == name]
+    number = [each.name for each in run.entries_of(cell) if each.kind == entry.kind].index(entry.name)
+    return receipts[number].evidence if number < len(receipts) else {}
 
 
 def _called(row: RawValues) -> str:

@@ -10,6 +10,7 @@ from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
 from harness.verification.golden import comparisons
 from harness.verification.limits import check_limits
+from harness.verification.prompts import check_prompts, read_asked
 from harness.verification.recorded import Recorded, open_recorded
 from harness.verification.structure import check_structure
 from harness.verification.verdicts import SECOND_READING, verdict_of
@@ -24,7 +25,9 @@ def verify(path: Path) -> Verification:
     run = open_recorded(path, ledger)
     check_structure(run, ledger)
     check_limits(run, ledger)
-    check_figures(run, check_texts(run, ledger), ledger)
+    asked = read_asked(run, ledger)
+    check_prompts(run, asked, ledger)
+    check_figures(run, check_texts(run, asked, ledger), ledger)
     _check_claims(run, ledger)
     _check_comparisons(run, ledger)
     _check_verdict(run, ledger)

@@ -17,7 +17,17 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
-from harness.spec.manifest import GOLDEN, OWN_TEXTS, RECORD, below, decompressed, doubts, own_bytes, raw_file
+from harness.spec.manifest import (
+    GOLDEN,
+    OWN_TEXTS,
+    RECORD,
+    below,
+    completions_file,
+    doubts,
+    own_bytes,
+    own_text,
+    raw_file,
+)
 from harness.spec.measurement import Completion, RawValues
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.findings import Ledger
@@ -66,24 +76,14 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
         ledger.wrong("file", "the run", "manifest", words, "the files that were written")
     if not found:
         ledger.agrees["file"] += 1
-    texts = {cell.id: _lines(folder, f"completions/{cell.id}.jsonl", Completion, ledger) for cell in record.cells}
+    texts = {cell.id: _lines(folder, completions_file(cell.id), Completion, ledger) for cell in record.cells}
     own = _lines(folder, OWN_TEXTS, Completion, ledger) if os.path.lexists(folder / OWN_TEXTS) else None
-    raw = {cell.id: _raw(folder, cell.id, ledger) for cell in record.cells}
+    raw = {
+        cell.id: _lines(folder, name, RawValues, ledger) if os.path.lexists(folder / name) else ()
+        for cell in record.cells
+        for name in [raw_file(cell.id)]
+    }
     return Recorded(folder, record, spec, texts, raw, own, _golden(folder, ledger))
-
-
-def _raw(folder: Path, cell: str, ledger: Ledger) -> tuple[RawValues, ...]:
-    """The raw values of a cell; none where the cell has no such file."""
-    name = raw_file(cell)
-    if not os.path.lexists(folder / name):
-        return ()
-    try:
-        lines = decompressed(own_bytes(folder, name)).splitlines()
-        return tuple(content_of_json(line, TypeAdapter(RawValues)) for line in lines)
-    except (Unfit, UserError) as error:
-        words = below(folder, error) if isinstance(error, UserError) else str(error)
-        ledger.wrong("file", "the run", name, words, "compressed JSON lines")
-    return ()
 
 
 def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:
@@ -99,11 +99,12 @@ def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:
 
 
 def _lines(folder: Path, name: str, model: type[Line], ledger: Ledger) -> tuple[Line, ...]:
-    """JSON lines of a file of the run, none of one that cannot be read, which is noted."""
+    """Compressed JSON lines of a file of the run, none of one that cannot be read, which is noted."""
     adapter = TypeAdapter(model)
     try:
-        return tuple(content_of_json(line, adapter) for line in own_bytes(folder, name).decode("utf-8").splitlines())
-    except (Unfit, UnicodeDecodeError) as error:
+        # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
+        return tuple(content_of_json(line, adapter) for line in own_text(folder, name).split("\n") if line)
+    except Unfit as error:
         ledger.wrong("file", "the run", name, str(error), "one JSON object a line")
     except UserError as error:
         ledger.wrong("file", "the run", name, below(folder, error), "a file of the run")

@@ -13,11 +13,15 @@ from harness.verification.rates import Figure, Rate, mean_of, mean_over, share_o
 #: e to more than this is held below the largest float.
 _LARGEST_EXPONENT = 700.0
 Rows = Sequence[RawValues]
+Counted = Mapping[str, object]
 
 
-def item_places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
-    """The first items of each task, as many as any cell has."""
-    return _from_the_first(every, [row.part for row in every])
+def item_places(entry: Any, cell: CellResult, every: Rows, counted: Counted) -> Iterable[tuple[str, int]]:
+    """The first items of each task, as many as were counted in its data, which the limit may cut; one at least."""
+    beginning = "items_of_"
+    found = {name.removeprefix(beginning): n for name, n in counted.items() if name.startswith(beginning)}
+    tasks = dict.fromkeys([*found, *(row.part for row in every)])
+    return [(task, index) for task in tasks for index in range(_number(found.get(task)) or 1)]
 
 
 def item_problem(entry: Any, row: RawValues) -> str | None:
@@ -27,9 +31,10 @@ def item_problem(entry: Any, row: RawValues) -> str | None:
     return f"item {entry.limit - 1} at most" if entry.limit is not None and row.index >= entry.limit else None
 
 
-def window_places(entry: Any, cell: CellResult, every: Rows) -> Iterable[tuple[str, int]]:
-    """The first windows, as many as any cell has."""
-    return _from_the_first(every, [""])
+def window_places(entry: Any, cell: CellResult, every: Rows, counted: Counted) -> Iterable[tuple[str, int]]:
+    """The first windows: as many as the text has whole ones, and no more than the spec asks for."""
+    whole = _number(counted.get("text_tokens")) // entry.window_tokens
+    return [("", index) for index in range(whole if entry.windows is None else min(whole, entry.windows))]
 
 
 def window_problem(entry: Any, row: RawValues) -> str | None:
@@ -39,9 +44,8 @@ def window_problem(entry: Any, row: RawValues) -> str | None:
     return f"window {entry.windows - 1} at most" if entry.windows is not None and row.index >= entry.windows else None
 
 
-def _from_the_first(every: Rows, parts: Sequence[str]) -> Iterable[tuple[str, int]]:
-    most = {part: max((row.index for row in every if row.part == part), default=0) for part in dict.fromkeys(parts)}
-    return [(part, index) for part, last in most.items() for index in range(last + 1)]
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def accuracies(entry: Any, rows: Rows, recorded: Mapping[str, Measurement]) -> list[Figure]:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.cell import Cell, CellGroup
+from harness.spec.cell import CellGroup
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.attacks import attack_names
 from harness.verification.findings import Ledger
@@ -22,11 +22,10 @@ _OF_TEXTS = (
     *(f"text/{name}" for name in ("stop-tokens", "lengths", "decoded", "as-generated", "own-prompt")),
 )
 _OF_KIND = {
-    "attack": (),
+    "attack": ("scorer/published-scorer", "scorer/aggregation"),
     "zero_shot": ("scorer/zero-shot-items",),
     "perplexity": ("scorer/perplexity-windows", "scorer/perplexity-figure"),
 }
-_OF_ATTACKS = ("scorer/published-scorer", "scorer/aggregation")
 #: The canaries of a run whose spec has an attack that is asked as people ask.
 _CANARIES = ("canary/intact", "canary/shuffled", "canary/random-mask", "canary/repeat")
 
@@ -37,16 +36,16 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
     ledger.same("name", "the run", "benchmark", record.id.split("/")[1:2], [spec.id])
     ledger.same("name", "the run", "variant", record.id.split("/")[:1], [record.variant.get("name")])
     declared = {cell_id: (group, point) for cell_id, group, point in declared_cells(spec)}
-    skipped = {
-        name: why for cell in spec.expanded_cells() if (why := _why_not(cell, record.variant)) for name in [cell.id]
-    }
+    # What a region needs, its settings alone can say, since it may be a plugin's; everything else is expanded here.
+    planted = {cell.id for cell in spec.expanded_cells() if cell.requires_planted_region}
+    reasons = {name: _why_not(name, group, planted, record.variant) for name, (group, _) in declared.items()}
+    skipped = {name: why for name, why in reasons.items() if why is not None}
     ledger.each_once("cell", "the run", [cell.id for cell in record.cells], [c for c in declared if c not in skipped])
     for name in sorted({*skipped, *record.skipped_cells}):
         ledger.same("skipped cell", name, "reason", record.skipped_cells.get(name), skipped.get(name))
-    by_id = {cell.id: cell for cell in spec.expanded_cells()}
     for cell in record.cells:
-        if cell.id in declared and cell.id in by_id:
-            _check_cell(run, cell, by_id[cell.id], declared[cell.id], ledger)
+        if cell.id in declared:
+            _check_cell(run, cell, declared[cell.id], ledger)
     wanted = _CANARIES if any(map(_is_plain_attack, spec.evaluations)) else ()
     ledger.each_once("canary", "the run", [f"{each.stage}/{each.name}" for each in record.canaries], wanted)
     hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
@@ -70,45 +69,36 @@ def _pairs(grid: Mapping[str, list[Any]]) -> list[list[tuple[str, Any]]]:
     return [[(key, value) for value in values] for key, values in grid.items()]
 
 
-def _why_not(cell: Cell, variant: Mapping[str, Any]) -> str | None:
-    """Why a variant, as the record holds it, cannot have a cell."""
-    name = str(variant.get("name"))
-    if variant.get("planted_region") is None and any(region.needs_planted for region in cell.regions):
-        return f"the variant {name} has no planted region"
-    if cell.variants and not any(fnmatchcase(name, pattern) for pattern in cell.variants):
-        return f"these numbers are for {', '.join(cell.variants)}"
+def _why_not(name: str, group: CellGroup, planted: set[str], variant: Mapping[str, Any]) -> str | None:
+    """Why a variant, as the record holds it, cannot have a cell. planted: the cells that need a planted region."""
+    called = str(variant.get("name"))
+    if variant.get("planted_region") is None and name in planted:
+        return f"the variant {called} has no planted region"
+    if group.variants and not any(fnmatchcase(called, pattern) for pattern in group.variants):
+        return f"these numbers are for {', '.join(group.variants)}"
     return None
 
 
-def _check_cell(
-    run: Recorded, cell: CellResult, spec_cell: Cell, declared: tuple[CellGroup, dict[str, Any]], ledger: Ledger
-) -> None:
+def _check_cell(run: Recorded, cell: CellResult, declared: tuple[CellGroup, dict[str, Any]], ledger: Ledger) -> None:
     group, point = declared
     for name, recorded, wanted in (
         ("group", cell.group, group.id),
         ("title", cell.title, group.title),
         ("parameters", cell.parameters, point),
         ("invalid_is_expected", cell.invalid_is_expected, group.invalid_is_expected),
-        ("an edit", cell.receipt is not None, spec_cell.region is not None),
-        ("a fine-tuning", cell.fine_tuning is not None, spec_cell.fine_tuning is not None),
+        ("an edit", cell.receipt is not None, group.region is not None),
+        ("a fine-tuning", cell.fine_tuning is not None, group.fine_tuning is not None),
     ):
         ledger.same("cell", cell.id, name, recorded, wanted)
-    entries = [entry for entry in run.spec.evaluations if _is_asked(entry, spec_cell)]
+    entries = run.entries_of(cell)
     _check_metrics(run, cell, entries, ledger)
     names = [f"{receipt.stage}/{receipt.name}" for receipt in cell.receipts]
-    needed = wanted_receipts(entries) + ([] if spec_cell.fine_tuning is not None else [_NOT_TRAINED])
+    needed = wanted_receipts(entries) + ([] if group.fine_tuning is not None else [_NOT_TRAINED])
     for name in needed:
         if name in names:
             ledger.agrees["receipt"] += 1
         else:
             ledger.wrong("receipt", cell.id, name, "missing", "a receipt")
-
-
-def _is_asked(entry: Any, cell: Cell) -> bool:
-    """Whether an evaluation is measured in a cell."""
-    changed = cell.region is not None or cell.fine_tuning is not None
-    only: dict[str, bool] = {"intact": not changed, "fine_tuned": cell.fine_tuning is not None}
-    return only.get(entry.measured_in, True)
 
 
 def wanted_receipts(entries: list[Any]) -> list[str]:
@@ -117,14 +107,8 @@ def wanted_receipts(entries: list[Any]) -> list[str]:
     if any(entry.generates_texts for entry in entries):
         names += _OF_TEXTS
     for entry in entries:
-        names += _OF_KIND.get(entry.kind, ())
-        if entry.kind in _attacks() and not entry.benign:
-            names += _OF_ATTACKS
+        names += () if entry.asks_benign else _OF_KIND.get(entry.kind, ())  # harmless requests are no attack
     return list(dict.fromkeys(names))
-
-
-def _attacks() -> tuple[str, ...]:
-    return tuple(kind for kind, names in _OF_KIND.items() if not names)
 
 
 def _is_plain_attack(entry: Any) -> bool:

@@ -12,6 +12,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from tests.run_texts import text_of
 from tests.runs.conftest import run_in_process
 from tests.test_plugins import distribution
 
@@ -103,7 +104,7 @@ def test_its_texts_are_judged_and_checked_and_its_figure_is_named_as_unchecked(s
         assert all(receipt.holds for receipt in cell.receipts)
         assert cell.unchecked == ("evaluation again: no receipt makes its figures a second time",)
     assert record.cell("intact").measurement("steady_again").value >= 0.75
-    lines = (path.parent / "completions" / "intact.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = text_of(path.parent / "completions" / "intact.jsonl.gz").splitlines()
     own = [json.loads(line) for line in lines if json.loads(line)["evaluation"] == "again"]
     assert len({text["text"] for text in own}) > 4
     assert all(text["completion_class"] for text in own)

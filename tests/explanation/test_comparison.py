@@ -14,6 +14,7 @@ from harness.spec.measurement import Measurement
 from harness.spec.receipt import EditReceipt
 from harness.spec.result import RunRecord, Verdict
 from tests.by_hand import cell_result, completion, provenance
+from tests.run_texts import write_text
 
 SPEC = {
     "id": "by-hand",
@@ -55,7 +56,7 @@ def record(folder, engine, texts, spec=SPEC, dtype="float32", edited="a" * 64, p
     """A run's folder with one cell."""
     lines = "".join(each.model_dump_json() + "\n" for each in texts)
     (folder / "completions").mkdir(parents=True)
-    (folder / "completions" / "intact.jsonl").write_text(lines)
+    write_text(folder / "completions" / "intact.jsonl.gz", lines)
     receipt = EditReceipt(weights_total=1, fingerprint_before="b", fingerprint_edited=edited, fingerprint_restored="b")
     cell = cell_result(
         "intact",

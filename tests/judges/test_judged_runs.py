@@ -16,6 +16,7 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.judge import DeclaredJudge
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from tests.run_texts import text_of
 from tests.runs.conftest import run_in_process
 from tests.test_plugins import distribution
 
@@ -96,7 +97,7 @@ def bound(folder, judges, benign=BENIGN):
 
 
 def completions(path, cell):
-    lines = (path.parent / "completions" / f"{cell}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = text_of(path.parent / "completions" / f"{cell}.jsonl.gz").splitlines()
     return [json.loads(line) for line in lines]
 
 

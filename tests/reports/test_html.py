@@ -16,6 +16,7 @@ from harness.spec.measurement import Measurement
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
 from harness.spec.result import RunRecord, Verdict
 from tests.by_hand import cell_result, completion, provenance
+from tests.run_texts import text_of, write_text
 
 HOSTILE = "<script>alert(1)</script>\u202eevil\u0007" + "x" * 5000
 
@@ -85,9 +86,9 @@ def test_a_variants_own_word_is_not_enough_to_show_the_texts_of_a_real_model(tmp
 def test_completions_that_are_none_are_counted_and_the_others_shown(tmp_path):
     report(tmp_path, show=True)
     path = Journal(tmp_path / "v" / "b" / "1").completions_path("top")
-    good = path.read_text(encoding="utf-8")
+    good = text_of(path)
     lines = ["no json", "[]", "{}", good.replace("alert(1)", "\u2028\x85two"), good.replace("alert(1)", r"\ud800one")]
-    path.write_text("\n".join(line.strip("\n") for line in lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(line.strip("\n") for line in lines) + "\n")
     html = write_report(tmp_path, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "3 lines of the file of completions cannot be read" in html
     assert "⟨U+2028⟩⟨U+0085⟩two" in html and "⟨U+D800⟩one" in html

@@ -11,6 +11,7 @@ from harness.runs.journal import Journal
 from harness.spec.receipt import StageReceipt
 from tests.by_hand import completion
 from tests.reports.browser import Browser, chromium
+from tests.run_texts import write_text
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
 
@@ -96,14 +97,15 @@ def site(tmp_path, make_cell, make_record, browser):
         journal = Journal(tmp_path / variant / f"b{number}" / "1")
         journal.write_record(made)
         journal.completions_path(top.id).parent.mkdir()
-        journal.completions_path(top.id).write_text(
+        write_text(
+            journal.completions_path(top.id),
             "".join(
                 json.dumps(
                     completion(evaluation=f"vanilla{n}", completion_class="answer").model_dump() | {"text": text}
                 )
                 + "\n"
                 for n, text in enumerate(HOSTILE)
-            )
+            ),
         )
     browser.emulate()
     browser.console.clear()

@@ -12,9 +12,10 @@ from harness.cli import main
 from harness.runs.journal import Journal, read_record
 from harness.spec.manifest import doubts, read_manifest
 from harness.spec.receipt import CheckpointReceipt, FineTuningReceipt
+from tests.run_texts import text_of, write_text
 from tests.runs.conftest import run_in_process
 
-CELL, TEXTS = "cells/planted.json", "completions/planted.jsonl"
+CELL, TEXTS = "cells/planted.json", "completions/planted.jsonl.gz"
 
 
 @pytest.fixture
@@ -37,13 +38,13 @@ def figure(run, value):
 def rehashed(run):
     """A text edited, and hashed again in the cell."""
     path = run / TEXTS
-    path.write_text(path.read_text().replace("I", "J"))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_text(path, text_of(path).replace("I", "J"))
+    sha256 = hashlib.sha256(text_of(path).encode()).hexdigest()
     edited(run / CELL, lambda cell: cell.update(completions_sha256=sha256))
 
 
 def swapped(run):
-    for folder, ending in (("cells", "json"), ("completions", "jsonl")):
+    for folder, ending in (("cells", "json"), ("completions", "jsonl.gz")):
         one, other = (run / folder / f"{name}.{ending}" for name in ("planted", "intact"))
         held = one.read_bytes()
         one.write_bytes(other.read_bytes())
@@ -73,10 +74,10 @@ TAMPERED = {
     "a figure": (lambda run: figure(run, 0.9), "cells/planted.json has changed"),
     "no receipts": (lambda run: edited(run / CELL, lambda c: c.update(receipts=[])), "has changed"),
     "another id": (lambda run: edited(run / CELL, lambda c: c.update(id="intact")), "has changed"),
-    "a text": (lambda run: (run / TEXTS).write_text("{}\n"), "completions/planted.jsonl has changed"),
+    "a text": (lambda run: (run / TEXTS).write_text("{}\n"), "completions/planted.jsonl.gz has changed"),
     "a text, hashed again": (rehashed, "has changed"),
     "two cells swapped": (swapped, "has changed"),
-    "no texts": (lambda run: (run / TEXTS).unlink(), "completions/planted.jsonl: no such file"),
+    "no texts": (lambda run: (run / TEXTS).unlink(), "completions/planted.jsonl.gz: no such file"),
     "empty": (lambda run: (run / CELL).write_text(""), "has changed"),
     "cut off": (lambda run: os.truncate(run / CELL, 100), "has changed"),
     "other bytes": (lambda run: (run / CELL).write_bytes(b"\xff\xfe"), "has changed"),

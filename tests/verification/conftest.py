@@ -16,6 +16,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
+from harness.spec.manifest import OWN_TEXTS
 from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
 
@@ -87,11 +88,9 @@ class Run:
         self.folder = folder
         self.record = json.loads((folder / "record.json").read_text())
         self.golden = json.loads((folder / "golden.json").read_text())
-        self.texts = {path.stem: _lines(path) for path in (folder / "completions").glob("*.jsonl")}
-        self.own_texts = _lines(folder / "validity.jsonl") if (folder / "validity.jsonl").exists() else []
-        self.raw = {
-            path.name.removesuffix(".jsonl.gz"): _unpacked(path) for path in (folder / "raw").glob("*.jsonl.gz")
-        }
+        self.texts = _by_cell(folder / "completions")
+        self.own_texts = _unpacked(folder / OWN_TEXTS) if (folder / OWN_TEXTS).exists() else []
+        self.raw = _by_cell(folder / "raw")
 
     def cell(self, name: str) -> dict:
         """A cell of the record."""
@@ -109,12 +108,12 @@ class Run:
         """Write everything with hashes that fit, so that only reading it a second time can tell."""
         for name in {path.stem for path in (self.folder / "cells").glob("*.json")}:
             (self.folder / "cells" / f"{name}.json").unlink()
-            (self.folder / "completions" / f"{name}.jsonl").unlink()
+            (self.folder / "completions" / f"{name}.jsonl.gz").unlink()
             (self.folder / "raw" / f"{name}.jsonl.gz").unlink(missing_ok=True)
         for cell in self.record["cells"]:
             content = _joined(self.texts[cell["id"]])
             cell["completions_sha256"] = hashlib.sha256(content.encode()).hexdigest()
-            (self.folder / "completions" / f"{cell['id']}.jsonl").write_text(content)
+            (self.folder / "completions" / f"{cell['id']}.jsonl.gz").write_bytes(gzip.compress(content.encode()))
             (self.folder / "cells" / f"{cell['id']}.json").write_text(json.dumps(cell))
             if cell["id"] in self.raw:
                 raw = gzip.compress(_joined(self.raw[cell["id"]]).encode())
@@ -122,7 +121,7 @@ class Run:
         (self.folder / "canaries.json").write_text(json.dumps(self.record["canaries"]))
         (self.folder / "golden.json").write_text(json.dumps(self.golden))
         if self.own_texts:
-            (self.folder / "validity.jsonl").write_text(_joined(self.own_texts))
+            (self.folder / OWN_TEXTS).write_bytes(gzip.compress(_joined(self.own_texts).encode()))
         manifest = {"schema_version": 1, "id": self.record["id"], "files": self._hashes()}
         (self.folder / "manifest.json").write_text(json.dumps(manifest))
         sha256 = hashlib.sha256((self.folder / "manifest.json").read_bytes()).hexdigest()
@@ -137,12 +136,12 @@ class Run:
         }
 
 
-def _lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def _by_cell(folder: Path) -> dict[str, list[dict]]:
+    return {path.name.removesuffix(".jsonl.gz"): _unpacked(path) for path in folder.glob("*.jsonl.gz")}
 
 
 def _unpacked(path: Path) -> list[dict]:
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().split("\n") if line]
 
 
 def _joined(lines: list[dict]) -> str:
