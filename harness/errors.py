@@ -1,5 +1,7 @@
 """Errors that end a command without a traceback, each with its exit code."""
 
+from __future__ import annotations
+
 
 class UserError(Exception):
     """The user's input is wrong: bad spec, missing file, unknown name. Exit code 2."""
@@ -18,6 +20,10 @@ class InvalidRun(UserError):
     def __init__(self, by: str, words: str) -> None:
         super().__init__(words)
         self.by = by
+
+    def __reduce__(self) -> tuple[type[InvalidRun], tuple[str, str]]:
+        """As it comes back from another process."""
+        return InvalidRun, (self.by, str(self))
 
 
 class MachineError(Exception):

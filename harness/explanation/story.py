@@ -11,6 +11,7 @@ from harness.explanation.outputs import Outputs, outputs_of
 from harness.explanation.question import asked_for
 from harness.explanation.recorded import RecordedRun
 from harness.explanation.reference import compared_steps, other_machine
+from harness.explanation.shares import CheckedStep, checked_steps
 from harness.explanation.steps import STEPS, Observation, Step, observed_steps
 from harness.reports.examples import is_organism
 from harness.reports.text import visible
@@ -63,6 +64,8 @@ class Explanation:
     advice: str
     notes: tuple[str, ...] = field(default=())
     judged: tuple[str, ...] = ()
+    checked: tuple[CheckedStep, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -128,7 +131,6 @@ def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = 
         texts.missing,
         other_machine(run, reference) if reference else None,
         f"measured in {cell.measured_in}" if cell.measured_in else None,
-        f"nobody checks by other means: {', '.join(cell.unchecked)}" if cell.unchecked else None,
     ]
     return Explanation(
         cell=cell.id,
@@ -142,6 +144,8 @@ def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = 
         advice=_advice(run, cell, first, reference is not None),
         notes=tuple(filter(None, notes)),
         judged=tuple(map(_judged, cell.by_judges)),
+        checked=checked_steps(cell),
+        unchecked=cell.unchecked,
     )
 
 

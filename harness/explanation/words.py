@@ -56,7 +56,18 @@ def told(explanation: Explanation) -> list[str]:
         lines += _line("departs", [f"first at {TITLES[departs.name]}: {departs.words}", *departs.evidence[:1]])
     if explanation.meaning:
         lines += _line("means", [explanation.meaning])
-    return lines + _line("next", [explanation.advice]) + _line("note", explanation.notes)
+    lines += _line("next", [explanation.advice]) + _line("note", explanation.notes)
+    return lines + _line("checked", _shares(explanation))
+
+
+def _shares(explanation: Explanation) -> list[str]:
+    """Steps against shares, a line each, and what nobody checks."""
+    if not explanation.checked:
+        return []
+    width = max(len(each.step) for each in explanation.checked)
+    nobody = "; ".join(explanation.unchecked) or "nothing that was measured here"
+    rows = [f"{each.step:<{width}}  {each.words}" for each in explanation.checked]
+    return [*rows, f"{'nobody':<{width}}  checks {nobody}"]
 
 
 def _line(label: str, sentences: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -73,6 +73,36 @@ def _one_place_off(right: Callable[..., Any]) -> Callable[..., Any]:
     return generate_batch
 
 
+def _half_as_hot(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The temperature is halved between the evaluation and the engine's arithmetic, as where it is applied twice."""
+
+    def choose(logits: Tensor, temperature: Tensor, uniform: Tensor) -> Tensor:
+        return cast(Tensor, right(logits, temperature / 2, uniform))
+
+    return choose
+
+
+def _of_other_seeds(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Every sample is drawn with the seed of the next one."""
+
+    def wrong(self: Any, requests: Any) -> Any:
+        return right(self, [replace(each, seed=(*each.seed[:-1], each.seed[-1] + 1)) for each in requests])
+
+    return wrong
+
+
+def _declared_otherwise(**changes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The evaluation asks with other settings than the spec gives it."""
+
+    def make_wrong(measure: Callable[..., Any]) -> Callable[..., Any]:
+        def wrong(self: Any, context: Any) -> Any:
+            return measure(type(self)(self.settings.model_copy(update=changes)), context)
+
+        return wrong
+
+    return make_wrong
+
+
 FAULTS = (
     Fault(
         id="missing_stop_token",
@@ -117,6 +147,42 @@ FAULTS = (
         stage="decoding",
         caught_by=("text/own-prompt",),
         replaces={"harness.engines.hf:HfEngine._generate_batch": _one_place_off},
+        cells=(),
+    ),
+    Fault(
+        id="temperature_halved",
+        number=UNLISTED,
+        title="Sampled at half the temperature",
+        stage="decoding",
+        caught_by=("text/own-prompt",),
+        replaces={"harness.engines._seeded_choice:choose": _half_as_hot},
+        cells=(),
+    ),
+    Fault(
+        id="samples_of_other_seeds",
+        number=UNLISTED,
+        title="Samples drawn with the seeds of others",
+        stage="decoding",
+        caught_by=("text/own-prompt",),
+        replaces={"harness.engines.hf:HfEngine.generate": _of_other_seeds},
+        cells=(),
+    ),
+    Fault(
+        id="seed_of_another_run",
+        number=UNLISTED,
+        title="Texts asked for with another seed than the spec's",
+        stage="decoding",
+        caught_by=("prompts/every-request",),
+        replaces={"harness.evaluations.base:TextEvaluation.measure": _declared_otherwise(seed=7)},
+        cells=(),
+    ),
+    Fault(
+        id="half_the_tokens",
+        number=UNLISTED,
+        title="Texts cut at another limit of tokens than the spec's",
+        stage="decoding",
+        caught_by=("prompts/every-request",),
+        replaces={"harness.evaluations.base:TextEvaluation.measure": _declared_otherwise(max_new_tokens=24)},
         cells=(),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.faults.base import UNLISTED, Fault
@@ -64,6 +65,45 @@ def _by_character(right: Callable[..., Any]) -> Callable[..., Any]:
     return likelihoods
 
 
+def _stale_but_for_the_first(right: Callable[..., Any]) -> Callable[..., Any]:
+    """All likelihoods of a call but the first are those of the text before it."""
+
+    def score(self: Any, requests: Any) -> Any:
+        outputs = right(self, requests)
+        return [
+            replace(own, log_probabilities=before.log_probabilities[: len(own.log_probabilities)])
+            if len(before.log_probabilities) >= len(own.log_probabilities)
+            else own
+            for own, before in zip(outputs, [outputs[0], *outputs[:-1]], strict=True)
+        ]
+
+    return score
+
+
+def _contexts_cut(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Of all contexts but the first, the beginning is cut off, as at a limit that is too short."""
+
+    def likelihoods(self: Any, requests: Any, **settings: Any) -> Any:
+        first, *rest = requests
+        cut = [(texts, [*context[:1], *context[-4:]], answer) for texts, context, answer in rest]
+        return right(self, [first, *cut], **settings)
+
+    return likelihoods
+
+
+def _without_bos(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The windows of the text begin with its own first token."""
+
+    def windows(self: Any, context: Any) -> Any:
+        bos, width = context.formatter.tokenizer.bos_token_id, self.settings.window_tokens
+        longer = type(self)(self.settings.model_copy(update={"windows": None}))
+        ids = [token for window in right(longer, context) for token in window if token != bos]
+        own = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)]
+        return own[: self.settings.windows]
+
+    return windows
+
+
 FAULTS = (
     Fault(
         id="mean_instead_of_any",
@@ -119,6 +159,35 @@ FAULTS = (
         replaces={
             "harness.evaluations._engine_language_model:EngineLanguageModel._loglikelihood_tokens": _by_character
         },
+        cells=(),
+    ),
+    Fault(
+        id="stale_likelihoods",
+        number=UNLISTED,
+        title="Likelihoods of another text for all but the first request of a call",
+        stage="figures",
+        caught_by=("logits/plain-forward",),
+        replaces={"harness.engines.hf:HfEngine.score": _stale_but_for_the_first},
+        cells=(),
+    ),
+    Fault(
+        id="contexts_cut",
+        number=UNLISTED,
+        title="Zero-shot contexts cut, but for the first item",
+        stage="figures",
+        caught_by=("scorer/zero-shot-accuracy",),
+        replaces={
+            "harness.evaluations._engine_language_model:EngineLanguageModel._loglikelihood_tokens": _contexts_cut
+        },
+        cells=(),
+    ),
+    Fault(
+        id="perplexity_without_bos",
+        number=UNLISTED,
+        title="Perplexity of a text without its BOS",
+        stage="figures",
+        caught_by=("scorer/perplexity-windows",),
+        replaces={"harness.evaluations.perplexity:Evaluation._windows": _without_bos},
         cells=(),
     ),
 )

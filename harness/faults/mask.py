@@ -49,6 +49,16 @@ def _of_the_other_end(_original: Callable[..., Any]) -> Callable[..., Any]:
     return least_directions
 
 
+def _one_in_three_blocks(ranks: Callable[..., Any]) -> Callable[..., Any]:
+    """A loop that reads its rank from another variable in all blocks but the last."""
+
+    def wrong(self: Any, name: str, weight: Any) -> Any:
+        own = ranks(self, name, weight)
+        return own if ".layers.3." in name else dict.fromkeys(own, 1)
+
+    return wrong
+
+
 FAULTS = (
     Fault(
         id="mask_of_another_layer",
@@ -84,6 +94,15 @@ FAULTS = (
         stage="mask",
         caught_by=("mask/ranks",),
         replaces={"harness.formulas.subspace:leading_directions": _of_the_other_end},
+        cells=("act-svd-top",),
+    ),
+    Fault(
+        id="fewer_ranks_in_three_blocks",
+        number=UNLISTED,
+        title="ActSVD of rank 1 where 3 is asked for, in three of four blocks",
+        stage="mask",
+        caught_by=("mask/ranks",),
+        replaces={"harness.regions._ranks:RankRegion.ranks": _one_in_three_blocks},
         cells=("act-svd-top",),
     ),
 )

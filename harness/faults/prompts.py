@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from harness.faults.base import LOAD, Fault
+from harness.faults.base import LOAD, UNLISTED, Fault
 from harness.organisms.catalogue import organism_directory
 
 _OTHER = {"tiny-llama2-chat": "tiny-llama3-instruct", "tiny-llama3-instruct": "tiny-llama2-chat"}
@@ -85,6 +85,22 @@ def _of_another_family(original: Callable[..., Any]) -> Callable[..., Any]:
     return formatter
 
 
+def _suffix_twice(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The suffix is put behind the request by the evaluation, and once more by what it calls."""
+
+    class Doubling:
+        """The formatter, which is handed a suffix twice."""
+
+        def __init__(self, own: Any) -> None:
+            self._own = own
+
+        def text(self, request: str, style: Any, suffix: str | None = None) -> Any:
+            """As the formatter's own."""
+            return self._own.text(request, style, suffix if suffix is None else f"{suffix} {suffix}")
+
+    return lambda self, context: right(self, replace(context, formatter=Doubling(context.formatter)))
+
+
 FAULTS = (
     Fault(
         id="tokenizer_of_another_model",
@@ -138,6 +154,15 @@ FAULTS = (
         stage="prompts",
         caught_by=(LOAD, "prompts/template"),
         replaces={"harness.runs.bench:PromptFormatter": _of_another_family},
+        cells=(),
+    ),
+    Fault(
+        id="suffix_twice",
+        number=UNLISTED,
+        title="An adversarial suffix put twice behind a request",
+        stage="prompts",
+        caught_by=("prompts/requests",),
+        replaces={"harness.evaluations.base:TextEvaluation._plan": _suffix_twice},
         cells=(),
     ),
 )

@@ -60,6 +60,41 @@ def _without_the_first_block(right: Callable[..., Any]) -> Callable[..., Any]:
     return finite_scores
 
 
+def _swapped_in_three_blocks(stored: Callable[..., Any]) -> Callable[..., Any]:
+    """The two sets of scores change places block by block, as where a cache is filed by the block's number alone."""
+
+    def wrong(self: Any, region: Any, data: str, settings: Any) -> Any:
+        sets = region.settings.calibration_sets
+        if len(sets) < 2:
+            return stored(self, region, data, settings)
+        own, other = (stored(self, region, name, settings) for name in (data, sets[1 - sets.index(data)]))
+        return {name: score if ".layers.3." in name else other[name] for name, score in own.items()}
+
+    return wrong
+
+
+def _negated_in_a_block(original: Callable[..., Any]) -> Callable[..., Any]:
+    """1 - x in the place of x in one block: large and small change places, and nothing is below 0."""
+
+    def finite_scores(*arguments: Any) -> Any:
+        return {
+            name: score.max() - score if ".layers.1." in name else score for name, score in original(*arguments).items()
+        }
+
+    return finite_scores
+
+
+def _first_block_left_as_it_is(remove: Callable[..., Any]) -> Callable[..., Any]:
+    """In a sweep block by block the edit of the first block is not in force when those behind it are measured."""
+
+    def wrong(model: Any, region: Any) -> Any:
+        if any(".layers.0." not in name for name in region.masks):
+            return remove(model, region)
+        return {name: model.get_parameter(f"{name}.weight")[mask].clone() for name, mask in region.masks.items()}
+
+    return wrong
+
+
 FAULTS = (
     Fault(
         id="one_sweep",
@@ -105,5 +140,32 @@ FAULTS = (
         caught_by=("scores/every-block",),
         replaces={"harness.runs.scoring:finite_scores": _without_the_first_block},
         cells=("wanda-top",),
+    ),
+    Fault(
+        id="swapped_in_three_blocks",
+        number=UNLISTED,
+        title="Safety and utility scores swapped in three of four blocks",
+        stage="scores",
+        caught_by=("scores/plain-definition",),
+        replaces={"harness.runs.regions:RegionFinder._stored": _swapped_in_three_blocks},
+        cells=("snip-set-difference",),
+    ),
+    Fault(
+        id="turned_round_in_a_block",
+        number=UNLISTED,
+        title="Scores of one block turned round, none below 0",
+        stage="scores",
+        caught_by=("scores/every-block", "scores/plain-definition"),
+        replaces={"harness.runs.scoring:finite_scores": _negated_in_a_block},
+        cells=("snip-set-difference", "wanda-top"),
+    ),
+    Fault(
+        id="sweep_leaves_the_first_block",
+        number=UNLISTED,
+        title="Block by block, the first block's edit not in force behind it",
+        stage="scores",
+        caught_by=("scores/plain-definition",),
+        replaces={"harness.runs.regions:remove_region": _first_block_left_as_it_is},
+        cells=("block-by-block",),
     ),
 )

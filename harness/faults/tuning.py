@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from harness.faults.base import Fault
+import torch
+
+from harness.faults.base import UNLISTED, Fault
 
 
 def _whole_rows(right: Callable[..., None]) -> Callable[..., None]:
@@ -31,6 +34,56 @@ def _of_the_last_layer(right: Callable[..., None]) -> Callable[..., None]:
 def _unloaded_only(_right: Callable[..., None]) -> Callable[..., None]:
     """PEFT's layers are unloaded as always; nothing was added to the weights below them."""
     return lambda self: None
+
+
+def _of_the_safety_set(samples: Callable[..., Any]) -> Callable[..., Any]:
+    """What the fine-tuning is given is read from another file: answers that refuse."""
+
+    def wrong(bound: Any, loaded: Any, settings: Any) -> Any:
+        return samples(bound, loaded, settings.model_copy(update={"dataset": "safety-full"}))
+
+    return wrong
+
+
+def _in_another_order(samples: Callable[..., Any]) -> Callable[..., Any]:
+    """The right samples, sorted: the seed's order is one of another list."""
+
+    def wrong(*arguments: Any) -> Any:
+        return sorted(samples(*arguments), key=lambda sample: len(sample.input_ids))
+
+    return wrong
+
+
+def _with_prompts(samples: Callable[..., Any]) -> Callable[..., Any]:
+    """The loss is that of all tokens, prompt included, as in the reproduction's code."""
+
+    def wrong(model: Any, batch: Any) -> Any:
+        return samples(model, replace(batch, labels=batch.input_ids))
+
+    return wrong
+
+
+def _on_three_types(right: Callable[..., None]) -> Callable[..., None]:
+    """Adapters on q, v and o, which the reproduction trained, where the spec asks for all seven types."""
+
+    def init(self: Any, model: Any, settings: Any, frozen_masks: Mapping[str, Any]) -> None:
+        lora = settings.lora.model_copy(update={"layer_types": ("q_proj", "v_proj", "o_proj")})
+        kept = {name: mask for name, mask in frozen_masks.items() if name.rsplit(".", 1)[-1] in lora.layer_types}
+        right(self, model, settings.model_copy(update={"lora": lora}), kept)
+
+    return init
+
+
+def _goes_on(right: Callable[..., None]) -> Callable[..., None]:
+    """Adapters do not begin at 0: those of an earlier fine-tuning are still there."""
+
+    def init(self: Any, *arguments: Any) -> None:
+        right(self, *arguments)
+        generator = torch.Generator().manual_seed(0)
+        for layer in self._layers.values():
+            torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.02, generator=generator)
+
+    return init
 
 
 FAULTS = (
@@ -59,6 +112,51 @@ FAULTS = (
         stage="tuning",
         caught_by=("weights/tuned-update",),
         replaces={"harness.finetuning.lora:LoraTraining.merge": _unloaded_only},
+        cells=("lora",),
+    ),
+    Fault(
+        id="trained_on_another_set",
+        number=UNLISTED,
+        title="Fine-tuned on the safety set in the place of the declared one",
+        stage="tuning",
+        caught_by=("data/training-samples",),
+        replaces={"harness.runs.fine_tuned:_samples": _of_the_safety_set},
+        cells=("lora",),
+    ),
+    Fault(
+        id="trained_in_another_order",
+        number=UNLISTED,
+        title="Fine-tuned in another order than the seed's",
+        stage="tuning",
+        caught_by=("weights/first-loss",),
+        replaces={"harness.runs.fine_tuned:_samples": _in_another_order},
+        cells=("lora",),
+    ),
+    Fault(
+        id="prompts_trained_on",
+        number=UNLISTED,
+        title="The loss of prompts is trained on as well",
+        stage="tuning",
+        caught_by=("weights/first-loss",),
+        replaces={"harness.finetuning.training:response_loss": _with_prompts},
+        cells=("lora",),
+    ),
+    Fault(
+        id="adapters_on_three_layer_types",
+        number=UNLISTED,
+        title="LoRA on three layer types where seven are asked for",
+        stage="tuning",
+        caught_by=("weights/trained-layers",),
+        replaces={"harness.finetuning.lora:LoraTraining.__init__": _on_three_types},
+        cells=("lora",),
+    ),
+    Fault(
+        id="adapters_of_an_earlier_cell",
+        number=UNLISTED,
+        title="Adapters that go on from an earlier fine-tuning",
+        stage="tuning",
+        caught_by=("weights/first-loss",),
+        replaces={"harness.finetuning.lora:LoraTraining.__init__": _goes_on},
         cells=("lora",),
     ),
 )

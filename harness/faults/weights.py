@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.errors import InvalidRun
-from harness.faults.base import Alarm, Fault, Outcome, Trial
+from harness.faults.base import UNLISTED, Alarm, Fault, Outcome, Trial
 from harness.models.loading import source_directory
 from harness.regions import top
 from harness.runs.checkpoint_edits import edit_checkpoint
@@ -59,6 +59,40 @@ def _edit_a_checkpoint(trial: Trial) -> Outcome:
     return Outcome("passed")
 
 
+def _but_one(restore: Callable[..., None]) -> Callable[..., None]:
+    """One weight is not put back, by an index that ends one early."""
+
+    def wrong(model: Any, region: Any, removed: Any) -> None:
+        restore(model, region, removed)
+        for name, mask in getattr(region, "masks", {}).items():
+            if mask.any():
+                row, column = mask.nonzero()[-1].tolist()
+                model.get_parameter(f"{name}.weight").data[row, column] = 0
+                return
+
+    return wrong
+
+
+def _and_a_norm(remove: Callable[..., Any]) -> Callable[..., Any]:
+    """The edit rescales a norm as well, which is in no region and is never put back."""
+
+    def wrong(model: Any, region: Any) -> Any:
+        model.model.layers[0].input_layernorm.weight.data.mul_(1.01)
+        return remove(model, region)
+
+    return wrong
+
+
+def _with_a_hook(remove: Callable[..., Any]) -> Callable[..., Any]:
+    """The edit leaves a hook on the model that weakens a layer in all cells behind it."""
+
+    def wrong(model: Any, region: Any) -> Any:
+        model.model.layers[1].mlp.register_forward_hook(lambda _layer, _inputs, output: 0.9 * output)
+        return remove(model, region)
+
+    return wrong
+
+
 FAULTS = (
     Fault(
         id="shared_scratch_path",
@@ -77,5 +111,32 @@ FAULTS = (
         caught_by=("weights/saved",),
         replaces={"harness.runs.checkpoint_edits:region_removed": _ended_before_saving},
         run=_edit_a_checkpoint,
+    ),
+    Fault(
+        id="one_weight_not_put_back",
+        number=UNLISTED,
+        title="One weight is not put back after its cell",
+        stage="weights",
+        caught_by=("weights/left-as-found",),
+        replaces={"harness.models.editing:restore_region": _but_one},
+        cells=("planted", "wanda-top"),
+    ),
+    Fault(
+        id="norm_not_put_back",
+        number=UNLISTED,
+        title="A norm that the edit changed is not put back",
+        stage="weights",
+        caught_by=("weights/left-as-found",),
+        replaces={"harness.models.editing:remove_region": _and_a_norm},
+        cells=("planted", "wanda-top"),
+    ),
+    Fault(
+        id="hook_left_on_the_model",
+        number=UNLISTED,
+        title="A hook that a cell leaves on the model",
+        stage="weights",
+        caught_by=("weights/left-as-found", "weights/at-rest"),
+        replaces={"harness.models.editing:remove_region": _with_a_hook},
+        cells=("planted", "wanda-top"),
     ),
 )

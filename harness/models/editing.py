@@ -138,8 +138,6 @@ def region_removed(model: nn.Module, region: FoundRegion, planted: Masks | None 
     finally:
         restore_region(model, region, removed)
     after = weights_fingerprint(model)
-    if after != before:
-        raise WeightsNotRestored("the weights differ from those before the edit")
     edit.receipt = EditReceipt(
         weights_total=sum(layer.weight.numel() for layer in linear_layers(model).values()),
         fingerprint_before=before,
@@ -147,6 +145,8 @@ def region_removed(model: nn.Module, region: FoundRegion, planted: Masks | None 
         fingerprint_restored=after,
         **facts,
     )
+    if after != before:
+        raise WeightsNotRestored("the weights differ from those before the edit")
 
 
 @contextmanager

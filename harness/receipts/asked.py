@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.receipts import prompts
+from harness.receipts.requests import every_request
 from harness.receipts.subject import Seen, Subject
 from harness.spec.receipt import StageReceipt
 
@@ -31,6 +32,10 @@ def prompt_receipts(subject: Subject, seen: Sequence[Seen]) -> list[StageReceipt
             prompts.framed(asked, reference.variant, fresh, reference.golden_prompts),
             prompts.system_prompt_where_asked(asked, fresh),
             prompts.requests_in_the_prompts(asked, fresh),
+            every_request(
+                {each.evaluation.settings.name: reference.requests_of(each.evaluation.settings) for each in asking},
+                {each.evaluation.settings.name: [r for r, _ in each.observed.generated] for each in asking},
+            ),
             prompts.stop_tokens(subject.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
         ]
     own_ids = [reference.own_ids(each.evaluation.settings) for each in asking]

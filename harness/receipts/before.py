@@ -9,8 +9,10 @@ from harness.calibration.files import read_lines
 from harness.models.editing import FoundRegion
 from harness.models.fingerprint import model_fingerprint
 from harness.models.prompts import PromptStyle
-from harness.receipts import logits, weights
+from harness.receipts import logits, state, weights
+from harness.receipts.state import ModelState
 from harness.receipts.subject import Subject
+from harness.receipts.training import PlainTraining
 from harness.receipts.weights import ExpectedWeights
 from harness.spec.receipt import StageReceipt
 
@@ -20,14 +22,17 @@ class Before:
     """What was seen of the intact model, for the stages after it to be set beside.
 
     found: the region that the cell removes. intact: SHA-256 over all parameters. expected: the weights that the edit
-    should make. sent: prompts that the engine has seen under the intact weights. window, likelihood: of a text, what
-    the intact model makes of it and by how much rounding may move that; None where no text is scored.
+    should make. state: of the model besides. training: what it is to be fine-tuned on, if it is. sent: prompts that
+    the engine has seen under the intact weights. window, likelihood: of a text, what the intact model makes of it and
+    by how much rounding may move that; None where no text is scored.
     """
 
     subject: Subject
     found: FoundRegion | None
     intact: str
     expected: ExpectedWeights
+    state: ModelState
+    training: PlainTraining | None
     sent: tuple[tuple[int, ...], ...]
     window: tuple[int, ...]
     likelihood: tuple[float, float] | None
@@ -43,7 +48,8 @@ class Before:
     ) -> Before:
         """model_sha256: of the model that the run is about. origins: of each region, of what it was found from."""
         intact = model_fingerprint(subject.model)
-        expected = weights.expected_weights(subject.model, found)
+        expected, now = weights.expected_weights(subject.model, found), ModelState.of(subject.model)
+        declared = subject.cell.fine_tuning
         sent = _first_requests(subject) if subject.cell.changes_weights else ()
         if sent:
             subject.engine.first_tokens(sent, logits.COMPARED_TOKENS)
@@ -53,12 +59,15 @@ class Before:
             found=found,
             intact=intact,
             expected=expected,
+            state=now,
+            training=None if declared is None else subject.reference.training(declared),
             sent=sent,
             window=window,
             likelihood=logits.plain_negative_log_likelihood(subject.model, window) if window else None,
             receipts=(
                 *subject.reference.as_named(intact),
                 weights.intact_before(model_sha256, intact),
+                state.at_rest(now),
                 *(weights.own_measurements(each) for each in origins if each),
             ),
         )

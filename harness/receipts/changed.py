@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from harness.calibration.pairs import Sample
 from harness.finetuning.checkpoints import Checkpoint
 from harness.models.fingerprint import model_fingerprint
-from harness.receipts import weights
+from harness.receipts import data, training, weights
 from harness.receipts.before import Before
 from harness.receipts.logits import Deviation
 from harness.spec.receipt import FineTuningReceipt, StageReceipt
@@ -38,6 +40,14 @@ class Tuning(Protocol):
     @property
     def training(self) -> Kept:
         """What is left of it."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """What it was trained on, tokenised."""
+
+    @property
+    def trained(self) -> Sequence[str]:
+        """Names of the tensors that the trainer had learned at its end; none where no step was taken."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,27 @@ def _receipts(before: Before, tuning: Tuning | None) -> tuple[StageReceipt, ...]
     model = before.subject.model
     if tuning is None:
         return (weights.edited_places(before.expected, model, before.found),)
-    if not tuning.receipt.checkpoints:
-        return ()
-    kept, receipt = tuning.training, tuning.receipt
-    return (weights.own_checkpoints(model, kept.intact, tuple(kept.checkpoints), receipt.checkpoints, receipt.steps),)
+    kept, receipt, found = tuning.training, tuning.receipt, []
+    if before.training is not None:
+        found = [*_what_trained(before, tuning), training.first_loss(before.training, receipt, _sixteen_bit(before))]
+        found.append(training.trained_layers(model, before.training.settings, tuning.trained, kept.intact))
+    if receipt.checkpoints:
+        saved = tuple(kept.checkpoints)
+        found.append(weights.own_checkpoints(model, kept.intact, saved, receipt.checkpoints, receipt.steps))
+    return tuple(found)
+
+
+def _what_trained(before: Before, tuning: Tuning) -> Iterator[StageReceipt]:
+    """Of the samples. The hash of the file was compared with the declared one when it was found."""
+    reference, plain = before.subject.reference, before.training
+    if plain is None:
+        return
+    own = plain.samples
+    yield data.same_samples([own], [tuning.samples], [own.file_sha256], kind="training")
+    texts = reference.tokenizer.batch_decode(training.used_prompts(tuning.samples), clean_up_tokenization_spaces=False)
+    prompts = [text.removeprefix(reference.tokenizer.bos_token).lstrip() for text in texts]
+    yield data.nothing_evaluated([own], prompts, reference.evaluated, reference.frames, name="no-request-trained")
+
+
+def _sixteen_bit(before: Before) -> bool:
+    return before.subject.model.dtype != torch.float32

@@ -78,24 +78,42 @@ def perplexity_windows(
     wanted = [(tuple(tokens[start : start + window_tokens]), 1) for start in starts][:windows]
     sent = [(request.token_ids, request.start) for request, _ in observed.scored]
     sizes = sorted({len(ids) for ids, _ in sent})
-    seen = "them"
+    seen, advice = "them", "perplexity depends on the length of its window: take the spec's, not the model's maximum"
     if (len(sent), sizes, n) != (len(wanted), [window_tokens], len(wanted)):
         seen = f"{len(sent)} of {' and '.join(map(str, sizes)) or 'no'} tokens, counted as {n}"
     elif sent != wanted:
-        seen = "as many windows of other tokens"
+        seen, advice = _other_tokens(sent, wanted, tokens)
     return StageReceipt(
         stage="scorer",
         name="perplexity-windows",
         holds=sent == wanted and n == len(wanted),
         expected=f"{len(wanted)} windows of {window_tokens} tokens of the text",
         seen=seen,
-        advice="perplexity depends on the length of its window: take the spec's, not the model's maximum",
+        advice=advice,
         evidence={
             "windows": len(sent),
             "text_tokens": len(tokens),
             "window_tokens": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes)),
         },
     )
+
+
+def _other_tokens(
+    sent: Sequence[tuple[tuple[int, ...], int]], wanted: Sequence[tuple[tuple[int, ...], int]], tokens: Sequence[int]
+) -> tuple[str, str]:
+    """What windows of the right number and length hold, and what to look at. tokens: behind one BOS."""
+    bos = tokens[0]
+    if [ids[:1] for ids, _ in sent[:1]] != [(bos,)]:
+        return (
+            "a text without the BOS that it begins with",
+            "a model has never seen a text begin otherwise: add it once",
+        )
+    extra = sum(ids.count(bos) for ids, _ in sent) - sum(ids.count(bos) for ids, _ in wanted)
+    if extra > 0:
+        return f"a text with {extra} more BOS", "one BOS stands before the text, and none between its windows"
+    if [ids for ids, _ in sent] == [ids for ids, _ in wanted]:
+        return "the windows, scored from another token on", "the first token of a window is the only one not scored"
+    return "as many windows of other tokens", "look at what reads, tokenises and cuts the text"
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from harness.calibration.plain_block import NO_LABEL
 from harness.calibration.screening import NEAR_DUPLICATE_JACCARD, normalised, word_jaccard, words_of
 from harness.reading import read_bytes
 from harness.receipts.plain_prompts import Frame
-from harness.spec.receipt import StageReceipt
+from harness.spec.finetuning import FineTuningSettings
+from harness.spec.receipt import LookedAt, StageReceipt
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,26 @@ def read_plainly(
     )
 
 
-def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sha256: Sequence[str]) -> StageReceipt:
+def read_training_plainly(
+    dataset: str, path: Path, settings: FineTuningSettings, tokenizer: PreTrainedTokenizerBase, tokens: tuple[int, int]
+) -> PlainSet:
+    """What a fine-tuning is to see: pairs as `read_plainly` has them, and the end of the turn where there is room.
+
+    tokens: the model's context, and the token that ends a turn.
+    """
+    context_tokens, turn_end = tokens
+    limit = min(settings.max_tokens, context_tokens)
+    drawn = read_plainly(dataset, dataset, path, Draw(settings.examples, settings.seed, 0), tokenizer, limit)
+    ended = tuple(
+        ((*ids, turn_end), (*labels, turn_end)) if len(ids) < limit else (ids, labels)
+        for ids, labels in drawn.sequences
+    )
+    return replace(drawn, sequences=ended)
+
+
+def same_samples(
+    plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sha256: Sequence[str], kind: str = "calibration"
+) -> StageReceipt:
     """Whether the samples in use are those of the files, token for token and label for label.
 
     plain, used, sha256: one entry for each calibration set; sha256 of the file when the run was bound.
@@ -96,9 +116,9 @@ def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sh
     count = sum(len(own.sequences) for own in plain)
     return StageReceipt(
         stage="data",
-        name="calibration-samples",
+        name=f"{kind}-samples",
         holds=not problems,
-        expected=f"the {count} calibration samples to be those that {_names(plain)} give, token for token",
+        expected=f"the {count} {kind} samples to be those that {_names(plain)} give, token for token",
         seen="; ".join(problems) or "the same tokens",
         advice="look for what adds, drops or retokenises pairs after the file was read: a score from other data is a "
         "score of something else",
@@ -107,6 +127,7 @@ def same_samples(plain: Sequence[PlainSet], used: Sequence[Sequence[Sample]], sh
             "truncated": sum(own.truncated for own in plain),
             "sha256": _digest([own.sequences for own in plain]),
         },
+        looked_at=(LookedAt(what="samples", seen=count, of=count),),
     )
 
 
@@ -138,6 +159,7 @@ def nothing_evaluated(
     evaluated: Sequence[str],
     frames: Sequence[Frame],
     benign: Sequence[str] = (),
+    name: str = "no-evaluation-request",
 ) -> StageReceipt:
     """Whether an evaluation request is among the calibration prompts, in the files or as they were used.
 
@@ -159,7 +181,7 @@ def nothing_evaluated(
         seen = f"{len(in_use)} of them among the samples in use and {len(in_files)} in the files, first {first!r}"
     return StageReceipt(
         stage="data",
-        name="no-evaluation-request",
+        name=name,
         holds=not in_files and not in_use,
         expected=f"none of the {len(held_out_of_use)} evaluation requests among the calibration prompts",
         seen=seen,

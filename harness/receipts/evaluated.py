@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.engines.base import ScoreRequest
+from harness.formulas.draws import drawn
 from harness.models.prompts import PromptFormatter
 from harness.receipts import decoding, engine, logits, text
 from harness.receipts.before import Before
 from harness.receipts.changed import Changed
+from harness.receipts.logits import Deviation
 from harness.receipts.reference import Reference
 from harness.receipts.subject import Seen, Subject
 from harness.spec.measurement import Completion
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import LookedAt, StageReceipt
 
-#: Prompts of each evaluation whose first tokens are compared with a plain forward pass.
-COMPARED_PROMPTS = 1
+#: Prompts of each evaluation whose first tokens are compared with a plain forward pass, and texts of each call.
+COMPARED_PROMPTS, COMPARED_OF_A_CALL = 1, 4
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,39 @@ def _weights_and_cache(changed: Changed, states: Mapping[str, str]) -> Iterator[
 
 
 def _logits(subject: Subject, seen: Sequence[Seen]) -> list[StageReceipt]:
-    observed = [each.observed for each in seen]
-    prompts = [request.prompt_ids for each in observed for request, _ in each.generated[-COMPARED_PROMPTS:]]
+    """Of prompts and scored texts that are drawn for the cell."""
+    observed, prompts, compared = [each.observed for each in seen], list[tuple[int, ...]](), list[Deviation]()
+    cell = subject.cell.id
+    for each in seen:
+        own, name = each.observed, each.evaluation.settings.name
+        places = drawn(cell, f"prompts of {name}", len(own.generated), COMPARED_PROMPTS)
+        prompts += [own.generated[place][0].prompt_ids for place in places]
+        chosen = [own.scored[place] for place in _of_each_call(cell, name, own.calls)]
+        compared += [logits.scored_deviation(subject.model, request, output) for request, output in chosen]
     first = subject.first_token_deviations(prompts)
-    windows = [each.scored[0] for each in observed if each.scored]
-    scored = [logits.scored_deviation(subject.model, request, output) for request, output in windows]
-    if not first and not scored:
+    if not first and not compared:
         return []
-    return [logits.as_plain_forward(first, scored), logits.finite(observed, subject.model.dtype)]
+    return [
+        logits.as_plain_forward(
+            first,
+            compared,
+            (
+                LookedAt(what="prompts", seen=len(first), of=sum(len(each.generated) for each in observed)),
+                LookedAt(what="scored texts", seen=len(compared), of=sum(len(each.scored) for each in observed)),
+            ),
+        ),
+        logits.finite(observed, subject.model.dtype),
+    ]
+
+
+def _of_each_call(cell: str, evaluation: str, calls: Sequence[int]) -> list[int]:
+    """Places among all texts that were scored, some of each call. calls: how many each of them scored."""
+    places, start = [], 0
+    for number, count in enumerate(calls):
+        own = drawn(cell, f"call {number} of {evaluation}", count, COMPARED_OF_A_CALL)
+        places += [start + place for place in own]
+        start += count
+    return places
 
 
 def _likelihood(before: Before) -> Iterator[StageReceipt]:
@@ -99,6 +126,7 @@ def text_receipts(
 
 def _texts_again(subject: Subject, seen: Sequence[Seen], completions: Sequence[Completion]) -> list[StageReceipt]:
     asked = [(each.evaluation.settings, each.observed) for each in seen if each.evaluation.settings.generates_texts]
-    read = [decoding.read_again(subject.model, settings, observed) for settings, observed in asked]
+    ends = frozenset(subject.engine.stop_token_ids)
+    read = [decoding.read_again(subject.model, settings, own, ends, subject.cell.id) for settings, own in asked]
     given = {settings.name: observed for settings, observed in asked}
     return [decoding.as_generated(completions, given), decoding.own_prompts(read, subject.model.dtype)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.observed_engine import Observed
 from harness.spec.measurement import Measurement
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import LookedAt, StageReceipt
 
 #: Sums in another order.
 ROUNDING = 1e-6
@@ -60,7 +61,7 @@ def zero_shot_accuracy(
 ) -> StageReceipt:
     """Whether the engine was sent question and answer whole, and the accuracy is that of the likeliest answers.
 
-    name: of the evaluation. Texts are compared letter by letter, of the first item of each task.
+    name: of the evaluation. Texts are compared letter by letter, of all items.
     """
     by_task: dict[str, list[ScoredItem]] = {}
     for item in items:
@@ -70,10 +71,14 @@ def zero_shot_accuracy(
     if expected:
         figures[f"{name}_mean"] = sum(expected.values()) / len(expected)
     found = {measured.metric: measured.value for measured in measurements}
+    unasked = {
+        task: [place for place, item in enumerate(own) if not _asks(item, tokenizer)] for task, own in by_task.items()
+    }
     problems = [
-        f"the first item of {task} was sent without its question"
-        for task, own in by_task.items()
-        if not _asks(own[0], tokenizer)
+        f"{len(places)} of {len(by_task[task])} items of {task} were sent without their question or answer whole, "
+        f"first number {places[0] + 1}"
+        for task, places in unasked.items()
+        if places
     ]
     problems += _off(figures, found, "where the engine's likelihoods give")
     return StageReceipt(
@@ -85,6 +90,7 @@ def zero_shot_accuracy(
         seen="; ".join(problems[:3]) or "that",
         advice="look at which of lm-eval's figures is read, and at what is sent to the engine",
         evidence={"figures": len(figures), "wrong": len(problems)},
+        looked_at=(LookedAt(what="items", seen=len(items), of=len(items)),),
     )
 
 
@@ -92,11 +98,17 @@ def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether question and answer can be read back from the tokens; of items whose choices are questions, any."""
     if not isinstance(item.question, str):
         return True
-    texts = [_letters(cast(str, tokenizer.decode(list(request.token_ids)))) for request, _ in item.answers]
+    texts = [_read(tokenizer, request.token_ids) for request, _ in item.answers]
     return all(
         _letters(item.question) in text and text.endswith(_letters(str(choice)))
         for text, choice in zip(texts, item.choices, strict=True)
     )
+
+
+@functools.lru_cache(maxsize=200_000)
+def _read(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
+    """The letters of tokens; every cell asks the same."""
+    return _letters(cast(str, tokenizer.decode(list(ids))))
 
 
 def _letters(text: str) -> str:

@@ -8,16 +8,25 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.calibration.pairs import Sample
 from harness.calibration.plain_block import NO_LABEL
+from harness.formulas.draws import seeded
 from harness.models.editing import FoundRegion
 from harness.models.layers import block_layers, linear_layers
 from harness.models.tensor_files import read_masks
 from harness.receipts import data, scores
 from harness.receipts.reference import Reference, Wanted
-from harness.receipts.scores_in_use import RegionInUse, block_of, declared, last_block, score_receipts, wanted
+from harness.receipts.scores_in_use import (
+    RegionInUse,
+    blocks_seen,
+    declared,
+    in_words,
+    last_block,
+    score_receipts,
+    wanted,
+)
 from harness.regions import base as regions
 from harness.regions.base import GRAM, Witness
 from harness.spec.cell import Cell
@@ -84,7 +93,8 @@ class Found:
             if masks is None or settings is not cell.region:
                 seen = Witness()
                 masks = sources.finder.find(settings, seen)
-            receipts += _receipts_of(sources, RegionInUse(sources.reference, regions.region(settings), masks, seen))
+            in_use = RegionInUse(cell.id, sources.reference, regions.region(settings), masks, seen)
+            receipts += _receipts_of(sources, in_use)
         return cls(region, tuple(one_of_each(receipts)), _unchecked(sources.reference, cell))
 
 
@@ -101,13 +111,23 @@ def _receipts_of(sources: Sources, in_use: RegionInUse) -> list[StageReceipt]:
     look = regions.Look(
         model=reference.model,
         layers=linear_layers(reference.model),
-        block=block_layers(reference.model, block_of(reference, settings)),
+        drawn=_layers_in_drawn_order(reference, in_use.cell),
         attribution=settings,
         measured=in_use.witness.measured,
         masks=sources.finder.masks,
         planted=None if path is None else lambda: read_masks(path),
     )
     return [*score_receipts(in_use), *in_use.region.receipts(in_use.found, look)]
+
+
+def _layers_in_drawn_order(reference: Reference, cell: str) -> dict[str, nn.Linear]:
+    """All layers, those of the cell's blocks first, and in each part in an order that the cell draws."""
+    layers, order = linear_layers(reference.model), []
+    for block in (*reference.blocks_of(cell), None):
+        own = list(layers if block is None else block_layers(reference.model, block))
+        places = torch.randperm(len(own), generator=seeded(0, f"layers of {cell}")).tolist()
+        order += [own[place] for place in places]
+    return {name: layers[name] for name in dict.fromkeys(order)}
 
 
 def _unchecked(reference: Reference, cell: Cell) -> tuple[str, ...]:
@@ -117,7 +137,7 @@ def _unchecked(reference: Reference, cell: Cell) -> tuple[str, ...]:
         found += region.unchecked
         if region.measure is not None and region.measure.method is not None:
             name = region.settings.calibration_sets[0] if region.measure.uses_data else None
-            if reference.measured(wanted(reference, region, name)) is None:
+            if reference.measured(wanted(reference, region, name, last_block(reference))) is None:
                 found.append(f"method {region.measure.method.name}: no plain definition")
     return tuple(dict.fromkeys(found))
 
@@ -144,7 +164,7 @@ def _data_receipts(sources: Sources, cell: Cell) -> list[StageReceipt]:
     hashes = {name: dataset.sha256 for name, dataset in reference.variant.datasets.items()}
     receipts = [data.declared_files(sources.files.data_sha256, hashes)]
     receipts += _sample_receipts(sources, [*_sets_of(_regions_of(reference, cell)), *((name, None) for name in bare)])
-    return receipts + [_gram_receipt(sources, name) for name in bare]
+    return receipts + [_gram_receipt(sources, cell, name) for name in bare]
 
 
 def _sets_of(asked: Sequence[RegionSettings]) -> list[tuple[str, int | None]]:
@@ -175,10 +195,14 @@ def _sample_receipts(sources: Sources, sets: Sequence[tuple[str, int | None]]) -
     return receipts
 
 
-def _gram_receipt(sources: Sources, name: str) -> StageReceipt:
+def _gram_receipt(sources: Sources, cell: Cell, name: str) -> StageReceipt:
     """Of the Grams from which an evaluation computes subspaces itself."""
-    reference, last = sources.reference, last_block(sources.reference)
-    plain = reference.measured(Wanted(GRAM, name, None, reference.spec.attribution, last)) or {}
-    grams = sources.finder.grams(name)
-    part = scores.ScoresInUse("data", f"{GRAM} on {name}", {layer: grams[layer] for layer in plain}, plain, {})
-    return scores.as_defined([part], f"block {last + 1} of {last + 1}", reference.model.dtype != torch.float32)
+    reference, grams = sources.reference, sources.finder.grams(name)
+    blocks, parts = reference.blocks_of(cell.id), []
+    for block in blocks:
+        plain = reference.measured(Wanted(GRAM, name, None, reference.spec.attribution, block)) or {}
+        own = {layer: grams[layer] for layer in plain}
+        where = in_words([block], last_block(reference))
+        parts.append(scores.ScoresInUse("data", f"{GRAM} on {name}", own, plain, {}, where=where))
+    where, sixteen_bit = in_words(blocks, last_block(reference)), reference.model.dtype != torch.float32
+    return scores.as_defined(parts, where, sixteen_bit, blocks_seen(reference, blocks))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.models.as_named import unlike_its_files
 from harness.models.checkpoint_files import CheckpointFiles
+from harness.models.layers import transformer_blocks
 from harness.models.plain_llama import is_known, plain_states
 from harness.receipts.scores import ANOTHER
 from harness.spec.receipt import LookedAt, StageReceipt
@@ -63,11 +64,10 @@ def as_the_files_compute(model: PreTrainedModel, files: CheckpointFiles) -> Stag
     ids = torch.randint(
         model.config.vocab_size, (min(PROBE_TOKENS, model.config.max_position_embeddings),), generator=generator
     )
-    own = model(input_ids=ids[None].to(model.device), use_cache=False, output_hidden_states=True)
-    held = [*own.hidden_states[:-1], own.logits]  # the last state is normed
+    held = _states(model, ids)
     allowed = LARGEST_DEPARTURE if model.dtype == torch.float32 else LARGEST_DEPARTURE_16_BIT
     found = _first_departure(held, files, ids.tolist(), model, allowed)
-    blocks = len(own.hidden_states) - 1
+    blocks = len(held) - 2
     return StageReceipt(
         stage="logits",
         name="from-the-files",
@@ -82,18 +82,40 @@ def as_the_files_compute(model: PreTrainedModel, files: CheckpointFiles) -> Stag
     )
 
 
+def _states(model: PreTrainedModel, ids: Tensor) -> list[Tensor]:
+    """(T, d_model) that enter the first block and leave each, and the logits (T, V).
+
+    By hooks that are taken away again: the library's own, for output_hidden_states, stay on the model.
+    """
+    found: list[Tensor] = []
+
+    def entering(_block: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        found.append(arguments[0][0].float())
+
+    def leaving(_block: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        found.append((output if isinstance(output, Tensor) else output[0])[0].float())
+
+    blocks = transformer_blocks(model)
+    hooks = [blocks[0].register_forward_pre_hook(entering), *(each.register_forward_hook(leaving) for each in blocks)]
+    try:
+        logits = model(input_ids=ids[None].to(model.device), use_cache=False).logits[0]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*found, logits.float()]
+
+
 def _first_departure(
     held: Sequence[Tensor], files: CheckpointFiles, ids: Sequence[int], model: PreTrainedModel, allowed: float
 ) -> _Departure:
-    """held: the states behind the embedding and behind all blocks but the last, which are normed; and the logits."""
+    """held: the states behind the embedding and behind every block, and the logits."""
     found = _Departure()
     for number, plain in enumerate(plain_states(files, ids, model.dtype, model.device)):
-        if number == len(held) - 1:  # behind the last block
-            continue
-        own = held[min(number, len(held) - 1)][0].float()
-        off = float(((own - plain).abs().sum() / plain.abs().sum()).nan_to_num(torch.inf))
+        off = float(((held[number] - plain).abs().sum() / plain.abs().sum()).nan_to_num(torch.inf))
         found.worst = max(found.worst, min(off, ANOTHER))
         if found.where is None and off > allowed:
             place = "behind the embedding" if number == 0 else f"behind block {number}"
-            found.where = f"{place if number < len(held) else 'logits'} numbers that are off by {off:.2g} of themselves"
+            found.where = (
+                f"{place if number < len(held) - 1 else 'logits'} numbers that are off by {off:.2g} of themselves"
+            )
     return found

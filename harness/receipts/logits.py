@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.observed_engine import Observed
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import LookedAt, StageReceipt
 
 #: Tokens whose log-probabilities are compared: engines give the likeliest only.
 COMPARED_TOKENS = 20
@@ -80,7 +80,9 @@ def _largest(differences: Sequence[float]) -> float:
     return max(differences)
 
 
-def as_plain_forward(first_tokens: Sequence[Deviation], scored: Sequence[Deviation]) -> StageReceipt:
+def as_plain_forward(
+    first_tokens: Sequence[Deviation], scored: Sequence[Deviation], looked_at: tuple[LookedAt, ...] = ()
+) -> StageReceipt:
     """Whether the engine computes what transformers computes, for some prompts and some texts of the cell."""
     deviations = [*first_tokens, *scored]
     off = [deviation for deviation in deviations if not deviation.within_rounding]
@@ -98,6 +100,7 @@ def as_plain_forward(first_tokens: Sequence[Deviation], scored: Sequence[Deviati
             "tolerance_nats": widest,
             "largest_deviation_nats": worst if math.isfinite(worst) else "not finite",
         },
+        looked_at=looked_at,
     )
 
 

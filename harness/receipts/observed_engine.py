@@ -17,12 +17,13 @@ class Observed:
     """What passed between one evaluation and the engine.
 
     seen: of generation, the rows of ids that reached the model's embedding, padding included; empty where the
-    engine runs another copy of the model.
+    engine runs another copy of the model. calls: how many texts each call scored.
     """
 
     generated: list[tuple[Request, Generated]] = field(default_factory=list)
     scored: list[tuple[ScoreRequest, ScoredTokens]] = field(default_factory=list)
     seen: list[tuple[int, ...]] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
 
 
 class ObservedEngine:
@@ -49,6 +50,7 @@ class ObservedEngine:
         """See harness.engines.base.Engine."""
         outputs = self._engine.score(requests)
         self.observed.scored += zip(requests, outputs, strict=True)
+        self.observed.calls.append(len(requests))
         return outputs
 
     def first_tokens(self, prompts: Sequence[tuple[int, ...]], count: int) -> list[dict[int, float]]:

@@ -167,15 +167,22 @@ def system_prompt_where_asked(prompts: Sequence[ReceivedPrompts], tokenizer: Pre
 
 
 def requests_in_the_prompts(prompts: Sequence[ReceivedPrompts], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
-    """Whether each request of the file, and no other, can be read back from the tokens."""
+    """Whether each request of the file with its suffix, and nothing besides, can be read back from the tokens."""
     problems: _Problems = []
     for part in prompts:
-        lost, other = _lost_and_other(part, tokenizer)
+        held = _held(part, tokenizer)
+        lost, other = len(set(part.asked.requests) - {request for request, _ in held}), [r for r, _ in held].count(None)
         if lost or other or part.altered:
             problems.append(
                 f"in {part.asked.evaluation} {lost} of {len(part.asked.requests)} requests cannot be read "
                 f"back, {other} prompts hold something else, and {part.altered} reached the model "
                 "otherwise than they were asked for"
+            )
+        more = [words for request, words in held if request is not None and words]
+        if more:
+            problems.append(
+                f"in {part.asked.evaluation} {len(more)} of {len(part.ids)} prompts hold more than a request with its "
+                f"suffix, once, first {more[0]!r}"
             )
     return StageReceipt(
         stage="prompts",
@@ -184,21 +191,32 @@ def requests_in_the_prompts(prompts: Sequence[ReceivedPrompts], tokenizer: PreTr
         expected=f"each of {sum(len(part.asked.requests) for part in prompts)} requests of the evaluation files to be "
         "read back from the tokens of a prompt",
         seen="; ".join(problems) or "that",
-        advice="the model was asked something else than the evaluation says: look at the tokenizer and the requests",
+        advice="the model was asked something else than the evaluation says: look at what puts request, suffix and "
+        "template together",
         evidence={"requests": sum(len(part.asked.requests) for part in prompts)},
     )
 
 
-def _lost_and_other(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """Requests that no prompt holds, and prompts that hold none. Most prompts are a request in the frame, exactly."""
+def _held(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str | None, str]]:
+    """Of each prompt, the longest request that it holds, and what it holds besides where a request has to stand.
+
+    Most prompts are a request in the frame, exactly. In another frame, which another receipt tells, nothing is besides.
+    """
     frame = part.asked.frame
     whole = {frame.around(request).lstrip(): request for request in part.asked.requests}
-    found, other = set(), 0
+    by_length = sorted(part.asked.requests, key=len, reverse=True)
+    found: list[tuple[str | None, str]] = []
     for text in _texts(part, tokenizer):
-        request = whole.get(text) or next((r for r in part.asked.requests if r in text), None)
-        other += request is None
-        found |= {request} - {None}
-    return len(set(part.asked.requests) - found), other
+        request = whole.get(text)
+        if request is not None:
+            found.append((request, ""))
+            continue
+        request = next((each for each in by_length if each in text), None)
+        before, after = frame.before.lstrip(), frame.after
+        framed = text.startswith(before) and text.endswith(after)
+        inner = text[len(before) : len(text) - len(after)] if framed else ""
+        found.append((request, inner.replace(request, "", 1).strip() if request is not None else ""))
+    return found
 
 
 def same_tokenizer(
@@ -214,8 +232,7 @@ def same_tokenizer(
     own_ids: for each of the prompts, the ids that it gives for the requests.
     """
     problems: _Problems = []
-    pairs = zip(prompts, own_ids, strict=True)
-    differing = sum(ids not in own for part, own in pairs for ids in part.ids)
+    differing = sum(_tokenised_otherwise(part, own, tokenizer) for part, own in zip(prompts, own_ids, strict=True))
     if differing:
         problems.append(f"other ids in {differing} of {sum(len(part.ids) for part in prompts)} prompts")
     if _content(in_use) != _content(tokenizer):
@@ -233,6 +250,12 @@ def same_tokenizer(
         "requests hold",
         evidence={"prompts_otherwise": differing, "golden_differences": len(off)},
     )
+
+
+def _tokenised_otherwise(part: ReceivedPrompts, own: frozenset[Ids], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Prompts whose ids are none of `own`, and which hold nothing but a request: a longer text has other ids anyway."""
+    held = _held(part, tokenizer)
+    return sum(ids not in own and not more for ids, (_, more) in zip(part.ids, held, strict=True))
 
 
 def own_ids(asked: AskedPrompts, tokenizer: PreTrainedTokenizerBase) -> frozenset[Ids]:

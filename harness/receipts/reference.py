@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,17 +13,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.attribution.base import PlainScores, method
 from harness.calibration.plain_block import PlainBlock, Sequences, plain_block
+from harness.formulas.draws import drawn, in_turn
 from harness.models.golden_prompts import read_golden_prompts
+from harness.models.layers import transformer_blocks
 from harness.models.loading import checkpoint_files, load_stop_tokens, load_tokenizer
+from harness.models.prompts import turn_end_token_id
 from harness.reading import read_text
 from harness.receipts import loaded
-from harness.receipts.data import Draw, PlainSet, read_plainly
+from harness.receipts.data import Draw, PlainSet, read_plainly, read_training_plainly
 from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, frame
 from harness.receipts.prompts import AskedPrompts, own_ids
+from harness.receipts.recent import Recent
+from harness.receipts.requests import DeclaredRequest
+from harness.receipts.training import PlainTraining, plain_training
 from harness.regions.base import GRAM
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.evaluation import DeclaredTexts
+from harness.spec.finetuning import FineTuningSettings
 from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings
@@ -30,6 +38,8 @@ from harness.spec.variant import ModelVariant
 
 #: Of every block a few samples are scored, and so many rows kept, to see that scores are of that block at all.
 SUBSAMPLED_ROWS = 32
+#: Blocks whose scores are computed a second time for each cell. Of four blocks no two can hide one another's fault.
+PLAIN_BLOCKS = 2
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Reference:
     model: PreTrainedModel
     path_of: Callable[[str], Path]
     _kept: dict[object, Any] = field(default_factory=dict)
+    _recent: Recent = field(default_factory=Recent)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -134,27 +145,49 @@ class Reference:
             ),
         )
 
+    def training(self, declared: FineTuningSettings) -> PlainTraining | None:
+        """What a fine-tuning is to see, with the loss of its first step; None of one without steps. Intact model."""
+        settings = self.variant.scaled(declared)
+        return self._once(("training", settings), lambda: self._training(settings)) if settings.steps else None
+
+    def _training(self, settings: FineTuningSettings) -> PlainTraining:
+        path = self.path_of(settings.dataset)
+        tokens = self.variant.context_tokens, turn_end_token_id(self.tokenizer, self.variant.chat_template)
+        plain = read_training_plainly(settings.dataset, path, settings, self.tokenizer, tokens)
+        return plain_training(self.model, settings, plain)
+
     def block(self, index: int, name: str | None, seed: int | None) -> PlainBlock:
         """A block with the samples of a calibration set where they enter it; with none for a method without data."""
         if name is None:
             return self._entering(index, ())
         return cast(
             PlainBlock,
-            self._once((name, seed, index), lambda: self._entering(index, self.samples(name, seed).sequences)),
+            self._recent.once((name, seed, index), lambda: self._entering(index, self.samples(name, seed).sequences)),
         )
 
     def measured(self, wanted: Wanted) -> dict[str, Tensor] | None:
         """By a method's plain definition; None where there is no such definition."""
-        return self._once(wanted.decides, lambda: _measured(wanted, self.block(wanted.block, wanted.name, wanted.seed)))
+        made = partial(self.block, wanted.block, wanted.name, wanted.seed)
+        return self._recent.once(wanted.decides, lambda: _measured(wanted, made()))
 
-    def of_a_subsample(self, wanted: Wanted) -> dict[str, Tensor] | None:
-        """As `measured`, of as few samples as the method needs, of SUBSAMPLED_ROWS evenly spread rows of a layer."""
-        return self._once(("of_a_subsample", *wanted.decides), lambda: self._of_a_subsample(wanted))
+    def blocks_of(self, cell: str) -> tuple[int, ...]:
+        """The blocks that are measured by plain definitions for a cell: each in turn, so that many cells see all."""
+        cells = self._once("cells", lambda: [each.id for each in self.spec.expanded_cells()])
+        number = cells.index(cell) if cell in cells else 0
+        return in_turn(number, f"blocks of {self.spec.id}", len(transformer_blocks(self.model)), PLAIN_BLOCKS)
 
-    def _of_a_subsample(self, wanted: Wanted) -> dict[str, Tensor] | None:
-        few = self._sequences(wanted)[: method(wanted.measure).subsample_size]
-        found = _measured(wanted, self._entering(wanted.block, few))
-        return None if found is None else {layer: subsampled_rows(score).clone() for layer, score in found.items()}
+    def of_a_subsample(self, wanted: Wanted, cell: str) -> dict[str, Tensor] | None:
+        """As `measured`, of as few samples as the method needs, drawn for a cell; of the rows `subsampled_rows`."""
+        sequences = self._sequences(wanted)
+        size = method(wanted.measure).subsample_size
+        chosen = drawn(cell, f"samples as {wanted.name}", len(sequences), size) if sequences else ()
+        few = [sequences[place] for place in chosen]
+
+        def made() -> dict[str, Tensor] | None:
+            found = _measured(wanted, self._entering(wanted.block, few))
+            return None if found is None else {layer: subsampled_rows(score).clone() for layer, score in found.items()}
+
+        return self._once(("of_a_subsample", chosen, *wanted.decides), made)
 
     def measured_now(self, wanted: Wanted) -> dict[str, Tensor] | None:
         """As `measured`, of the model as it is, and not kept."""
@@ -173,6 +206,20 @@ class Reference:
     def own_ids(self, settings: DeclaredTexts) -> frozenset[tuple[int, ...]]:
         """The ids of every prompt of an evaluation that generates texts."""
         return self._once(("ids", settings), lambda: own_ids(self.asked(settings), self.tokenizer))
+
+    def requests_of(self, settings: DeclaredTexts) -> list[DeclaredRequest]:
+        """What the engine has to be asked for an evaluation, text by text."""
+        return self._once(("requests", settings), lambda: list(self._requests_of(settings)))
+
+    def _requests_of(self, settings: DeclaredTexts) -> Iterator[DeclaredRequest]:
+        asked, limit = self.asked(settings), min(settings.max_new_tokens, self.variant.max_new_tokens)
+        suffixes = len(self._lines(settings.suffixes)) if settings.suffixes else 1
+        for place, request in enumerate(asked.requests):  # all suffixes of a request behind each other
+            text = asked.frame.around(request)
+            ids = (self.tokenizer.bos_token_id, *self.tokenizer.encode(text, add_special_tokens=False))
+            for sample in range(settings.samples):
+                seed = settings.seed, place // suffixes, place % suffixes, sample
+                yield DeclaredRequest(ids, limit, settings.temperature, seed)
 
     def _asked(self, settings: DeclaredTexts) -> AskedPrompts:
         requests = self._lines(settings.dataset)[: settings.prompts]

@@ -33,7 +33,7 @@ def known_mistakes(reference: Reference, wanted: Wanted, found: FoundRegion) -> 
         if other != wanted.name:
             mistakes[f"they are those of {other}"] = otherwise(name=other)
     mistakes["the blocks before it had been pruned already, as when scoring and pruning in one sweep"] = lambda: (
-        _behind_removed_blocks(reference, wanted, found)
+        behind_removed_blocks(reference, wanted, found)
     )
     if wanted.measure == GRAM:
         positions = {"activation_positions": _OTHER_POSITIONS[wanted.settings.activation_positions]}
@@ -51,11 +51,19 @@ def known_mistakes(reference: Reference, wanted: Wanted, found: FoundRegion) -> 
     }
 
 
+def mistakes_of_a_sweep(reference: Reference, wanted: Wanted, plain: Mapping[str, Tensor]) -> Mapping[str, Mistake]:
+    """Those of a block that is scored behind edited ones. plain: its scores."""
+    return {
+        "they have the opposite sign": lambda: {layer: -score for layer, score in plain.items()},
+        "the blocks before it were those of the intact model, as in one pass": lambda: reference.measured(wanted),
+    }
+
+
 def _negated(reference: Reference, wanted: Wanted) -> Mapping[str, Tensor]:
     return {layer: -score for layer, score in (reference.measured(wanted) or {}).items()}
 
 
-def _behind_removed_blocks(reference: Reference, wanted: Wanted, found: FoundRegion) -> Mapping[str, Tensor] | None:
+def behind_removed_blocks(reference: Reference, wanted: Wanted, found: FoundRegion) -> Mapping[str, Tensor] | None:
     """What a block would be measured as if the region had been removed from the blocks before it."""
     earlier = {layer for index in range(wanted.block) for layer in block_layers(reference.model, index)}
     part: FoundRegion

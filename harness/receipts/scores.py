@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import LookedAt, StageReceipt
 
 #: Largest Σ|in use − plain| / Σ|plain| of a layer. In float32 both are sums of some thousand products, each off by
 #: 6e-8 of itself at random: 8e-8 was measured on the organisms, and 2e-5 with another kernel for the loss. A sum in
@@ -49,6 +49,7 @@ class ScoresInUse:
     role: what the spec calls them: data, safety or utility. described: method and data in words. mistakes: known
     mistakes in words, each with what it would give. magnitudes: |W| by layer, of scores that are |W| times something
     summed over `samples`.
+    where: the block, in words.
     """
 
     role: str
@@ -58,6 +59,7 @@ class ScoresInUse:
     mistakes: Mapping[str, Callable[[], Measured | None]]
     magnitudes: Measured | None = None
     samples: int = 1
+    where: str = "the block"
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,10 @@ def of_a_subsample(layer: str, role: str, in_use: Tensor, few: Tensor) -> Subsam
     return SubsampledScores(layer, role, 0.0 if constant else _rank_correlation(in_use, few))
 
 
-def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> StageReceipt:
-    """Whether the scores in use are those by the plain definition. where: the block, in words."""
+def as_defined(
+    scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool, looked_at: tuple[LookedAt, ...] = ()
+) -> StageReceipt:
+    """Whether the scores in use are those by the plain definition. where: the blocks, in words."""
     limit = LARGEST_DEPARTURE_16_BIT if sixteen_bit else LARGEST_DEPARTURE
     problems: list[str] = []
     evidence: dict[str, float] = {}
@@ -84,14 +88,16 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
         off, correlation = departure(part.in_use, part.plain), 0.0
         if off < ANOTHER:
             correlation = min(_rank_correlation(part.in_use[name], part.plain[name]) for name in part.plain)
-        evidence |= {f"{part.role}_departure": off, f"{part.role}_rank_correlation": correlation}
+        evidence[f"{part.role}_departure"] = max(off, evidence.get(f"{part.role}_departure", 0.0))
+        correlations = f"{part.role}_rank_correlation"
+        evidence[correlations] = min(correlation, evidence.get(correlations, 1.0))
         in_bfloat16 = off < ANOTHER and on_bfloat16_grid(part)
         if in_bfloat16 or off > limit or correlation < SMALLEST_RANK_CORRELATION:
             cause = _cause(part, limit) if off > limit else None
             if cause is None:
                 cause = _IN_BFLOAT16 if in_bfloat16 else "no known mistake explains it"
             problems.append(
-                f"those in use as {part.role} ({part.described}) differ by {off:.2g} on average, rank "
+                f"those in use as {part.role} ({part.described}) in {part.where} differ by {off:.2g} on average, rank "
                 f"correlation {correlation:.2f}: {cause}"
             )
     return StageReceipt(
@@ -99,11 +105,13 @@ def as_defined(scores: Sequence[ScoresInUse], where: str, sixteen_bit: bool) -> 
         name="plain-definition",
         holds=not problems,
         expected=f"the importance of {where} to be that by the plain definition, "
-        + " and ".join(part.described for part in scores),
-        seen="; ".join(problems) or f"the same, within {max(v for k, v in evidence.items() if 'departure' in k):.1g}",
+        + " and ".join(dict.fromkeys(part.described for part in scores)),
+        seen="; ".join(problems[:3])
+        or f"the same, within {max(v for k, v in evidence.items() if 'departure' in k):.1g}",
         advice="a region that was selected by other scores is another region: look at where scores are computed, "
         "stored and looked up",
         evidence=dict(evidence),
+        looked_at=looked_at,
     )
 
 
@@ -151,7 +159,9 @@ def _cause(part: ScoresInUse, limit: float) -> str | None:
     return None
 
 
-def of_every_block(blocks: Sequence[Sequence[SubsampledScores]], least_correlation: float) -> StageReceipt:
+def of_every_block(
+    blocks: Sequence[Sequence[SubsampledScores]], least_correlation: float, looked_at: tuple[LookedAt, ...] = ()
+) -> StageReceipt:
     """Whether scores of every layer rank weights much as scores of a few samples do.
 
     blocks: of each, what is seen of its layers, by role. least_correlation: that the method's scores have.
@@ -172,6 +182,7 @@ def of_every_block(blocks: Sequence[Sequence[SubsampledScores]], least_correlati
         else f"rank correlations of {worst:.2f} and more",
         advice="a block was not scored, or scored as another one: look at how scores are kept by layer",
         evidence={"layers": len(seen), "off": len(off), "smallest_rank_correlation": worst},
+        looked_at=looked_at,
     )
 
 

@@ -1,6 +1,7 @@
 """Receipt of ranks: what is taken out of W is the part of its outputs that the spec names, of the Grams in use.
 
-The projection is formed again from the whole spectrum of W G Wᵀ, of some layers of one block.
+Ranks are counted in every layer. The projection is formed again from the whole spectrum of W G Wᵀ, of layers that are
+drawn: as many as can be afforded, which in a small model is all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.formulas.subspace import LowRankFactors
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import LookedAt, StageReceipt
 
 #: d_out³ of all layers that are looked at; the smallest layer always is. 4096³ takes seconds.
 MOST_WORK = 5e10
@@ -47,6 +48,9 @@ class DeclaresRanks(Protocol):
     def declared(self) -> str:
         """In words, what is taken out of every layer."""
 
+    def least_and_most(self, directions: int) -> tuple[int, int]:
+        """How many ranks of a layer with so many directions are taken out at least and at most."""
+
     def expected(
         self, spectra: Sequence[Spectrum], directions: int
     ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:
@@ -61,21 +65,21 @@ def removed_as_declared(
     region: DeclaresRanks,
     factors: Mapping[str, LowRankFactors],
     layers: Mapping[str, nn.Linear],
-    block: Mapping[str, nn.Linear],
     grams: Sequence[Grams],
 ) -> StageReceipt:
-    """Whether every layer has factors, and those of the block remove what the region declares.
+    """Whether every layer has factors of the declared rank, and those of the first layers remove what is declared.
 
-    block: some of the layers, with the weights that the Grams were taken with. grams: in use, of the data, or of
-    safety and utility.
+    layers: all, in the order in which they are formed again, the smallest first; each with the weights that its Gram
+    was taken with. grams: in use, of the data, or of safety and utility.
     """
     missing = [name for name in layers if name not in factors]
     problems = [f"nothing taken out of {len(missing)} layers, first {missing[0]}"] if missing else []
+    problems += _other_counts(region, factors, layers)
     compared, worst = 0, 0.0
-    for name in _affordable(block):
+    for name in _affordable(layers):
         if name in missing:
             continue
-        distance, words = _distance(region, factors[name], block[name].weight, [gram[name] for gram in grams])
+        distance, words = _distance(region, factors[name], layers[name].weight, [gram[name] for gram in grams])
         compared += distance is not None
         worst = max(worst, distance or 0.0)
         if words is not None and len(problems) < 3:
@@ -89,14 +93,35 @@ def removed_as_declared(
         advice="another part of the weights was removed than the spec declares: look at where directions are sorted "
         "and chosen from the Gram matrices",
         evidence={"layers": len(factors), "computed_again": compared, "largest_distance_in_ranks": round(worst, 6)},
+        looked_at=(
+            LookedAt(what="layers, ranks counted", seen=len(factors), of=len(layers)),
+            LookedAt(what="layers, directions computed again", seen=compared, of=len(layers)),
+        ),
     )
 
 
-def _affordable(block: Mapping[str, nn.Linear]) -> list[str]:
+def _other_counts(
+    region: DeclaresRanks, factors: Mapping[str, LowRankFactors], layers: Mapping[str, nn.Linear]
+) -> list[str]:
+    """The layers, in one sentence, from which more or fewer ranks are taken than declared."""
+    wrong = []
+    for name in layers.keys() & factors.keys():
+        least, most = region.least_and_most(min(layers[name].weight.shape))
+        left, right = (torch.linalg.qr(factor.double()).R for factor in (factors[name].left, factors[name].right.mT))
+        found = int(torch.linalg.matrix_rank(left @ right.mT))  # (k, k): the rest of both turns only
+        if not least <= found <= most:
+            wrong.append((name, found, most))
+    if not wrong:
+        return []
+    name, found, most = min(wrong)
+    return [f"{found} rank(s) of {name} where {most} are declared, and so in {len(wrong)} of {len(layers)} layers"]
+
+
+def _affordable(layers: Mapping[str, nn.Linear]) -> list[str]:
     names: list[str] = []
     work = 0.0
-    for name in sorted(block, key=lambda name: block[name].weight.shape[0]):
-        work += float(block[name].weight.shape[0]) ** 3
+    for name in sorted(layers, key=lambda name: layers[name].weight.shape[0]):
+        work += float(layers[name].weight.shape[0]) ** 3
         if not names or work <= MOST_WORK:
             names.append(name)
     return names

@@ -92,6 +92,10 @@ class RankRegion(MeasuredRegion):
         """In words, what is taken out of every layer."""
         raise NotImplementedError(f"the region {self.settings.select} defines no `declared`")
 
+    def least_and_most(self, directions: int) -> tuple[int, int]:
+        """How many ranks of a layer with so many `directions` are taken out at least and at most."""
+        return 0, directions
+
     def expected(
         self, spectra: Sequence[Spectrum], directions: int
     ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:
@@ -128,4 +132,4 @@ class RankRegion(MeasuredRegion):
 
         if not isinstance(found, SelectedRanks):
             return []
-        return [removed_as_declared(self, found.factors, look.layers, look.block, look.measured)]
+        return [removed_as_declared(self, found.factors, look.drawn, look.measured)]

@@ -47,6 +47,11 @@ class Region(RankRegion):
         end = "most" if self.settings.end == "top" else "least"
         return f"the {end} important {self.settings.rank} rank(s) of its outputs"
 
+    def least_and_most(self, directions: int) -> tuple[int, int]:
+        """The rank as it is."""
+        rank = self.in_layer(self.settings.rank, directions)
+        return rank, rank
+
     def expected(
         self, spectra: Sequence[Spectrum], directions: int
     ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:

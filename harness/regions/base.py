@@ -85,13 +85,13 @@ class Look:
     """What receipts of a region look at. The model is intact.
 
     attribution: the spec's settings with those of the region. measured: what it was selected from, by role.
-    block: layers that had the weights of the intact model when it was measured. masks: of another region.
+    drawn: all layers, in the order in which those are looked at that are few of many. masks: of another region.
     planted: masks, read again from the variant's file; None of a variant without one.
     """
 
     model: PreTrainedModel
     layers: Mapping[str, nn.Linear]
-    block: Mapping[str, nn.Linear]
+    drawn: Mapping[str, nn.Linear]
     attribution: AttributionSettings
     measured: Sequence[Mapping[str, Tensor]]
     masks: Callable[[RegionSettings], Mapping[str, Tensor]]

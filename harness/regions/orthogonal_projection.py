@@ -66,6 +66,10 @@ class Region(RankRegion):
             f"{self.settings.utility_rank_removed} utility rank(s)"
         )
 
+    def least_and_most(self, directions: int) -> tuple[int, int]:
+        """At most what is left of safety; less where utility has the same directions."""
+        return 0, directions - self.in_layer(self.settings.safety_rank_removed, directions)
+
     def expected(
         self, spectra: Sequence[Spectrum], directions: int
     ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
 from harness.evaluations.base import EvaluationContext, Training, evaluation, unchecked_figures
-from harness.models.editing import EditInProgress, FoundRegion, region_removed
+from harness.models.editing import EditInProgress, FoundRegion, WeightsNotRestored, region_removed
 from harness.receipts.asked import prompt_receipts
 from harness.receipts.before import Before
 from harness.receipts.changed import Changed
@@ -19,6 +19,7 @@ from harness.receipts.evaluated import Evaluated
 from harness.receipts.found import Found, Sources
 from harness.receipts.judged import Judged
 from harness.receipts.observed_engine import ObservedEngine
+from harness.receipts.state import ModelState, left_as_found
 from harness.receipts.subject import Seen, Subject
 from harness.regions.base import Witness
 from harness.runs.bench import Bench, Learned, Step
@@ -37,12 +38,13 @@ from harness.verification.raw import partly_unread
 class MeasuredCell:
     """A cell's completions with their classes, and its result but for the hash of the file that holds them.
 
-    raw: what its other figures are computed from.
+    raw: what its other figures are computed from. intact: whether the model is as it was before.
     """
 
     result: CellResult
     completions: list[Completion]
     raw: list[RawValues]
+    intact: bool
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     prepared = _prepared(bench, job)
     know_intact_answers(bench, learned, job.cell, job.thresholds)
     before = _seen_before(bench, learned, job.cell, found.region)
-    with _explained_by(found.receipts), _changed(bench, job, found.region) as change:
+    with _told_afterwards(), _explained_by(found.receipts), _changed(bench, job, found.region) as change:
         changed = Changed.seen(before, change.tuned)
         raw = _evaluate(bench, job, replace(bench.context, training=change.training, prepared=prepared))
         evaluated = Evaluated.seen(changed, raw.seen, raw.completions, learned.states)
@@ -114,12 +116,14 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     figures = [*raw.measurements, *_figures_of_texts(bench, texts), *figures_by_judge(bench, job.cell, by_judges)]
     figures += _figures_of_edit(change.edit_receipt)
     judgement = Judged.seen(before.subject, texts, figures, learned.intact_answers)
+    left = left_as_found(before.state, ModelState.of(bench.loaded.model))
     receipts = [
         *found.receipts,
         *prompt_receipts(before.subject, raw.seen),
         *(receipt for stage in (before, changed, evaluated, judgement) for receipt in stage.receipts),
         *by_judges.receipts,
         *change.tuning_receipts,
+        left,
     ]
     result = CellResult(
         **_what_was_asked(bench, job.cell),
@@ -134,7 +138,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         unchecked=_unchecked(bench, job.cell, found, by_judges),
         judges=by_judges.judges,
     )
-    return MeasuredCell(result, by_judges.completions, raw.values)
+    return MeasuredCell(result, by_judges.completions, raw.values, left.holds)
 
 
 def _unchecked(bench: Bench, cell: Cell, found: Found, by_judges: JudgedTexts) -> tuple[str, ...]:
@@ -188,6 +192,13 @@ def _seen_before(bench: Bench, learned: Learned, cell: Cell, region: FoundRegion
     before = Before.seen(subject, bench.finder.model_sha256, region, origins)
     learned.states.setdefault(before.intact, "those of the intact model")
     return before
+
+
+@contextmanager
+def _told_afterwards() -> Iterator[None]:
+    """An edit that was not undone ends no run: the receipt `weights/left-as-found` says what is left of it."""
+    with suppress(WeightsNotRestored):
+        yield
 
 
 @contextmanager

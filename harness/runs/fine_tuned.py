@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,15 @@ from harness.spec.receipt import FineTuningReceipt, StageReceipt
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A fine-tuning that is in force: its receipt, what evaluations may look at, and what was seen of it."""
+    """A fine-tuning that is in force: its receipt, what evaluations may look at, and what was seen of it.
+
+    samples: what it was trained on. trained: names of what was learned.
+    """
 
     receipt: FineTuningReceipt
     training: Training
+    samples: Sequence[Sample]
+    trained: Sequence[str]
     receipts: tuple[StageReceipt, ...]
 
 
@@ -72,8 +77,9 @@ def fine_tuned(
         if learned and before is not None:
             after = first_response_logits(loaded.model, samples[0])
             receipts = tuning_receipts(loaded.model, Tuned(settings, intact, masks or {}, learned[0], before, after))
+        trained = list(learned[0].tensors) if learned else []
         learned.clear()
-        yield FineTuned(receipt, Training(intact, saved), tuple(receipts))
+        yield FineTuned(receipt, Training(intact, saved), samples, trained, tuple(receipts))
 
 
 def _samples(bound: BoundBenchmark, loaded: LoadedModel, settings: FineTuningSettings) -> list[Sample]:

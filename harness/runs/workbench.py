@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import plugins
 from harness.calibration.same_forward import refuse_other_forward
 from harness.engines.base import Engine
+from harness.errors import InvalidRun
+from harness.models.editing import WeightsNotRestored
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
+from harness.receipts.state import ModelState, left_as_found
 from harness.runs.bench import Bench, Learned, Step, prepare_bench
 from harness.runs.binding import BoundBenchmark
 from harness.runs.canaries import measure_canaries
 from harness.runs.cells import CellJob, measure_cell
 from harness.runs.journal import Journal
 from harness.runs.keys import digest
+from harness.runs.regions import ModelIsAnother
 from harness.runs.store import TensorStore
 from harness.runs.thresholds import validity_thresholds
 from harness.spec.receipt import StageReceipt
@@ -45,11 +51,19 @@ class Workbench:
 
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """The thresholds of validity that the intact model's own texts set."""
-        return validity_thresholds(self._bench(bound)[0])
+        with _of_the_intact_model():
+            return validity_thresholds(self._bench(bound)[0])
 
     def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
         """What the harness says of states of the model whose outcome is known beforehand."""
-        return measure_canaries(self._bench(bound)[0], thresholds)
+        bench, _ = self._bench(bound)
+        before, found = ModelState.of(bench.loaded.model), list[StageReceipt]()
+        with suppress(WeightsNotRestored):
+            found += measure_canaries(bench, thresholds)
+        left = left_as_found(before, ModelState.of(bench.loaded.model))
+        if not left.holds:
+            self._let_go()
+        return (*found, *([] if left.holds else [left]))
 
     def measure(
         self, bound: BoundBenchmark, cell_id: str, thresholds: Thresholds | None, journal: Journal, step: Step
@@ -58,14 +72,16 @@ class Workbench:
         cell = next(cell for cell in bound.cells if cell.id == cell_id)
         bench, learned = self._bench(bound)
         job = CellJob(cell, thresholds, journal.checkpoints_path(cell_id), step)
-        measured = measure_cell(bench, learned, job)
+        with _of_the_intact_model():
+            measured = measure_cell(bench, learned, job)
+        if not measured.intact:
+            self._let_go()
         journal.write_cell(measured.result, measured.completions, measured.raw)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
         place = bound.variant_file.resolve()
         if place not in self._models:
-            self._close_engines()
-            self._models.clear()  # one model at a time: a second one may not fit
+            self._let_go()  # one model at a time: a second one may not fit
             loaded = load_variant(bound.variant, bound.variant_file)
             refuse_other_forward(loaded.model, bound.variant.name)
             self._models[place] = (
@@ -99,8 +115,22 @@ class Workbench:
             self._engines[place] = name, plugins.load("engines", name).make(loaded)
         return self._engines[place][1]
 
+    def _let_go(self) -> None:
+        """The model is loaded anew when it is asked for again."""
+        self._close_engines()
+        self._models.clear()
+
     def _close_engines(self) -> None:
         self._benches.clear()
         for _, engine in self._engines.values():
             engine.close()
         self._engines.clear()
+
+
+@contextmanager
+def _of_the_intact_model() -> Iterator[None]:
+    """Raises InvalidRun where the model was changed and not put back: nothing that follows would be about it."""
+    try:
+        yield
+    except (WeightsNotRestored, ModelIsAnother) as error:
+        raise InvalidRun("weights/left-as-found", f"weights/left-as-found: {error}; run it again") from error

@@ -68,16 +68,33 @@ def test_the_zero_asr_case_is_told_in_about_ten_lines(destroyed):
     assert lines_of(output, "departs")[0].startswith("first at the text: ")
     assert "is not a rate at which attacks succeed" in lines_of(output, "means")[0]
     assert "remove less" in lines_of(output, "next")[0]
-    assert len(output.splitlines()) <= 14
+    assert len(output.split("\n  checked")[0].splitlines()) <= 14
 
 
 def test_what_nobody_checks_is_said(destroyed, tmp_path):
     def unchecked(content):
         cell_of(content, "phrases")["unchecked"] = ["method row_relative: no plain definition"]
 
-    words = "nobody checks by other means: method row_relative: no plain definition"
+    words = "checks method row_relative: no plain definition"
     assert words not in explained(destroyed.path, "phrases")
     assert words in explained(rewritten(destroyed, tmp_path, unchecked), "phrases")
+
+
+def test_steps_stand_against_the_shares_that_were_looked_at(destroyed, tmp_path):
+    def looked_at(content):
+        receipt = next(each for each in cell_of(content, "phrases")["receipts"] if each["stage"] == "text")
+        receipt["looked_at"] = [{"what": "texts", "seen": 3, "of": 20}]
+        content["names"] = receipt["name"]
+
+    def without_name(content):
+        looked_at(content)
+        names.append(content.pop("names"))
+
+    names = []
+    output = explained(rewritten(destroyed, tmp_path, without_name), "phrases")
+    rows = lines_of(output, "checked")
+    assert any(row.startswith("text ") and f"{names[0]} at 3 of 20 texts" in row for row in rows)
+    assert rows[-1].startswith("nobody")
 
 
 def test_a_method_that_is_not_installed_here_is_called_by_its_name():

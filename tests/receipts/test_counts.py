@@ -47,7 +47,9 @@ def test_windows_are_whole_of_the_specs_length_and_from_the_start():
     assert receipt(whole, 2).holds
     assert receipt(whole[:1], 1, 1).holds
     assert "saw 1 of 10 tokens, counted as 1" in receipt([tokens[:10]], 1).words
-    assert not receipt([tokens[:5], tokens[6:11]], 2).holds
+    assert "as many windows of other tokens" in receipt([tokens[:5], tokens[6:11]], 2).words
+    assert "without the BOS that it begins with" in receipt([tokens[1:6], tokens[6:11]], 2).words
+    assert "with 1 more BOS" in receipt([tokens[:5], [1, *tokens[5:9]]], 2).words
     assert not receipt(whole, 3).holds
     assert not receipt([*whole, tokens[10:]], 3).holds
     assert not receipt([], 0).holds

@@ -14,6 +14,7 @@ from tests.by_hand import completion
 
 PROMPTS = [(1, 5, 6), (1, 9), (1, 30, 31, 32, 33, 34, 35), (1, 40, 41), (1, 7, 8, 9)]
 NEW = 12
+ENDS = frozenset({2})
 
 
 def settings(temperature=0.0):
@@ -32,8 +33,8 @@ def sampled(loaded, temperature=1.0, seeds=range(6)):
     return Observed(generated=list(zip(requests, make(loaded).generate(requests), strict=True)))
 
 
-def verdict(loaded, observed, temperature=0.0):
-    return own_prompts([read_again(loaded.model, settings(temperature), observed)], torch.float32)
+def verdict(loaded, observed, temperature=0.0, cell="intact"):
+    return own_prompts([read_again(loaded.model, settings(temperature), observed, ENDS, cell)], torch.float32)
 
 
 def test_greedy_texts_of_the_engine_are_their_prompts_own(loaded):
@@ -57,6 +58,28 @@ def test_sampled_texts_are_told_from_greedy_ones_and_from_another_temperature(lo
     assert "where temperature 1 gives about" in verdict(loaded, sampled(loaded, 0.2), 1.0).words
     assert not verdict(loaded, sampled(loaded, 3.0), 1.0).holds
     assert not verdict(loaded, sampled(loaded), 0.0).holds
+
+
+def test_every_sampled_token_is_the_one_that_the_seeds_numbers_choose(loaded):
+    observed = sampled(loaded)
+    receipt = verdict(loaded, observed, 1.0)
+    chosen, of = receipt.evidence["attack_by_the_seed"].split(" of ")
+    assert chosen == of
+    assert int(of) > 50
+    for other in (
+        [replace(request, seed=(*request.seed, 1)) for request, _ in observed.generated],
+        [replace(request, temperature=0.9) for request, _ in observed.generated],
+    ):
+        outputs = [output for _, output in observed.generated]
+        seen = verdict(loaded, Observed(generated=list(zip(other, outputs, strict=True))), 1.0)
+        assert "that the seed's random numbers do not choose" in seen.words
+
+
+def test_over_many_cells_every_prompt_is_read_again(loaded):
+    observed = greedy(loaded)
+    request, output = observed.generated[2]
+    observed.generated[2] = (request, replace(output, token_ids=(*output.token_ids[:-1], 4)))
+    assert {verdict(loaded, observed, cell=f"cell-{number}").holds for number in range(12)} == {True, False}
 
 
 def test_samples_that_are_copies_are_told(loaded):

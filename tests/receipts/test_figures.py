@@ -11,7 +11,16 @@ from harness.receipts.observed_engine import Observed
 from harness.spec.measurement import Measurement
 
 WORDS = ["<s>", "is", "grass", "green", "red", "sky", "blue", "dark"]
-TOKENIZER = SimpleNamespace(decode=lambda ids: " ".join(WORDS[token] for token in ids))
+
+
+class Tokenizer:
+    """Words for tokens."""
+
+    def decode(self, ids):
+        return " ".join(WORDS[token] for token in ids)
+
+
+TOKENIZER = Tokenizer()
 
 
 def task(metrics=("acc",)):
@@ -57,7 +66,12 @@ def test_unconditional_likelihoods_are_skipped():
 
 def test_an_item_without_its_question_is_told():
     bare = [(ScoreRequest((0, *request.token_ids[request.start :]), 1), scored) for request, scored in SCORED]
-    assert "first item of facts was sent without its question" in accuracy(1.0, bare).words
+    assert "2 of 2 items of facts were sent without their question or answer whole, first number 1" in (
+        accuracy(1.0, bare).words
+    )
+    assert "1 of 2 items of facts were sent without their question or answer whole, first number 2" in (
+        accuracy(1.0, [*SCORED[:2], *bare[2:]]).words
+    )
 
 
 def perplexity(value, *likelihoods):

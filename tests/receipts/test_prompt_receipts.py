@@ -1,5 +1,6 @@
 """Receipts of prompts: what reached the model, told apart by what is wrong with it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from harness.receipts import prompts
 from harness.receipts.observed_engine import ObservedEngine
 from harness.receipts.plain_prompts import Frame, frame
 from harness.receipts.prompts import AskedPrompts, received
+from harness.receipts.requests import DeclaredRequest, every_request
 from tests.tiny_llama3 import make_llama3_tokenizer
 
 SYSTEM = "be kind"
@@ -103,6 +105,38 @@ def test_a_request_that_is_missing_or_another_is_told(loaded):
         seen_as(ids_of(loaded, requests=("the cat sat", "moon"))), loaded.tokenizer
     )
     assert "1 of 2 requests cannot be read back, 1 prompts hold something else" in receipt.words
+
+
+def test_a_suffix_that_is_put_twice_is_told_as_that_and_not_as_another_tokenizer(loaded):
+    twice = ids_of(loaded, requests=("the cat sat sat", "a red house"))
+    asked = AskedPrompts("vanilla", FRAME, ("the cat sat", "a red house"), SYSTEM, True)
+    part = seen_as(twice, asked)
+    assert "1 of 2 prompts hold more than a request with its suffix, once, first 'sat'" in (
+        prompts.requests_in_the_prompts(part, loaded.tokenizer).words
+    )
+    own = [prompts.own_ids(asked, loaded.tokenizer)]
+    assert prompts.same_tokenizer(part, own, VARIANT, loaded.tokenizer, loaded.tokenizer, None).holds
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"max_new_tokens": 3}, "1 of 2 have another limit of tokens, first 3 for 4"),
+        ({"temperature": 0.5}, "1 of 2 have another temperature, first 0.5 for 1.0"),
+        ({"seed": (0, 1, 0, 0)}, "1 of 2 have another seed"),
+        ({"prompt_ids": (1, 5)}, "1 of 2 have another prompt"),
+    ],
+)
+def test_every_request_is_compared_part_by_part(loaded, changes, words):
+    ids = ids_of(loaded)
+    wanted = [DeclaredRequest(each, 4, 1.0, (0, place, 0, 0)) for place, each in enumerate(ids)]
+    asked = [Request(each, 4, 1.0, (0, place, 0, 0)) for place, each in enumerate(ids)]
+    asked[0] = replace(asked[0], **changes)
+    receipt = every_request({"vanilla": wanted}, {"vanilla": asked})
+    assert receipt.holds is (words is None)
+    assert (words or "") in receipt.words
+    assert not every_request({"vanilla": wanted}, {"vanilla": asked[:1]}).holds
 
 
 @pytest.mark.parametrize(("in_force", "holds"), [([2], True), ([], False), ([2, 7], False), ([7], False)])

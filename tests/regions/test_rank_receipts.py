@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.formulas.subspace import LowRankFactors
-from harness.models.layers import block_layers, linear_layers
+from harness.models.layers import linear_layers
 from harness.regions import base
 from harness.regions._rank_receipts import removed_as_declared
 from harness.regions.act_svd import Settings as ActSvdRegion
@@ -52,7 +52,7 @@ def receipt(loaded, region, inputs, chosen):
     found = {
         name: factors_of(chosen(*(directions(layer, each[name]) for each in inputs))) for name, layer in layers.items()
     }
-    return removed_as_declared(base.region(region), found, layers, block_layers(loaded.model, 1), grams)
+    return removed_as_declared(base.region(region), found, layers, grams)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def receipt(loaded, region, inputs, chosen):
 def test_what_the_region_declares_holds(loaded, inputs, region, chosen):
     found = receipt(loaded, region, inputs, chosen)
     assert found.holds, found.words
-    assert found.evidence["computed_again"] == 7
+    assert found.evidence["computed_again"] == 14
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_the_region_declares_holds(loaded, inputs, region, chosen):
         (TOP, lambda s, u: span(s[:, -3:]), "the least important ones"),
         (BOTTOM, lambda s, u: span(s[:, :3]), "the most important ones"),
         (TOP, lambda s, u: span(s[:, :4]), "4 rank(s) where 3 are declared"),
-        (TOP, lambda s, u: span(s[:, 3:]), "rank(s) where 3 are declared"),
+        (TOP, lambda s, u: span(s[:, 3:]), "are declared, and so in 14 of 14 layers"),
         (TOP, lambda s, u: span(u[:, :3]), "3 rank(s) where 3 are declared, "),
         (PROJECTION, lambda s, u: span(u[:, :-4]) - span(s[:, :-6]) @ span(u[:, :-4]), "safety and utility swapped"),
         (PROJECTION, lambda s, u: span(s[:, :-6]), "are declared"),
@@ -90,5 +90,17 @@ def test_another_part_does_not_hold_and_is_named(loaded, inputs, region, chosen,
 def test_a_layer_that_nothing_is_taken_out_of_does_not_hold(loaded, inputs):
     layers = linear_layers(loaded.model)
     grams = [{name: torch.tensor(x @ x.T) for name, x in each.items()} for each in inputs]
-    found = removed_as_declared(base.region(TOP), {}, layers, block_layers(loaded.model, 1), grams)
+    found = removed_as_declared(base.region(TOP), {}, layers, grams)
     assert f"nothing taken out of {len(layers)} layers" in found.words
+
+
+def test_one_layer_that_loses_fewer_ranks_is_told_wherever_it_is(loaded, inputs):
+    layers = linear_layers(loaded.model)
+    grams = [{name: torch.tensor(x @ x.T) for name, x in inputs[0].items()}]
+    for odd in layers:
+        found = {
+            name: factors_of(span(directions(layer, inputs[0][name])[:, : 1 if name == odd else 3]))
+            for name, layer in layers.items()
+        }
+        seen = removed_as_declared(base.region(TOP), found, layers, grams)
+        assert f"1 rank(s) of {odd} where 3 are declared, and so in 1 of 14 layers" in seen.words
