@@ -83,8 +83,11 @@ def pinned_place(name: str) -> str:
 
 
 def pinned_file(name: str) -> PinnedFile:
-    """A pinned file by name."""
-    return pinned_data().files[name]
+    """A pinned file by name. Raises UserError with a suggestion if there is none."""
+    files = pinned_data().files
+    if name not in files:
+        raise UserError(f"no pinned file is called {name!r}; {plugins.suggestion(name, files)}")
+    return files[name]
 
 
 def calibration_place(variant: ModelVariant) -> str:

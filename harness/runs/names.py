@@ -52,10 +52,12 @@ def look_up(beside: Sequence[Path]) -> LookUp:
 
 def unknown_names(variant: ModelVariant) -> Iterator[Problem]:
     """Names of a variant that nothing has: its engine, chat template, organism, sources of data and tasks."""
+    gguf = variant.source.gguf
     known: list[tuple[KeyPath, str, str | None, Sequence[str]]] = [
         (("engine",), "engine", variant.engine.replace("-", "_"), plugins.names("engines")),
         (("chat_template",), "template", variant.chat_template, ["tokenizer", *TEMPLATES]),
         (("source", "organism"), "organism", variant.source.organism, organism_names()),
+        (("source", "gguf", "pinned"), "pinned file", gguf.pinned if gguf else None, [*pinned_data().files]),
         *(
             (("datasets", name, "source"), "source of data", each.source, [*SOURCES])
             for name, each in variant.datasets.items()
@@ -85,6 +87,9 @@ def _files_that_are_not_there(variant: ModelVariant, variant_file: Path) -> Iter
     if source.path is not None and not (base / source.path / "config.json").is_file():
         folder = Path(os.path.normpath(base / source.path))
         yield ("source", "path"), f"{folder}: no checkpoint is here; expected a folder with config.json and weights"
+    if source.gguf is not None and source.gguf.path is not None and not (base / source.gguf.path).is_file():
+        path = Path(os.path.normpath(base / source.gguf.path))
+        yield ("source", "gguf", "path"), f"{path}: no such file; expected a GGUF file"
     if source.organism is not None:
         if source.organism not in organism_names():
             return  # nothing beside it can be looked for

@@ -14,8 +14,23 @@ from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Met
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
+class GGUFSource(Declared):
+    """A GGUF file by `path`, relative to the variant's file, with its hash; or `pinned`, by its name among those."""
+
+    path: PathText | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    pinned: Name | None = None
+
+    @model_validator(mode="after")
+    def one_file(self) -> GGUFSource:
+        """What was converted is found by the hash of the file."""
+        if (self.path is None) == (self.pinned is None) or (self.path is None) != (self.sha256 is None):
+            raise ValueError("give path and sha256 (that of the file), or pinned")
+        return self
+
+
 class ModelSource(Declared):
-    """Exactly one of: a hub repository at a revision, a local directory, a shipped organism.
+    """Exactly one of: a hub repository at a revision, a local directory, a shipped organism, a GGUF file.
 
     A relative `path` is relative to the variant's file.
     """
@@ -24,13 +39,14 @@ class ModelSource(Declared):
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     path: PathText | None = None
     organism: str | None = None
+    gguf: GGUFSource | None = None
 
     @model_validator(mode="after")
     def exactly_one_source(self) -> ModelSource:
         """A hub repository must be pinned to a commit."""
-        given = [name for name in ("repository", "path", "organism") if getattr(self, name) is not None]
+        given = [name for name in ("repository", "path", "organism", "gguf") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError("give exactly one of repository, path and organism")
+            raise ValueError("give exactly one of repository, path, organism and gguf")
         if (self.repository is None) != (self.revision is None):
             raise ValueError("repository needs revision (the full commit hash), and only repository has one")
         return self
@@ -64,13 +80,14 @@ class DatasetFile(Declared):
 class ModelVariant(Declared):
     """What a benchmark has to know about a model. `datasets` maps the names that specs use to files.
 
+    family: a word for people; what is done follows from the tokenizer, the template and the config.
     tensor_parallel_size: over how many GPUs the engine spreads its copy of the weights; of engines that can.
     fine_tuning: values of this model instead of a spec's, by method.
     """
 
     name: Name
     title: str
-    family: Literal["llama2", "llama3"]
+    family: Name
     source: ModelSource
     dtype: Dtype
     chat_template: str = "tokenizer"
@@ -109,6 +126,7 @@ class ModelVariant(Declared):
         fields = self.model_dump(mode="json", exclude_none=True)
         for holder, key in [
             (fields["source"], "path"),
+            (fields["source"].get("gguf", {}), "path"),
             (fields, "planted_region"),
             *((dataset, "path") for dataset in fields["datasets"].values()),
         ]:

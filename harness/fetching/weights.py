@@ -1,0 +1,44 @@
+"""Weights that `harness data fetch` brings: a GGUF file, dequantised once into a checkpoint in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data.cache import data_folder, file_sha256
+from harness.data.sources import pinned_place
+from harness.data.weights import converted_folder, gguf_path, gguf_sha256, weights_problem
+from harness.errors import MachineError, UserError
+from harness.fetching.downloads import whole_pinned
+from harness.models.gguf_files import convert
+from harness.spec.variant import GGUFSource, ModelVariant
+from harness.storage import locked
+
+
+def fetch_weights(variant: ModelVariant, variant_file: Path) -> None:
+    """Bring a variant's GGUF file if it is pinned, and make the checkpoint of it. What is there stays.
+
+    Raises UserError for a file that is missing, has another hash or cannot be converted; MachineError for a full disk.
+    """
+    source = variant.source.gguf
+    if source is None or weights_problem(variant) is None:
+        return
+    folder = converted_folder(source)
+    try:
+        with locked(folder.parent / f"{folder.name}.lock"):
+            if not (folder / "config.json").is_file():
+                convert(_file(source, variant_file), folder)
+    except OSError as error:
+        raise MachineError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _file(source: GGUFSource, variant_file: Path) -> Path:
+    if source.pinned is not None:
+        whole_pinned(source.pinned)
+        return data_folder() / pinned_place(source.pinned)
+    path, wanted = gguf_path(source, variant_file), gguf_sha256(source)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the GGUF file that {variant_file} names")
+    found = file_sha256(path)
+    if found != wanted:
+        raise UserError(f"{path}: its SHA-256 is {found}, expected {wanted} by {variant_file}")
+    return path
