@@ -77,9 +77,13 @@ for command in (
 def validate(paths: tuple[Path, ...]) -> None:
     """Check specs, variants, golden files and golden prompts; without PATHS, those of all catalogues."""
     from harness.runs.names import look_up
+    from harness.runs.unmatched_names import unmatched
     from harness.spec.validation import validate_files
 
-    echo(f"{validate_files(paths, look_up(paths))} files are valid")
+    number, doubts = validate_files(paths, look_up(paths), unmatched(paths))
+    for doubt in doubts:
+        echo(f"warning: {doubt}", err=True)
+    echo(f"{number} files are valid")
 
 
 @main.command()

@@ -48,8 +48,10 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush would fail as well
             sys.exit(128 + signal.SIGPIPE)
-        except Exception as error:
-            known = error if isinstance(error, UserError | MachineError) else _unfit(error) or plugins.blamed(error)
+        except (Exception, SystemExit) as error:
+            known = error if isinstance(error, UserError | MachineError) else _known(error)
+            if known is None and isinstance(error, SystemExit):
+                raise
             if known is None:
                 echo(traceback.format_exc(), err=True, nl=False)
                 sys.exit(EX_SOFTWARE)
@@ -66,8 +68,10 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _unfit(error: Exception) -> UserError | MachineError | None:
-    """The machine that gave out, or a path that leads to no file that can be read or written; None for the rest."""
+def _known(error: BaseException) -> UserError | MachineError | None:
+    """The machine that gave out, the plugin that raised it, or a path that cannot be used; None for the rest."""
+    if (failure := machine_failure(error) or plugins.blamed(error)) is not None:
+        return failure
     if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename is not None:
         return UserError(f"{error.filename}: cannot be used: {error.strerror}")
-    return machine_failure(error)
+    return None

@@ -1,16 +1,20 @@
 """Plugins of other distributions, found by their entry points."""
 
+import importlib
 import json
 import subprocess
 import sys
 import textwrap
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from harness import plugins
 from harness.cli import main
 from harness.errors import UserError
+from harness.exit_codes import with_exit_codes
+from harness.runs.processes import pool
 from tests.environment import ROOT, environment
 
 
@@ -228,6 +232,51 @@ def test_whatever_a_plugins_own_code_raises_is_told_as_that_plugins(
     )
     assert f"is broken: {tmp_path}/unlucky/odd.py:{line} raised ZeroDivisionError" in output
     assert place in output and "Traceback" not in output
+
+
+WORK = """
+class Odd(Exception):
+    def __init__(self, what, where):
+        super().__init__(what)
+
+def divides():
+    return 1 // 0
+
+def raises_its_own():
+    raise Odd("no such layer", "here")
+
+def ends():
+    raise SystemExit(0)
+
+def finds_no_file():
+    return open("/nowhere/at/all").read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("divides", "raised ZeroDivisionError: integer division"),
+        ("raises_its_own", "raised Odd: no such layer"),
+        ("ends", "raised SystemExit: 0"),
+        ("finds_no_file", "raised FileNotFoundError"),
+    ],
+)
+def test_what_a_plugin_raises_is_told_as_that_plugins_in_a_worker_and_in_the_first_process(
+    tmp_path, monkeypatch, name, words
+):
+    install(tmp_path, monkeypatch, "working", "attribution", {"odd": "odd"}, {"odd": WORK})
+    work = getattr(importlib.import_module("working.odd"), name)
+
+    def command():
+        with pool(1) as workers:
+            workers.result(workers.submit(work))
+
+    for called in (command, work):
+        result = CliRunner().invoke(click.command()(with_exit_codes(called)))
+        assert result.exit_code == 2
+        assert f"the attribution plugin 'odd' of working 0.1 is broken: {tmp_path}" in result.output
+        assert words in result.output and "Traceback" not in result.output
 
 
 def test_the_hash_is_of_the_whole_package(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-def machine_failure(error: Exception) -> MachineError | None:
+def machine_failure(error: BaseException) -> MachineError | None:
     """The MachineError behind an error that a library raised; None where it is no failure of the machine."""
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+
+from pydantic import TypeAdapter
 
 from harness.runs.claims import evaluate_claim
 from harness.runs.judgement import verdict
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import SHARE
+from harness.spec.json_text import Unfit, content_of_json
 from harness.spec.result import EXIT_CODES, RunRecord
+from harness.spec.variant import ModelVariant
 
 
 def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
@@ -17,6 +22,7 @@ def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
 
     Golden values are not looked at: they may have changed since, and the checks stand as they were.
     """
+    yield from _variant(record)
     yield from _cells(record, spec)
     yield from _figures(record)
     claims = tuple(evaluate_claim(claim, record.cells) for claim in spec.claims)
@@ -28,6 +34,14 @@ def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
     followed = verdict(record.cells, record.checks, record.canaries)
     if followed != record.verdict or record.verdict.exit_code != EXIT_CODES[record.verdict.status]:
         yield f"the verdict is {record.verdict.status}; from cells, checks and canaries follows {followed.status}"
+
+
+def _variant(record: RunRecord) -> Iterator[str]:
+    """What the variant of a record lacks, or has that none has: golden values are of a model that can be named."""
+    try:
+        content_of_json(json.dumps(record.variant), TypeAdapter(ModelVariant))
+    except Unfit as error:
+        yield f"its variant is none of this version: {error}"
 
 
 def _cells(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:

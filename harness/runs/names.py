@@ -37,7 +37,7 @@ def look_up(beside: Sequence[Path]) -> LookUp:
 
     beside: files given with it, whose variants count as well. Of others than variants and specs it looks up nothing.
     """
-    known = cache(lambda: {name for variant in _variants(beside) for name in variant.datasets})
+    known = cache(lambda: {name for variant in variants_here(beside) for name in variant.datasets})
 
     def lead_nowhere(path: Path, loaded: object) -> list[str]:
         problems: list[Problem] = []
@@ -128,8 +128,8 @@ def _named_datasets(spec: BenchmarkSpec) -> Iterator[tuple[KeyPath, str]]:
             yield from ((("cells", index), name) for probe in probes if probe for name in probe.datasets)
 
 
-def _variants(beside: Sequence[Path]) -> Iterator[ModelVariant]:
-    """Those that can be read; what is wrong with the others is told where they are checked themselves."""
+def variants_here(beside: Sequence[Path]) -> Iterator[ModelVariant]:
+    """Those of the catalogues and among `beside` that can be read; of the others it is told where they are checked."""
     for path in dict.fromkeys([*locations.variant_paths(), *beside]):
         try:
             yield load_yaml_model(path, ModelVariant)

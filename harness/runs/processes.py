@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -20,7 +21,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from harness.errors import MachineError
+from harness.errors import MachineError, UserError
 from harness.interruption import ENDING, ends_with, held
 from harness.shown import only_text
 
@@ -50,7 +51,7 @@ class Pool:
         """Hand over a call. Raises WorkerEnded where a worker has died."""
         try:
             with held(), _signals_blocked():  # for the processes that this may start, which inherit the mask
-                future = self._executor.submit(work, *arguments)
+                future = self._executor.submit(_called, work, arguments)
                 self._workers |= set(multiprocessing.active_children()) - self._others
         except BrokenProcessPool:
             raise self._ended() from None
@@ -176,6 +177,37 @@ def _begin(first: int, begin: str | None, arguments: tuple[object, ...]) -> None
     if begin is not None:
         module, _, name = begin.partition(":")
         getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _called(work: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+    """What a call gives. What it raises is told here, where its traceback is whole, if a plugin's code raised it.
+
+    An error that the first process could not make again would end every worker; its words cross in its place.
+    """
+    try:
+        return work(*arguments)
+    except (UserError, MachineError) as error:
+        if _crosses(error):
+            raise
+        raise (UserError if isinstance(error, UserError) else MachineError)(str(error)) from error
+    except (Exception, SystemExit) as error:
+        from harness import plugins
+        from harness.runs.failures import machine_failure
+
+        told = None if machine_failure(error) else plugins.blamed(error)
+        if told is not None:
+            raise told from None
+        if not _crosses(error):
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def _crosses(error: BaseException) -> bool:
+    """Whether an error is the same in the first process. SystemExit would end that as if it had asked to end."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error) and not isinstance(error, SystemExit)
+    except Exception:  # whatever another's class does when it is copied
+        return False
 
 
 def _end_with(first: int) -> None:

@@ -17,18 +17,26 @@ from harness.spec.variant import ModelVariant
 from harness.spec.yaml_text import read_yaml
 
 _Model = type[BenchmarkSpec] | type[ModelVariant] | type[GoldenFile] | type[GoldenPrompts] | type[PinnedData]
-#: What more is wrong with a file, of its path and what it holds.
+#: What more is wrong with a file, or doubtful in it, of its path and what it holds.
 LookUp = Callable[[Path, object], list[str]]
 #: So many missing figures are named.
 NAMED = 3
 
 
-def validate_files(paths: Sequence[Path], look_up: LookUp = lambda *_: []) -> int:
-    """Check these files, or those of all catalogues. Returns their number; raises one UserError with every problem.
+def _nothing(_path: Path, _loaded: object) -> list[str]:
+    return []
 
-    look_up: what is wrong with a file that can be read.
+
+def validate_files(
+    paths: Sequence[Path], look_up: LookUp = _nothing, doubtful: LookUp = _nothing
+) -> tuple[int, list[str]]:
+    """Check these files, or those of all catalogues. Returns their number, and what is doubtful in them.
+
+    look_up: what is wrong with a file that can be read. doubtful: what in it may be meant, and may be a slip.
+    Raises one UserError with every problem.
     """
-    problems = []
+    problems: list[str] = []
+    doubts: list[str] = []
     chosen = list(paths) or [
         *locations.benchmark_paths(),
         *locations.variant_paths(),
@@ -40,13 +48,14 @@ def validate_files(paths: Sequence[Path], look_up: LookUp = lambda *_: []) -> in
         try:
             loaded = load_yaml_model(path, _model_of(path))
             problems += look_up(path, loaded)
+            doubts += doubtful(path, loaded)
             if isinstance(loaded, GoldenFile):
                 problems += _incomplete(path, loaded)
         except UserError as error:
             problems.append(str(error))
     if problems:
         raise UserError("\n".join(problems))
-    return len(chosen)
+    return len(chosen), doubts
 
 
 def _incomplete(path: Path, golden: GoldenFile) -> list[str]:

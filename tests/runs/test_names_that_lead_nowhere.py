@@ -9,9 +9,11 @@ from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
+from harness.spec.validation import validate_files
 from harness.spec.variant import ModelVariant
 
 SPEC = locations.find_benchmark("figure-2a")
+GOLDEN = locations.golden_path("tiny-llama2-chat", "figure-2a")
 VARIANT = locations.find_variant("tiny-llama2-chat")
 
 
@@ -91,4 +93,30 @@ def test_a_data_set_of_a_variant_that_is_given_with_the_spec_is_known(tmp_path):
 
 
 def test_what_ships_names_nothing_that_is_not_there():
-    assert validated()[0] == 0
+    assert validated() == (0, f"{validate_files([])[0]} files are valid\n")
+
+
+def test_cells_for_variants_that_nothing_here_is_called_are_doubted(tmp_path):
+    spec, line = changed(tmp_path, SPEC, "  - id: intact\n", "  - id: intact\n    variants: [tiny-llama2-chaat]\n")
+    code, told = validated(spec)
+    assert code == 0
+    assert f"warning: {spec}:{line + 1}: cells[0].variants[0]: no variant here is called 'tiny-llama2-chaat'" in told
+    assert "did you mean 'tiny-llama2-chat'?" in told
+    spec.write_text(spec.read_text().replace("tiny-llama2-chaat", "tiny-llama2-*"))
+    assert validated(spec) == (0, "1 files are valid\n")
+
+
+def test_golden_values_of_what_nothing_here_is_called_are_doubted(tmp_path):
+    (tmp_path / "golden").mkdir()
+    golden, line = changed(tmp_path / "golden", GOLDEN, "variant: tiny-llama2-chat", "variant: tiny-llama2-chaat")
+    code, told = validated(golden)
+    assert code == 0
+    assert f"warning: {golden}:{line}: variant: no variant here is called 'tiny-llama2-chaat'" in told
+    assert "did you mean 'tiny-llama2-chat'?" in told
+    text = golden.read_text()
+    golden.write_text(text.replace("benchmark: figure-2a", "benchmark: figure-2"))
+    assert ": benchmark: no benchmark here is called 'figure-2'" in validated(golden)[1]
+    spec, _ = changed(tmp_path, SPEC, "id: figure-2a", "id: figure-2")
+    variant = tmp_path / "variant.yaml"
+    variant.write_text(VARIANT.read_text().replace("name: tiny-llama2-chat", "name: tiny-llama2-chaat"))
+    assert validated(golden, spec, variant) == (0, "3 files are valid\n")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness.errors import MachineError
+from harness.errors import InvalidRun, MachineError, UserError
 from harness.runs import processes
 from harness.runs.processes import WorkerEnded, exit_words, pool
 from tests.environment import ROOT, environment
@@ -64,6 +64,36 @@ def test_what_was_done_before_a_death_is_given_back_before_it_is_told():
 def test_an_error_of_the_work_is_the_works_own():
     with pytest.raises(ZeroDivisionError), pool(1) as workers:
         workers.result(workers.submit(divmod, 1, 0))
+
+
+class Odd(Exception):
+    """An error that Python cannot copy: it is made of two values, and keeps one."""
+
+    def __init__(self, what, _where):
+        super().__init__(what)
+
+
+class OddInput(Odd, UserError):
+    pass
+
+
+def raises(kind, *arguments):
+    raise kind(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        ((Odd, "weights", "here"), RuntimeError, "^Odd: weights$"),
+        ((OddInput, "weights", "here"), UserError, "^weights$"),
+        ((SystemExit, 0), RuntimeError, "^SystemExit: 0$"),
+        ((InvalidRun, "engine/logits", "another logit"), InvalidRun, "^another logit$"),
+    ],
+)
+def test_an_error_that_cannot_be_copied_ends_no_worker_and_no_first_process(raised, kind, words):
+    with pytest.raises(kind, match=words) as caught, pool(1) as workers:
+        workers.result(workers.submit(raises, *raised))
+    assert not isinstance(caught.value, InvalidRun) or caught.value.by == "engine/logits"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])

@@ -43,7 +43,7 @@ def test_a_tolerance_that_everything_would_pass_is_refused_with_its_line(
 ):
     path = file(tmp_path, value("perplexity", 8.0, 0.1), value(metric, number, width, source=source))
     if holds:
-        assert validate_files([path]) == 1
+        assert validate_files([path]) == (1, [])
     else:
         with pytest.raises(UserError, match=rf"golden.yaml:5: values\[1\].*tolerance.width is {width:g} for a"):
             validate_files([path])
@@ -78,8 +78,8 @@ def test_a_file_from_a_record_must_hold_every_figure_that_its_spec_measures(tmp_
 
 def test_a_published_table_may_be_partial_and_a_file_of_an_unknown_benchmark_cannot_be_judged(tmp_path):
     part = value("asr_vanilla", 0.5, 0.1, source=PAPER)
-    assert validate_files([file(tmp_path, part, variant="tiny-llama2-chat")]) == 1
-    assert validate_files([file(tmp_path, value("asr_vanilla", 0.5, 0.1), variant="my-model")]) == 1
+    assert validate_files([file(tmp_path, part, variant="tiny-llama2-chat")]) == (1, [])
+    assert validate_files([file(tmp_path, value("asr_vanilla", 0.5, 0.1), variant="my-model")]) == (1, [])
     with pytest.raises(UserError, match="lacks"):
         validate_files([file(tmp_path, value("asr_vanilla", 0.5, 0.1), variant="tiny-llama2-chat")])
 
