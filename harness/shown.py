@@ -27,7 +27,10 @@ _COMMAND = re.compile(r"^(\s*)::|##\[", flags=re.MULTILINE)
 
 #: Variables of the environment whose values are shown to nobody.
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY", flags=re.IGNORECASE)
+#: Characters. Shorter values are words and numbers that stand everywhere, `1` or `none`; no token is so short.
 _SHORTEST_SECRET = 8
+#: Tokens as their makers write them: that of `hf auth login` lies in a file, and in no variable.
+_TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:hf_|gh[pousr]_|github_pat_|glpat-|sk-)[A-Za-z0-9_-]{20,}")
 _CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]{1,20}://)[^/\s@'\"<>]{1,500}@", flags=re.IGNORECASE)
 #: The folders of an absolute path, at the start of a word: neither those of an address nor the end of a tag.
 _FOLDERS = re.compile(r"(?<![\w.:/<…~)])(?:/[^\s/:;'\"<>|]+)+/(?=[^\s/])")
@@ -53,17 +56,26 @@ def one_line(text: str) -> str:
     return spelled_out(text).replace("\n", "⟨U+000A⟩")
 
 
+def passed_on(text: str) -> str:
+    """The same, line breaks left, for a file that is given to others: no secret of this machine in it."""
+    return spelled_out(without_secrets(text))
+
+
 def printable(text: str) -> str:
-    """The same, line breaks left, no secret in it, and no line of it a command to the build server that shows it."""
-    text = spelled_out(without_secrets(text))
+    """The same, and no line of it a command to the build server that shows it."""
+    text = passed_on(text)
     return _COMMAND.sub(lambda found: f"{found[1]}\\::" if found[0].endswith("::") else "##\\[", text)
 
 
 def without_secrets(text: str) -> str:
-    """Text in which names stand for tokens and keys of the environment, and no address has a user or a password."""
+    """Text without tokens, keys and passwords: in their place their variable's name, or what they are.
+
+    They are values of the environment, what has a token's form, and users and passwords in addresses.
+    """
     for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name) and value in text:
+        if len(value) >= _SHORTEST_SECRET and value in text and _SECRET.search(name):
             text = text.replace(value, f"⟨{name}⟩")
+    text = _TOKEN.sub("⟨token⟩", text)
     return _CREDENTIALS.sub(r"\1⟨credentials⟩@", text) if "@" in text else text
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 
-def os_error_of(error: Exception, path: Path | None = None) -> OSError | None:
+def os_error_of(error: BaseException, path: Path | None = None) -> OSError | None:
     """The OSError that a SafetensorError holds as words, `… (os error 28)`; None where it holds none."""
     found = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
     if found is None:

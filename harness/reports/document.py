@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.runs.files import write_text
-from harness.shown import spelled_out
+from harness.shown import passed_on
 
 DOCUMENT = Path(__file__).parents[2] / "REPRODUCIBILITY.md"
 
@@ -61,4 +61,4 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 def cell_text(text: str) -> str:
     """Text in one cell of a table: on one line, without a mark that ends the cell or opens an element or a link."""
-    return _MARKS.sub(r"\\\g<0>", spelled_out(text)).replace("<", "&lt;").replace("\n", " ")
+    return _MARKS.sub(r"\\\g<0>", passed_on(text)).replace("<", "&lt;").replace("\n", " ")

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.reading import parsed_json
 from harness.runs.journal import Journal
-from harness.shown import spelled_out
+from harness.shown import passed_on
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult, RunRecord
 
@@ -77,7 +77,7 @@ def _completion(line: str) -> Completion | None:
     try:
         content = parsed_json(line)
         return Completion.model_validate(
-            {key: spelled_out(value) if isinstance(value, str) else value for key, value in content.items()}
+            {key: passed_on(value) if isinstance(value, str) else value for key, value in content.items()}
         )
     except (ValueError, AttributeError, RecursionError):
         return None

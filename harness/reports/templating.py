@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from harness.reports.receipts import broken_receipts
 from harness.reports.text import short_name, shown_interval, shown_number, source_words, visible
-from harness.shown import spelled_out
+from harness.shown import passed_on
 
 
 def render(template: str, **content: Any) -> Markup:
@@ -55,4 +55,4 @@ def _environment() -> Environment:
 
 def _finalize(value: Any) -> Any:
     """What is not markup of ours is text: of models, of specs, of records that somebody sent."""
-    return spelled_out(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return passed_on(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from harness.formulas.rounding import rounded
-from harness.shown import spelled_out
+from harness.shown import passed_on
 from harness.spec.cell import key_path
 from harness.spec.measurement import Measurement
 
@@ -16,7 +16,7 @@ SHOWN_CHARACTERS = 600
 
 def visible(text: str) -> str:
     """A model's text as it can be read safely: cut, and spelled out."""
-    return spelled_out(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …")
+    return passed_on(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …")
 
 
 def shown_number(measured: Measurement | None) -> str:

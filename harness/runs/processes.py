@@ -5,10 +5,10 @@ A worker imports this module before anything heavy, and this module imports noth
 
 from __future__ import annotations
 
+import copy
 import importlib
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import time
@@ -205,7 +205,7 @@ def _called(work: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
 def _crosses(error: BaseException) -> bool:
     """Whether an error is the same in the first process. SystemExit would end that as if it had asked to end."""
     try:
-        return type(pickle.loads(pickle.dumps(error))) is type(error) and not isinstance(error, SystemExit)
+        return type(copy.copy(error)) is type(error) and not isinstance(error, SystemExit)
     except Exception:  # whatever another's class does when it is copied
         return False
 

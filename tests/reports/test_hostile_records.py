@@ -19,9 +19,25 @@ HOSTILE = (
 HIDDEN = {*"\x1b\x07\r\x08\x9b\u202e\u2066\u200b\u2028\U000e0041\x7f\x00"}
 
 
+#: What a record may hold of the machine that made it: a token of the environment, one of `hf auth login`, an address.
+SECRET = " MARKEDTOKEN hf_MARKEDxxxxxxxxxxxxxxxxxxxxxxxxx http://user:MARKEDPASSWORD@server/x"
+
+
 @pytest.fixture
-def sent(make_cell, make_record, tmp_path):
-    """The folder of a record, and how many of its strings are hostile."""
+def record_of(make_cell, make_record, tmp_path):
+    """record_of(words): the folder of a record with the words in every string, and in how many they are."""
+
+    def make(words):
+        content, count = poisoned(json.loads(_record(make_cell, make_record).model_dump_json()), words)
+        folder = tmp_path / "sent"
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps(content))
+        return folder, count
+
+    return make
+
+
+def _record(make_cell, make_record):
     cells = [
         make_cell("intact", "intact", {"asr_vanilla": 0.0, "accuracy_mean": 0.5}),
         make_cell(
@@ -29,25 +45,26 @@ def sent(make_cell, make_record, tmp_path):
             invalid_is_expected="it is meant to be",
         ),
     ]  # fmt: skip
-    record = make_record(
+    return make_record(
         cells, checks=[FAILED], benchmark="figure-2a", claims=[{"id": "c", "status": "supported"}]
     ).model_copy(update={"skipped_cells": {"later": "no such head"}})
-    content, count = poisoned(json.loads(record.model_dump_json()))
-    folder = tmp_path / "sent"
-    folder.mkdir()
-    (folder / "record.json").write_text(json.dumps(content))
-    return folder, count
 
 
-def poisoned(content):
-    """Every string with HOSTILE behind it, where the schema takes that, and how many there are."""
+@pytest.fixture
+def sent(record_of):
+    """The folder of a record, and how many of its strings are hostile."""
+    return record_of(HOSTILE)
+
+
+def poisoned(content, words):
+    """Every string with the words behind it, where the schema takes that, and how many there are."""
     count = 0
     for path in list(strings_in(content)):
         tried = copy.deepcopy(content)
         holder = tried
         for key in path[:-1]:
             holder = holder[key]
-        holder[path[-1]] += HOSTILE
+        holder[path[-1]] += words
         try:
             RunRecord.model_validate(tried)
         except (ValidationError, KeyError, TypeError, ValueError):
@@ -123,3 +140,28 @@ def test_what_a_build_server_shows_is_text(sent, tmp_path):
     for name in (ci.JUNIT, ci.SUMMARY):
         is_text((tmp_path / name).read_text())
     assert len((tmp_path / ci.ANNOTATIONS).read_text().splitlines()) == 1
+
+
+def test_no_token_of_a_record_is_in_what_is_made_of_it_for_others(record_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "MARKEDTOKEN")
+    _, count = record_of(SECRET)
+    assert count > 20
+    for arguments in (["--out", tmp_path / "report.html"], ["--markdown", "--out", tmp_path / "table.md"]):
+        result = CliRunner().invoke(main, ["report", str(tmp_path), *map(str, arguments)])
+        assert result.exit_code == 0, result.output
+        written = arguments[-1].read_text()
+        assert "MARKED" not in written + result.output
+        assert "⟨HF_TOKEN⟩" in written
+
+
+def test_no_token_of_a_record_is_in_its_figure(make_cell, make_record, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "MARKEDTOKEN")
+    cell = make_cell("intact", "intact", {"asr_vanilla": 0.1, "accuracy_mean": 0.8})
+    cell = cell.model_copy(update={"title": "Intact" + SECRET})
+    record = make_record([cell], [{"id": "intact", "title": "Intact"}], "asr-against-accuracy")
+    (tmp_path / "record.json").write_text(record.model_dump_json())
+    figure = tmp_path / "figure.svg"
+    result = CliRunner().invoke(main, ["figure", str(tmp_path / "record.json"), "--out", str(figure)])
+    assert result.exit_code == 0, result.output
+    assert "⟨HF_TOKEN⟩" in figure.read_text()
+    assert "MARKED" not in figure.read_text() + result.output

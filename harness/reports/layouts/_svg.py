@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 
-from harness.shown import spelled_out
+from harness.shown import passed_on, without_secrets
 
 MARKERS = "osD^vP*Xph<>"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444", "#7a2e9e", "#8a6100", "#b42318")
@@ -62,7 +62,7 @@ class Spot:
 
     def mark(self, artist: Artist) -> None:
         """Make a link of what the artist draws."""
-        artist.set_url(f"spot:{quote(self.anchor or '')}?{quote(spelled_out(self.words))}")
+        artist.set_url(f"spot:{quote(self.anchor or '')}?{quote(passed_on(self.words))}")
 
 
 def styles(titles: Iterable[str], line: LineStyleType | None = None) -> dict[str, Style]:
@@ -129,7 +129,11 @@ def _legend(figure: Figure, series: Mapping[str, Style], columns: int) -> None:
 
 
 def _inline(svg: str, name: str) -> Markup:
-    """Without prolog and metadata; every id has a prefix, since one page holds many figures."""
+    """Without prolog and metadata; every id has a prefix, since one page holds many figures.
+
+    matplotlib writes the words of each text beside its outlines.
+    """
+    svg = without_secrets(svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     prefix = "f" + hashlib.sha256(name.encode()).hexdigest()[:8]
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
