@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data import plain_datasets
 from harness.data.cache import read_lock
 from harness.errors import UserError
 from harness.plugins import suggestion
@@ -32,6 +33,7 @@ def task_manager(include_defaults: bool) -> TaskManager:
     from lm_eval import utils
     from lm_eval.tasks import TaskManager
 
+    plain_datasets.install()
     utils.apply_template = _rendered
     utils.env = task_environment()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -73,6 +75,8 @@ def hub_task(name: str) -> Task:
         loaded = manager.load([{"group": "pinned", "task": [{"task": name, **overrides}]}])
     except (OSError, ValueError, HTTPError) as error:
         raise UserError(f"the data of lm-eval's task {name!r} cannot be loaded: {first_line(error)}") from None
+    except UserError as error:
+        raise UserError(f"lm-eval's task {name!r} is not asked here: {error}") from None
     return next(iter(loaded["tasks"].values()))
 
 

@@ -17,6 +17,7 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from harness.spec.zero_shot_task import ZeroShotTask
 
+_ELSEWHERE = "is read from outside of the {}'s folder, and its lines get into records: {}"
 _GOOD: dict[Use, bool | None] = {"bounded": None, "unused": None, "refused": False}
 
 
@@ -31,12 +32,12 @@ def of_variant(variant: ModelVariant, variant_file: Path) -> Iterator[Finding]:
         yield from of_folder(folder)
     for task in variant.zero_shot_tasks:
         yield _task(variant, variant_file, task)
+        yield from _items_elsewhere(variant, variant_file, task)
     for name, declared in variant.datasets.items():
         if declared.path is not None:
             path = (variant_file.parent / declared.path).resolve()
             if not path.is_relative_to(variant_file.parent.resolve()):
-                words = f"is read from outside of the variant's folder, and its lines get into records: {path}"
-                yield Finding(f"data {name}", None, words)
+                yield Finding(f"data {name}", None, _ELSEWHERE.format("variant", path))
 
 
 def of_folder(folder: Path) -> Iterator[Finding]:
@@ -57,3 +58,18 @@ def _task(variant: ModelVariant, variant_file: Path, task: str) -> Finding:
     count = len(declared.templates)
     words = f"{count} template{'s' * (count != 1)}, rendered in the sandbox" if count else "no template, columns alone"
     return Finding(subject, None, words)
+
+
+def _items_elsewhere(variant: ModelVariant, variant_file: Path, task: str) -> Iterator[Finding]:
+    """The files of items that a task names and that do not lie in its folder or below, links followed."""
+    if task not in variant.datasets:
+        return
+    try:
+        file = dataset_path(variant, variant_file, task)
+        named = load_yaml_model(file, ZeroShotTask).dataset_kwargs.data_files
+    except UserError:
+        return  # told by `_task`
+    for split, name in named.items():
+        path = (file.parent / name).resolve()
+        if not path.is_relative_to(file.parent.resolve()):
+            yield Finding(f"items {task}/{split}", None, _ELSEWHERE.format("task", path))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 
-from pydantic import TypeAdapter
+from pydantic import ValidationError
 
 from harness.runs.claims import evaluate_claim
 from harness.runs.judgement import verdict
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import SHARE
-from harness.spec.json_text import Unfit, content_of_json
+from harness.spec.json_text import problems_of
 from harness.spec.result import EXIT_CODES, RunRecord
 from harness.spec.variant import ModelVariant
 
@@ -39,9 +38,9 @@ def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
 def _variant(record: RunRecord) -> Iterator[str]:
     """What the variant of a record lacks, or has that none has: golden values are of a model that can be named."""
     try:
-        content_of_json(json.dumps(record.variant), TypeAdapter(ModelVariant))
-    except Unfit as error:
-        yield f"its variant is none of this version: {error}"
+        ModelVariant.model_validate(record.variant)
+    except ValidationError as error:
+        yield f"its variant is none of this version: {problems_of(error)}"
 
 
 def _cells(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:

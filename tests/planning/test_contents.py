@@ -70,3 +70,14 @@ def test_an_adapter_is_refused_and_a_folder_without_a_variant_is_listed_too(fold
     found, code = doctor(folder)
     assert code == 1
     assert any(subject == "active adapter_config.json" and each["fails"] for (subject, _), each in found.items())
+
+
+def test_items_of_a_task_that_lie_elsewhere_are_listed_links_followed(folder, tmp_path):
+    (tmp_path / "far.jsonl").write_text("{}\n")
+    (folder / "linked.jsonl").symlink_to(tmp_path / "far.jsonl")
+    files = {"test": "../far.jsonl", "validation": "linked.jsonl", "train": "items.jsonl"}
+    (folder / "facts.yaml").write_text(yaml.safe_dump(TASK | {"dataset_kwargs": {"data_files": files}}))
+    found, _ = doctor(folder)
+    seen = {subject: words for subject, words in found if subject.startswith("items")}
+    assert set(seen) == {"items facts/test", "items facts/validation"}
+    assert all(words.endswith(f"its lines get into records: {tmp_path / 'far.jsonl'}") for words in seen.values())

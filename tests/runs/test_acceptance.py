@@ -4,11 +4,10 @@ import yaml
 from harness.errors import UserError
 from harness.runs import acceptance
 from harness.runs.judgement import golden_checks
-from harness.runs.misjudged import misjudged
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
-from harness.spec.loading import load_yaml_model, recorded_spec
+from harness.spec.loading import load_yaml_model
 from harness.spec.measurement import Measurement
 from harness.spec.result import Verdict
 
@@ -107,17 +106,6 @@ def test_an_invalid_record_is_refused(finished):
     )
     with pytest.raises(UserError, match="degenerate"):
         acceptance.accept(record, "because")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"source": None}, "source: Field required"), ({"dtype": "int1"}, "dtype"), ({"kind": "x"}, "kind: Extra")],
-)
-def test_a_record_of_no_variant_of_this_version_becomes_no_golden_value(finished, changes, words):
-    variant = {key: value for key, value in {**finished[0].variant, **changes}.items() if value is not None}
-    record = finished[0].model_copy(update={"variant": variant})
-    (told,) = misjudged(record, recorded_spec(record.spec, finished[1]))
-    assert told.startswith("its variant is none of this version: ") and words in told
 
 
 def test_a_reason_is_needed(finished):
