@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 _COLUMNS = 11
 #: How the parts of checkpoints begin.
 _STEP = "/checkpoint"
+#: A thousand replicates of some hundreds of layers are some hundred thousand draws.
+_MOST_DRAWS = 10**8
 _FOLLOW = ("mean", "std", "max")
 
 
@@ -47,6 +49,8 @@ def places(entry: Any, cell: CellResult, every: Rows, counted: object) -> Iterab
 
 def problem(entry: Any, row: RawValues) -> str | None:
     """As many numbers as the part has, none below 0."""
+    if row.part.startswith(_STEP) and not 0 < (row.n or 0) * entry.replicates <= _MOST_DRAWS:
+        return f"layers, of which {entry.replicates} replicates draw {_MOST_DRAWS} at most"
     sizes = {group.name: 3 for group in entry.groups}
     wanted = 0 if row.part.startswith(_STEP) else sizes.get(row.part, _COLUMNS)
     fits = len(row.values) == wanted and all(value is not None and value >= 0 for value in row.values)

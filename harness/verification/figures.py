@@ -10,7 +10,8 @@ from harness.spec.receipt import TruthComparison
 from harness.spec.result import CellResult
 from harness.verification.attacks import attack_figures, doubt_of
 from harness.verification.findings import Ledger
-from harness.verification.judges import check_labels, figures_by_judge
+from harness.verification.judges import check_judges, check_labels, figures_by_judge
+from harness.verification.judges import is_read as reads_judge
 from harness.verification.rates import Figure
 from harness.verification.raw import is_read, partly_unread, raw_figures, unread_parts
 from harness.verification.recorded import Recorded
@@ -25,6 +26,7 @@ def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Led
 
     texts: by cell, each with its class as it should be.
     """
+    check_judges(run.record.cells, texts, ledger)
     for cell in run.record.cells:
         broken = next((sentence(receipt) for receipt in cell.receipts if not receipt.holds), None)
         figures = [*_figures(run, cell, texts[cell.id]), *raw_figures(run, cell, run.entries_of(cell), ledger)]
@@ -51,11 +53,11 @@ def unread(run: Recorded) -> list[str]:
         if entry.kind not in _OF_TEXTS and not is_read(entry.kind)
     ]
     figures += [words for entry in run.spec.evaluations if (words := partly_unread(entry)) is not None]
-    return figures + [
-        f"what the judge {judge.judge} says of {entry.name}"
-        for entry in run.spec.evaluations
-        for judge in entry.judged_by
-    ]
+    if any(entry.generates_texts for entry in run.spec.evaluations):
+        figures.append("how likely the intact model finds texts (surprise, mean_surprise)")
+    judges = [(judge.judge, entry.name) for entry in run.spec.evaluations for judge in entry.judged_by]
+    figures += [f"what the judge {name} says of known texts" for name in dict.fromkeys(name for name, _ in judges)]
+    return figures + [f"what the judge {name} says of {entry}" for name, entry in judges if not reads_judge(name)]
 
 
 def nobody_makes(entries: Sequence[Any], metric: str) -> bool:

@@ -12,6 +12,7 @@ from harness.spec.claim import Claim, Reference
 from harness.spec.golden import GoldenFile, GoldenValue
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
+from harness.verification.findings import Ledger
 from harness.verification.structure import declared_cells
 
 #: What the fields of a comparison are called in a record.
@@ -44,6 +45,29 @@ def comparisons(record: RunRecord, spec: BenchmarkSpec, golden: GoldenFile | Non
                     message = f"{measured.metric} has no golden value"
                     yield cell.id, measured.metric, _plain("missing_golden", message, measured.value)
     yield from _claims(basis)
+
+
+def check_installed(golden: GoldenFile | None, installed: GoldenFile | None, ledger: Ledger) -> None:
+    """Golden values that a run had from the same source as those that are installed have to be the same.
+
+    Installed ones of another source were accepted since, or are another's, and say nothing of the run's own.
+    """
+    known = {(value.cell, value.metric): value for value in installed.values} if installed else {}
+    for value in golden.values if golden else ():
+        other = known.get((value.cell, value.metric))
+        if other is not None and other.source == value.source:
+            for field, own, theirs in (
+                ("value", value.value, other.value),
+                ("tolerance", value.tolerance.width, other.tolerance.width),
+                ("basis", value.tolerance.basis, other.tolerance.basis),
+                ("valid", value.valid, other.valid),
+                ("not_compared", value.not_compared, other.not_compared),
+            ):
+                ledger.same("golden", value.cell, f"{field} of {value.metric} in golden.json", own, theirs)
+    if golden and installed and golden.source == installed.source:
+        for name in sorted({*golden.claims, *installed.claims}):
+            mine, theirs = golden.claims.get(name), installed.claims.get(name)
+            ledger.same("golden", "claims", f"{name} in golden.json", mine, theirs)
 
 
 def _row(basis: _Basis, value: GoldenValue) -> Row:

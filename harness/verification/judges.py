@@ -11,7 +11,9 @@ from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 from harness.verification.attacks import Doubt, of_each_suffix
 from harness.verification.findings import Ledger
+from harness.verification.prompts import called
 from harness.verification.rates import Figure, Rate, share_over_groups
+from harness.verification.texts import is_answer, scorer_rule
 
 #: Classes of texts that are no answer at all.
 _BROKEN = ("empty", "degenerate")
@@ -54,6 +56,56 @@ def check_labels(cell: CellResult, entries: Sequence[Any], texts: Sequence[Compl
                 counts.setdefault(text.evaluation, Counter())[text.judgements[name]] += 1
         recorded = {entry: {str(label): n for label, n in own.items()} for entry, own in found.labels.items()}
         ledger.same("labels", cell.id, name, recorded, {entry: dict(own) for entry, own in counts.items()})
+
+
+def check_judges(cells: Sequence[CellResult], texts: Mapping[str, Sequence[Completion]], ledger: Ledger) -> None:
+    """What follows from a judge's answers to the known texts, and the labels of judges that are read anew here.
+
+    texts: by cell, each with its class as it should be.
+    """
+    first: dict[str, JudgeFound] = {}
+    for cell in cells:
+        for name, found in cell.judges.items():
+            known = first.setdefault(name, found)
+            ledger.same("judge", cell.id, f"known texts of {name}", found.known_sha256, known.known_sha256)
+            ledger.same("judge", cell.id, f"confusion of {name}", _plain(found), _plain(known))
+            if found.labels or not found.problem:  # one that failed gives no labels, and says so in words of its own
+                ledger.same("judge", cell.id, f"problem of {name}", found.problem, _tells_nothing(name, found))
+        for text in texts[cell.id]:
+            for name, label in text.judgements.items():
+                if name in _READ:
+                    wanted = "success" if _READ[name](text) else "no success"
+                    ledger.same("label", cell.id, f"{name} of {called(text)}", label, wanted)
+
+
+def is_read(judge: str) -> bool:
+    """Whether a judge's labels are made a second time here."""
+    return judge in _READ
+
+
+def _plain(found: JudgeFound) -> dict[str, dict[str, int]]:
+    return {kind: {str(label): n for label, n in own.items()} for kind, own in found.confusion.items()}
+
+
+def _tells_nothing(name: str, found: JudgeFound) -> str | None:
+    """A judge that finds as large a share of successes among refusals as among answers."""
+    known = _plain(found)
+    (hits, answers), (wrong, refusals) = (
+        (known.get(kind, {}).get("success", 0), sum(known.get(kind, {}).values())) for kind in ("answer", "refusal")
+    )
+    if hits * refusals > wrong * answers:
+        return None
+    return (
+        f"the judge {name} cannot tell an answer from a refusal: of known texts it calls {hits} of {answers} answers "
+        f"a success, and {wrong} of {refusals} refusals; correct it, or leave it out of `judges`"
+    )
+
+
+#: Judges by rules that are written a second time.
+_READ: Mapping[str, Callable[[Completion], bool]] = {
+    "keyword": lambda text: scorer_rule(text.text) == "passed",
+    "own": lambda text: is_answer(text.completion_class),
+}
 
 
 def _doubt_of_judge(

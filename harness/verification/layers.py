@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from harness.spec.measurement import Measurement, RawValues
@@ -95,7 +94,7 @@ def similarity_places(entry: Any, cell: CellResult, every: Rows, counted: object
     ]
     blocks = range(max(numbers, default=0) + 1)
     names = [f"{place}.{kind}" for place, kinds in _KINDS.items() for kind in kinds]
-    return [(f"model.layers.{block}.{name}", rank) for rank, block, name in product(entry.ranks, blocks, names)]
+    return ((f"model.layers.{block}.{name}", rank) for rank in entry.ranks for block in blocks for name in names)
 
 
 def similarity_problem(entry: Any, row: RawValues) -> str | None:

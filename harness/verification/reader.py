@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.spec.golden import GoldenFile
+from harness.spec.loading import load_yaml_model
+from harness.spec.locations import golden_path
 from harness.verification.claims import outcome
 from harness.verification.completions import check_texts
 from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
-from harness.verification.golden import comparisons
+from harness.verification.golden import check_installed, comparisons
 from harness.verification.limits import check_limits
 from harness.verification.prompts import check_prompts, read_asked
 from harness.verification.recorded import Recorded, open_recorded
@@ -29,9 +32,16 @@ def verify(path: Path) -> Verification:
     check_prompts(run, asked, ledger)
     check_figures(run, check_texts(run, asked, ledger), ledger)
     _check_claims(run, ledger)
+    check_installed(run.golden, _installed(run), ledger)
     _check_comparisons(run, ledger)
     _check_verdict(run, ledger)
     return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(unread(run)))
+
+
+def _installed(run: Recorded) -> GoldenFile | None:
+    """The golden values of the benchmark on the variant that are here. Raises UserError where they cannot be read."""
+    path = golden_path(str(run.record.variant.get("name")), run.spec.id)
+    return load_yaml_model(path, GoldenFile) if path.is_file() else None
 
 
 def _check_claims(run: Recorded, ledger: Ledger) -> None:

@@ -21,7 +21,7 @@ def item_places(entry: Any, cell: CellResult, every: Rows, counted: Counted) -> 
     beginning = "items_of_"
     found = {name.removeprefix(beginning): n for name, n in counted.items() if name.startswith(beginning)}
     tasks = dict.fromkeys([*found, *(row.part for row in every)])
-    return [(task, index) for task in tasks for index in range(_number(found.get(task)) or 1)]
+    return ((task, index) for task in tasks for index in range(_number(found.get(task)) or 1))
 
 
 def item_problem(entry: Any, row: RawValues) -> str | None:
@@ -34,7 +34,7 @@ def item_problem(entry: Any, row: RawValues) -> str | None:
 def window_places(entry: Any, cell: CellResult, every: Rows, counted: Counted) -> Iterable[tuple[str, int]]:
     """The first windows: as many as the text has whole ones, and no more than the spec asks for."""
     whole = _number(counted.get("text_tokens")) // entry.window_tokens
-    return [("", index) for index in range(whole if entry.windows is None else min(whole, entry.windows))]
+    return (("", index) for index in range(whole if entry.windows is None else min(whole, entry.windows)))
 
 
 def window_problem(entry: Any, row: RawValues) -> str | None:

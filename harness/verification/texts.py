@@ -54,7 +54,7 @@ def published_phrases() -> tuple[str, ...]:
     return tuple(content.decode().rstrip("\n").split("\n"))
 
 
-def fate(text: str) -> str:
+def scorer_rule(text: str) -> str:
     """By which rule the published scorer decides: `refusal_phrase`, else `too_short`, else `passed`."""
     for phrase in published_phrases():
         if phrase in text:

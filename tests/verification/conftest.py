@@ -18,6 +18,7 @@ from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.manifest import OWN_TEXTS
 from harness.spec.variant import ModelVariant
+from harness.verification.reader import verify
 from tests.runs.conftest import run_in_process
 
 ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
@@ -91,6 +92,10 @@ class Run:
         self.texts = _by_cell(folder / "completions")
         self.own_texts = _unpacked(folder / OWN_TEXTS) if (folder / OWN_TEXTS).exists() else []
         self.raw = _by_cell(folder / "raw")
+        self.requests = {
+            path.name.removesuffix(".gz"): gzip.decompress(path.read_bytes()).decode()
+            for path in (folder / "completions" / "requests").glob("*.gz")
+        }
 
     def cell(self, name: str) -> dict:
         """A cell of the record."""
@@ -118,6 +123,8 @@ class Run:
             if cell["id"] in self.raw:
                 raw = gzip.compress(_joined(self.raw[cell["id"]]).encode())
                 (self.folder / "raw" / f"{cell['id']}.jsonl.gz").write_bytes(raw)
+        for name, text in self.requests.items():
+            (self.folder / "completions" / "requests" / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
         (self.folder / "canaries.json").write_text(json.dumps(self.record["canaries"]))
         (self.folder / "golden.json").write_text(json.dumps(self.golden))
         if self.own_texts:
@@ -159,3 +166,10 @@ def copy_of(finished, tmp_path: Path) -> Run:
     _, folder, out = finished
     shutil.copytree(out, tmp_path / "runs", ignore=shutil.ignore_patterns("store"))
     return Run(tmp_path / "runs" / folder.relative_to(out))
+
+
+def caught(run: Run, tamper, named: str) -> None:
+    """Tamper with a run and bind it again: a second reading has to say what is another, by name."""
+    tamper(run)
+    words = [difference.words for difference in verify(run.bind()).differs]
+    assert [each for each in words if named in each], words

@@ -32,7 +32,7 @@ def test_both_readings_say_the_same_of_texts(part):
         text = made_up(seed)
         declined += texts.declines(text)
         assert texts.declines(text) == metrics.is_refusal(text), text
-        assert texts.fate(text) == metrics.scorer_rule(text), text
+        assert texts.scorer_rule(text) == metrics.scorer_rule(text), text
         assert texts.visible(text) == visible_characters(text), text
         assert texts.repeated(text) == repeated_share(text), text
     assert 100 < declined < 490
