@@ -39,12 +39,14 @@ class Alarm:
 class Outcome:
     """What came of a run. verdict: the record's status, or `refused` where no record was made.
 
-    asr_vanilla: what the published scorer prints, by cell, whether the figure means anything or not.
+    asr_vanilla: what the published scorer prints, by cell, whether the figure means anything or not. figures: all
+    figures of a record, by cell and metric.
     """
 
     verdict: str
     alarms: tuple[Alarm, ...] = ()
     asr_vanilla: dict[str, float] = field(default_factory=dict)
+    figures: dict[tuple[str, str], float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Fault:
     """A known mistake, who has to notice it, and how it gets into the real code.
 
     id: its name on the command line. number: in the list of REPRODUCIBILITY.md. title: what is wrong, in words.
+    says: words without which a message does not name it.
     caught_by: who has to say so, "stage/name" of receipts, "validity", "load" or "validate": any of them is the right
         catch, one by anybody else is an accident.
     replaces: by the place where it is looked up (harness.faults.seam), what makes the wrong thing of the right one;
@@ -73,6 +76,7 @@ class Fault:
     id: str
     number: int
     title: str
+    says: str
     stage: FaultStage
     caught_by: tuple[str, ...]
     replaces: Mapping[str, MakeWrong]

@@ -188,6 +188,7 @@ def _result(done: Done, reference: Outcome) -> FaultResult:
         for cell, before in reference.asr_vanilla.items()
         if cell in outcome.asr_vanilla and outcome.asr_vanilla[cell] != before
     }
+    both = reference.figures.keys() & outcome.figures.keys()
     return FaultResult(
         name=fault.id,
         number=fault.number,
@@ -200,6 +201,10 @@ def _result(done: Done, reference: Outcome) -> FaultResult:
         caught_by=fault.caught_by,
         seconds=done.seconds,
         others=tuple(dict.fromkeys(each.by for each in outcome.alarms if alarm and each.by != alarm.by)),
+        stage=fault.stage,
+        figures=len(both) or None,
+        changed=sum(outcome.figures[name] != reference.figures[name] for name in both) if both else None,
+        named=alarm is not None and fault.says in alarm.words,
     )
 
 
@@ -259,7 +264,8 @@ def run_benchmark(spec: BenchmarkSpec, variant: Path, folder: Path) -> Outcome:
         return Outcome("crashed", (Alarm(CRASH, f"{type(error).__name__}: {error}"),))
     found = {cell.id: cell.measurement("asr_vanilla") for cell in record.cells}
     printed = {cell: measured.value for cell, measured in found.items() if measured and measured.value is not None}
-    return Outcome(record.verdict.status, tuple(alarms_of(record)), printed)
+    figures = {(cell.id, figure.metric): figure.value for cell in record.cells for figure in cell.measurements}
+    return Outcome(record.verdict.status, tuple(alarms_of(record)), printed, figures)
 
 
 def alarms_of(record: RunRecord) -> Iterator[Alarm]:

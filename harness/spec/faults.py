@@ -16,7 +16,9 @@ class FaultResult(Strict):
     """One fault in one run. said: the words of what caught it, or of the first alarm, or nothing.
 
     published: what the published scorer would have printed, by cell; only where it differs from a run without
-    the fault. by: who said it. others: who else raised an alarm.
+    the fault. by: who said it. others: who else raised an alarm. stage: the step that the fault is in. figures,
+    changed: how many figures of both runs were compared, and how many of them the fault changes; None where there are
+    none. named: whether the message tells this fault from others; None in reports that do not say.
     """
 
     name: Name
@@ -30,6 +32,26 @@ class FaultResult(Strict):
     caught_by: tuple[str, ...]
     others: tuple[str, ...]
     seconds: float
+    stage: str = ""
+    figures: int | None = None
+    changed: int | None = None
+    named: bool | None = None
+
+    @property
+    def changed_words(self) -> str:
+        """`31 of 44`, or that there are none to change."""
+        if self.figures is None or self.verdict in ("refused", "crashed"):
+            return "no figure"
+        return f"{self.changed} of {self.figures}" if self.changed else f"none of {self.figures}"
+
+    @property
+    def who(self) -> str:
+        """Whose message it is: `receipts`, `canaries`, `verification`, or what refuses to load or validate."""
+        if self.by is None:
+            return "nobody"
+        if "/" in self.by:
+            return "canaries" if self.by.startswith("canary/") else "receipts"
+        return self.by
 
     @property
     def published_words(self) -> str:

@@ -64,7 +64,7 @@ def test_every_draw_of_the_benchmark_follows_the_seed():
         *(each["seed"] for each in seeded["evaluations"] if "seed" in each),
         *(each["fine_tuning"]["seed"] for each in seeded["cells"] if each["fine_tuning"]),
     ]
-    assert len(seeds) == 7
+    assert len(seeds) == 8
     assert set(seeds) == {7}
 
 
@@ -82,6 +82,10 @@ def fault_result(**facts):
             "caught_by": ("mask/axes",),
             "others": (),
             "seconds": 1.0,
+            "stage": "mask",
+            "figures": 44,
+            "changed": 31,
+            "named": True,
             **facts,
         }
     )
@@ -102,13 +106,34 @@ def test_the_suite_passes_only_if_all_is_caught_and_nothing_else_is_called_a_fau
 def test_a_table_has_a_row_for_each_fault_with_its_fate():
     text = document.markdown(report(fault_result(), fault_result(detection="missed", by=None, said=None)))
     assert text.startswith("1 of 2 faults on `v`")
-    assert "| 4 | mask \\| transposed | top 1.00 (else 0.25) | invalid | words | mask/axes |" in text
-    assert "| nothing | **missed** |" in text
+    row = "| 4 | mask | mask \\| transposed | 31 of 44 | top 1.00 (else 0.25) | invalid | words | mask/axes |"
+    assert f"{row} receipts | yes |" in text
+    assert "| nothing | **missed** | nobody |" in text
+
+
+def test_a_fault_that_changes_no_figure_is_listed_as_such():
+    text = document.markdown(report(fault_result(), fault_result(title="idle", changed=0)))
+    assert "; 1 of them change no figure (idle); of 1 runs" in text
+    assert "| idle | none of 44 |" in text
+
+
+@pytest.mark.parametrize(
+    ("by", "who"), [("verification", "verification"), ("canary/repeat", "canaries"), ("load", "load")]
+)
+def test_who_caught_a_fault_is_said(by, who):
+    assert fault_result(by=by).who == who
+    assert f"| {who} | no |" in document.markdown(report(fault_result(by=by, named=False)))
 
 
 def test_a_run_under_a_fault_is_compared_with_the_one_without(tmp_path):
     job = Job("row_for_matrix", tmp_path, 0, tmp_path)
-    wrong = Outcome("invalid", (Alarm("mask/share", "w"), Alarm("validity", "v")), {"intact": 0.0, "top": 0.0})
-    result = suite._result(Done(job, wrong, 1.0), Outcome("passed", (), {"intact": 0.0, "top": 1.0, "other": 1.0}))
+    said = "they were compared over each row"
+    figures = {("top", "a"): 0.0, ("top", "b"): 1.0, ("new", "a"): 1.0}
+    wrong = Outcome(
+        "invalid", (Alarm("mask/share", said), Alarm("validity", "v")), {"intact": 0.0, "top": 0.0}, figures
+    )
+    right = Outcome("passed", (), {"intact": 0.0, "top": 1.0, "other": 1.0}, {**figures, ("top", "a"): 1.0})
+    result = suite._result(Done(job, wrong, 1.0), right)
+    assert (result.stage, result.changed, result.figures, result.named) == ("mask", 1, 3, True)
     assert result.published == {"top": (1.0, 0.0)}
     assert (result.detection, result.by, result.others) == ("caught", "mask/share", ("validity",))
