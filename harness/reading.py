@@ -14,12 +14,14 @@ from typing import Any
 
 from harness.errors import UserError
 
-#: Bytes of a file that is held in memory as a whole.
+#: Bytes of a file that is held in memory as a whole: the largest text that is usual, WikiText-103, has half as many.
 LARGEST = 1 << 30
 #: Lists and mappings within each other in JSON; records have 7.
 DEEPEST_JSON = 60
 #: Digits of an integer: no figure, seed or count is longer, and more are not kept by a float.
 LONGEST_INTEGER = 18
+#: Of those in a model's configs: tokenizers that know no longest text say 10^30.
+LONGEST_INTEGER_OF_CONFIGS = 40
 #: Brackets, and text whole, since those in it nest nothing.
 _BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _KINDS = (

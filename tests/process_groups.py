@@ -1,5 +1,6 @@
 """The processes of a group, read from /proc, and waiting for what happens in other processes."""
 
+import os
 import time
 from pathlib import Path
 
@@ -15,6 +16,15 @@ def members(group: int) -> list[int]:
         if int(of_group) == group and state not in "ZX":
             found.append(int(path.parent.name))
     return found
+
+
+def computed_seconds(pid: int) -> float:
+    """Processor time that a process has taken; 0 of one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(happened, seconds: float = 60) -> None:

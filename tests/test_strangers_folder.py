@@ -13,7 +13,7 @@ import yaml
 from harness import interruption
 from harness.organisms.catalogue import organism_directory
 from tests.environment import ROOT, environment
-from tests.process_groups import members, wait_for
+from tests.process_groups import computed_seconds, members, wait_for
 
 #: Imported by every process that starts: notes what Jinja compiles; in the one that renders, a sandbox must do it.
 GUARD = """
@@ -55,6 +55,8 @@ TASK = {
     "doc_to_target": "{{gold}}",
     "metric_list": [{"metric": "acc"}],
 }
+#: Seconds of computing: the process that renders takes a quarter of it to start, and is in its loop after that.
+STARTED = 0.8
 RUNS = "{{ cycler.__init__.__globals__.os.system('touch ' + 'MARKER') }}"
 
 
@@ -169,7 +171,7 @@ def test_a_signal_in_the_midst_of_a_template_that_loops_leaves_nobody(sent, sign
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: any(renders(pid) for pid in members(process.pid)), seconds=120)
+    wait_for(lambda: any(renders(pid) and computed_seconds(pid) > STARTED for pid in members(process.pid)), seconds=120)
     process.send_signal(signum)
     code = process.wait(timeout=30)
     wait_for(lambda: not members(process.pid), seconds=2)

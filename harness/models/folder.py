@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.models.config_sizes import unfit_sizes
-from harness.reading import parsed_json, read_bytes
+from harness.reading import LONGEST_INTEGER_OF_CONFIGS, parsed_json, read_bytes
 
 #: How far what is active may act.
 Use = Literal["bounded", "unused", "refused"]
@@ -39,10 +39,10 @@ _PROGRAMS = {
 }
 _OWN_ATTENTION = {None, "eager", "sdpa"}
 _CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
+#: Bytes of a config: published ones have kilobytes, a tokenizer's with all its added tokens some megabytes.
 _MOST_BYTES = 50_000_000
+#: Files in a folder: the largest checkpoints come in hundreds of shards; what has more is no model's folder.
 _MOST_FILES = 10_000
-#: Digits: tokenizers that know no longest text say 10^30.
-_LONGEST_INTEGER = 40
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _refused(folder: Path) -> Iterator[tuple[str, str]]:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON file's mapping. Raises UserError, without the file's name, for anything else."""
     try:
-        content = parsed_json(read_bytes(path, _MOST_BYTES).decode("utf-8"), _LONGEST_INTEGER)
+        content = parsed_json(read_bytes(path, _MOST_BYTES).decode("utf-8"), LONGEST_INTEGER_OF_CONFIGS)
     except UserError as error:
         raise UserError(str(error).removeprefix(f"{path}: ")) from None
     except ValueError as error:  # NotJSON, and bytes that are no UTF-8

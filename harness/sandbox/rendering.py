@@ -25,6 +25,7 @@ Kind = Literal["task", "chat"]
 #: A template takes a thousandth of it; a slow machine at most a tenth.
 SECONDS = 10.0
 _SECONDS_TO_START = 60.0
+#: The longest templates of published models have some ten thousand; Jinja compiles so many in less than a second.
 _TEMPLATE_CHARACTERS = 100_000
 #: All that the process is told of this one's surroundings: no token is among them.
 _ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "SYSTEMROOT")

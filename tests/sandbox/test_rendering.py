@@ -189,6 +189,7 @@ def state_of(pid):
         return "X"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process was told of its surroundings is read from /proc")
 def test_it_knows_no_token(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     process = rendering._Process()
