@@ -48,7 +48,8 @@ def nearness(record: RunRecord) -> Nearness:
     """How near a record's figures come to their tolerances."""
     shares = {}
     for check in record.checks:
-        if check.basis in _BASES and check.difference is not None and check.tolerance:
+        compared = check.basis in _BASES and check.status in ("passed", "failed")
+        if compared and check.difference is not None and check.tolerance:
             shares[f"{check.cell}:{check.metric}"] = abs(check.difference) / check.tolerance
     figure = max(shares, key=shares.__getitem__, default="")
     nearest = shares.get(figure, 0.0)

@@ -88,6 +88,8 @@ def test_how_near_figures_come_to_failing_is_a_share_of_their_tolerance(runs, tm
     assert (found.differ, found.figure) == (1, f"{moved.cell}:perplexity")
     assert found.nearest == pytest.approx(0.5)
     assert "1 of" in found.words and "nearest 0.50" in found.words
+    untold = half.model_copy(update={"status": "not_compared"})
+    assert nearness(record.model_copy(update={"checks": (untold,)})).compared == 0
 
 
 def test_every_folder_has_a_column_of_its_own(runs, tmp_path):
