@@ -18,7 +18,6 @@ from harness.models.loading import source_directory
 from harness.models.placement import shape_from_config
 from harness.reading import read_json
 from harness.runs.data_checks import needed_datasets
-from harness.runs.journal import RECORD, Journal
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.variant import ModelVariant
 
@@ -122,14 +121,3 @@ def data_state(
         except UserError as error:
             missing[name] = str(error)
     return present, missing
-
-
-def finished_cells(out: Path, variant: str, benchmark: str, cells: Sequence[Cell]) -> list[str]:
-    """Cells of the newest unfinished run, which the same command takes up where nothing has changed."""
-    runs = [
-        path
-        for path in sorted((out / variant / benchmark).glob("*-*"), reverse=True)
-        if path.is_dir() and not (path / RECORD).exists()
-    ]
-    journal = Journal(runs[0]) if runs else None
-    return [cell.id for cell in cells if journal is not None and journal.finished(cell.id) is not None]

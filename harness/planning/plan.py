@@ -15,6 +15,7 @@ from harness.planning.tokens import TokenCounter
 from harness.runs.binding import BoundBenchmark, bind
 from harness.runs.data_checks import needed_datasets
 from harness.runs.keys import Surroundings, cell_key
+from harness.runs.unfinished import kept_cells
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
 from harness.spec.variant import ModelVariant
@@ -86,7 +87,7 @@ def _to_measure(
     spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path, cells: Sequence[Cell], out: Path
 ) -> tuple[list[Cell], int, list[str]]:
     """(cells that are to be measured, number of those that are the same as another one, ids of finished ones)."""
-    finished = inventory.finished_cells(out, variant.name, spec.id, cells)
+    finished = kept_cells(out, variant.name, spec.id, [cell.id for cell in cells])
     names = dict.fromkeys(needed_datasets(spec, variant, cells), "")
     bound = BoundBenchmark(spec, variant, variant_file, tuple(cells), {}, names, None, None)
     nowhere = Surroundings("", "", "")

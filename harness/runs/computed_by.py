@@ -7,11 +7,11 @@ else the harness holds (reports, commands, explanations) may change without anyt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from harness import plugins
 from harness.runs.closure import Closure, ImportGraph
@@ -81,6 +81,21 @@ def of_cells(named: Iterable[tuple[str, str]]) -> Code:
     Raises UserError for a plugin that is not there.
     """
     return _code(CELLS, _that_count(named))
+
+
+def departures(made: Any, now: Code) -> list[str]:
+    """How the code that a stored result names differs from the one that is here, in words; empty where it does not."""
+    if not isinstance(made, Mapping):
+        return ["an earlier version of the harness made it"]
+    found = [*_other_versions(made.get("packages", {}), now["packages"])]
+    found += [] if made.get("plugins") == now["plugins"] else ["the source of an installed plugin has changed"]
+    return found + ([] if made.get("source") == now["source"] else ["what computes it has changed"])
+
+
+def _other_versions(made: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted({*made, *now}):
+        if made.get(name) != now.get(name):
+            yield f"{name} {made.get(name, 'missing')}, now {now.get(name, 'missing')}"
 
 
 def cells_closure(named: Iterable[tuple[str, str]]) -> Closure:

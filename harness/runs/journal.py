@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter
 
 from harness.errors import UserError
 from harness.reading import read_bytes, read_json
+from harness.runs.computed_by import departures
 from harness.runs.files import write_file, write_text, writing_error
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
@@ -26,8 +28,10 @@ from harness.spec.manifest import (
     LOCK,
     OWN_TEXTS,
     RECORD,
+    cell_file,
     completions_file,
     compressed,
+    files_of_cell,
     raw_file,
     requests_file,
     text_of,
@@ -48,27 +52,39 @@ _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
 
 @dataclass(frozen=True)
 class RunName:
-    """What tells one run from another. key: hash of everything that decides its figures.
+    """What tells one run from another, and each of its cells from one that other code or data would make.
 
-    rests_on: code, plugins and machine behind it, for whoever looks whether it would be taken up.
+    key: hash of what is asked of which model on which machine. canaries: the key of its canaries. cells: of each cell
+    by id, see `keys.cell_basis`.
     """
 
     variant: str
     benchmark: str
     key: str
-    rests_on: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any]
+    canaries: str
+    cells: Mapping[str, Mapping[str, Any]]
 
     @property
     def folder(self) -> str:
         """Where the runs of the benchmark on the variant are, below the output folder."""
         return f"{self.variant}/{self.benchmark}"
 
+    @property
+    def header(self) -> dict[str, Any]:
+        """What run.json says."""
+        return {"key": self.key, "machine": self.machine, "canaries": self.canaries, "cells": self.cells}
+
 
 @dataclass(frozen=True)
 class Journal:
-    """runs/<variant>/<benchmark>/<time>-<key>/: header, canaries, one file a cell, completions, manifest, record."""
+    """runs/<variant>/<benchmark>/<time>-<key>/: header, canaries, one file a cell, completions, manifest, record.
+
+    outdated: cells that an interrupted run had finished and that other code or data make now, each with the reason.
+    """
 
     directory: Path
+    outdated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -80,10 +96,12 @@ class Journal:
         return None if self._doubts(cell_id) else self._result(cell_id)
 
     def departure(self, cell_id: str) -> str | None:
-        """Why a cell that is on disk does not count: which file, and what is wrong with it. None of one that is not."""
+        """Why a cell that was on disk does not count, such as which file is damaged. None of one that was not there."""
+        if cell_id in self.outdated:
+            return self.outdated[cell_id]
         if not os.path.lexists(self._cell_path(cell_id)) or self.finished(cell_id) is not None:
             return None
-        return next(iter(self._doubts(cell_id)), f"cells/{cell_id}.json is no cell of this version")
+        return next(iter(self._doubts(cell_id)), f"{cell_file(cell_id)} is no cell of this version")
 
     def _doubts(self, cell_id: str) -> list[str]:
         try:
@@ -92,8 +110,8 @@ class Journal:
             return [manifest.below(self.directory, error)]
         if known.id != self.id:
             return [f"{manifest.MANIFEST} is of another run, {known.id}"]
-        names = [f"cells/{cell_id}.json", completions_file(cell_id)]
-        names += [name for name in known.files if name == raw_file(cell_id)]
+        result, texts, raw = files_of_cell(cell_id)
+        names = [result, texts, *(name for name in known.files if name == raw)]
         return [doubt for name in names if (doubt := known.doubt(self.directory, name)) is not None]
 
     def _result(self, cell_id: str) -> CellResult | None:
@@ -123,7 +141,7 @@ class Journal:
         cell = whole.model_dump_json(indent=1)
         contents: dict[str, str | bytes] = {completions_file(result.id): completions}
         contents |= {} if raw is None else {raw_file(result.id): raw}
-        self._write_noted({**contents, f"cells/{result.id}.json": cell})
+        self._write_noted({**contents, cell_file(result.id): cell})
 
     def _write_noted(self, contents: Mapping[str, str | bytes]) -> None:
         """Write files of the run in this order, after the manifest has their hashes."""
@@ -198,7 +216,7 @@ class Journal:
         return self.directory / "checkpoints" / cell_id
 
     def _cell_path(self, cell_id: str) -> Path:
-        return self.directory / "cells" / f"{cell_id}.json"
+        return self.directory / cell_file(cell_id)
 
 
 def _lines_of(entries: Sequence[Completion | RawValues]) -> str:
@@ -240,9 +258,36 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
                 f"{directory}: another process is at work on this run; wait for it or use another --out"
             ) from None
         clear_leftovers(directory, below=True)
-        journal = Journal(directory)
-        journal.write_header({"key": run.key, **run.rests_on})
+        journal = Journal(directory, _without_outdated(Journal(directory), run))
+        journal.write_header(run.header)
         yield journal
+
+
+def _without_outdated(journal: Journal, run: RunName) -> dict[str, str]:
+    """Take away what other code or data make now, before run.json says by which it was made: cells, each with the
+    reason, and canaries."""
+    header = json_of(journal.directory / HEADER)
+    made = header.get("cells", {})
+    reasons = {cell: why for cell, now in run.cells.items() if (why := _changed(made.get(cell), now)) is not None}
+    outdated = {cell: why for cell, why in reasons.items() if os.path.lexists(journal.directory / cell_file(cell))}
+    gone = [name for cell in outdated for name in files_of_cell(cell)]
+    gone += [] if header.get("canaries") == run.canaries else [CANARIES]
+    there = [name for name in gone if os.path.lexists(journal.directory / name)]
+    for cell in outdated:
+        shutil.rmtree(journal.checkpoints_path(cell), ignore_errors=True)
+    if there:
+        (journal.directory / RECORD).unlink(missing_ok=True)  # it tells of them
+        manifest.forget(journal.directory, journal.id, there)
+    return outdated
+
+
+def _changed(made: Any, now: Mapping[str, Any]) -> str | None:
+    """Why a cell is another one now. made, now: what a finished cell is kept by."""
+    if not isinstance(made, Mapping):
+        return "an earlier version of the harness measured it"
+    if made.get("key") == now["key"]:
+        return None
+    return "; ".join(departures(made.get("code"), now["code"])) or "the data that it rests on have changed"
 
 
 def _new_directory(parent: Path, key: str) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from harness.runs.binding import PLANTED, BoundBenchmark
 from harness.runs.computed_by import of_cells
@@ -24,22 +26,16 @@ class Surroundings:
     machine: str
 
 
-def run_plugins(bound: BoundBenchmark) -> list[tuple[str, str]]:
-    """Kind and name of the plugins that a benchmark uses, on the model that it is bound to."""
-    return named_plugins(bound.variant, bound.spec, *bound.spec.expanded_cells())
-
-
 def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
-    """Hash of all that decides a run's figures: an interrupted run is taken up only if none of it has changed.
+    """Hash of what a run asks of which model on which machine: an interrupted run is taken up where it is the same.
 
-    Claims, golden values and words are held against the figures when they are there: they decide none.
+    Claims, golden values and words are held against the figures when they are there: they decide none. Code and data
+    decide cell by cell, see `cell_basis`.
     """
     return digest(
         {
             "spec": bound.spec.model_dump(mode="json", exclude=_JUDGED_AFTERWARDS),
             "variant": bound.variant.model_dump(mode="json"),
-            "data": bound.data_sha256,
-            "code": of_cells(run_plugins(bound)),
             **asdict(surroundings),
         }
     )
@@ -85,6 +81,12 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
             **asdict(surroundings),
         }
     )
+
+
+def cell_basis(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> Mapping[str, Any]:
+    """What a finished cell is kept by: its key, and the plugins and code in it, for whoever looks whether it counts."""
+    named = named_plugins(bound.variant, cell, *bound.spec.evaluations)
+    return {"key": cell_key(bound, cell, surroundings), "plugins": named, "code": of_cells(named)}
 
 
 def _datasets(bound: BoundBenchmark, cell: Cell, sets: list[str]) -> list[str]:

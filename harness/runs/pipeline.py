@@ -23,11 +23,10 @@ from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
 from harness.runs.canaries import random_share
 from harness.runs.claims import evaluate_claim
-from harness.runs.computed_by import of_cells
 from harness.runs.execution import Executor, Progress
 from harness.runs.journal import Journal, RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
-from harness.runs.keys import Surroundings, calibration_key, canaries_key, run_key, run_plugins
+from harness.runs.keys import Surroundings, calibration_key, canaries_key, cell_basis, run_key
 from harness.runs.second_reading import written
 from harness.runs.sharing import Run, shared_cells
 from harness.runs.used_plugins import whole_origins
@@ -93,9 +92,14 @@ def _surroundings(bound: BoundBenchmark, executor: Executor) -> Surroundings:
 
 
 def _name(bound: BoundBenchmark, surroundings: Surroundings) -> RunName:
-    named = run_plugins(bound)
-    rests_on = {"plugins": named, "code": of_cells(named), "machine": json.loads(surroundings.machine)}
-    return RunName(bound.variant.name, bound.spec.id, run_key(bound, surroundings), rests_on)
+    return RunName(
+        variant=bound.variant.name,
+        benchmark=bound.spec.id,
+        key=run_key(bound, surroundings),
+        machine=json.loads(surroundings.machine),
+        canaries=canaries_key(bound, surroundings, random_share(bound)),
+        cells={cell.id: cell_basis(bound, cell, surroundings) for cell in bound.cells},
+    )
 
 
 def _calibrate(

@@ -19,6 +19,7 @@ from harness.runs import computed_by, provenance
 from harness.runs.computed_by import Code
 from harness.runs.files import storage_error
 from harness.runs.journal import HEADER, LOCK, NOTE, RECORD, json_of
+from harness.runs.unfinished import finished_cells, outdated
 from harness.storage import IsLocked, found_below, locked
 
 #: The folder of stored tensors, in an output folder.
@@ -157,8 +158,10 @@ def _unfinished_runs(out: Path) -> list[Path]:
 def _unfinished(folder: Path, hardware: Mapping[str, Any]) -> Entry:
     files = [facts for _, facts in _with_facts(found_below(folder, "*"))]
     header = json_of(folder / HEADER)
-    state, why = ("in use", "a process is at work on it") if _in_use(folder) else _state_of_run(header, hardware)
-    cells = len(list((folder / "cells").glob("*.json")))
+    state, why = (
+        ("in use", "a process is at work on it") if _in_use(folder) else _state_of_run(folder, header, hardware)
+    )
+    cells = len(finished_cells(folder))
     return Entry(
         path=folder,
         kind="unfinished run",
@@ -184,13 +187,19 @@ def _in_use(folder: Path) -> bool:
     return False
 
 
-def _state_of_run(header: Mapping[str, Any], hardware: Mapping[str, Any]) -> tuple[State, str | None]:
-    now: Code | str
-    try:
-        now = computed_by.of_cells((str(kind), str(name)) for kind, name in header.get("plugins", []))
-    except (UserError, ValueError, TypeError) as error:
-        now = str(error)
-    return _state(header, now, hardware)
+def _state_of_run(folder: Path, header: Mapping[str, Any], hardware: Mapping[str, Any]) -> tuple[State, str | None]:
+    machine = header.get("machine")
+    if not isinstance(machine, Mapping):
+        return "stale", "an earlier version of the harness made it"
+    if (elsewhere := _other_machine(machine, hardware)) is not None:
+        return "elsewhere", elsewhere
+    finished, again = finished_cells(folder), outdated(folder)
+    if not again:
+        return "current", None
+    why = "; ".join(dict.fromkeys(again.values()))
+    if len(again) == len(finished):
+        return "stale", why
+    return "current", f"{len(again)} of {len(finished)} cells are measured again: {why}"
 
 
 def _state(made: Mapping[str, Any], now: Code | str, hardware: Mapping[str, Any]) -> tuple[State, str | None]:
@@ -198,19 +207,14 @@ def _state(made: Mapping[str, Any], now: Code | str, hardware: Mapping[str, Any]
     code, machine = made.get("code"), made.get("machine")
     if not isinstance(code, Mapping) or not isinstance(machine, Mapping):
         return "stale", "an earlier version of the harness made it"
+    if (elsewhere := _other_machine(machine, hardware)) is not None:
+        return "elsewhere", elsewhere
+    why = now if isinstance(now, str) else "; ".join(computed_by.departures(code, now))
+    return ("stale", why) if why else ("current", None)
+
+
+def _other_machine(machine: Mapping[str, Any], hardware: Mapping[str, Any]) -> str | None:
+    """In words, what of a machine that made a result is another than here."""
     # An executor chooses the threads, for each model anew.
-    elsewhere = [name for name in hardware if name != "threads" and machine.get(name) != hardware[name]]
-    if elsewhere:
-        return "elsewhere", f"made with another {' and '.join(elsewhere)}"
-    if isinstance(now, str):
-        return "stale", now
-    why = [*_other_versions(code.get("packages", {}), now["packages"])]
-    why += [] if code.get("plugins") == now["plugins"] else ["the source of an installed plugin has changed"]
-    why += [] if code.get("source") == now["source"] else ["what computes it has changed"]
-    return ("stale", "; ".join(why)) if why else ("current", None)
-
-
-def _other_versions(made: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*made, *now}):
-        if made.get(name) != now.get(name):
-            yield f"{name} {made.get(name, 'missing')}, now {now.get(name, 'missing')}"
+    other = [name for name in hardware if name != "threads" and machine.get(name) != hardware[name]]
+    return f"made with another {' and '.join(other)}" if other else None

@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,6 +56,16 @@ def requests_file(dataset: str) -> str:
 def raw_file(cell_id: str) -> str:
     """Where the raw values of a cell are, of which its figures are made: compressed JSON lines."""
     return f"raw/{cell_id}.jsonl.gz"
+
+
+def cell_file(cell_id: str) -> str:
+    """Where the result of a cell is."""
+    return f"cells/{cell_id}.json"
+
+
+def files_of_cell(cell_id: str) -> tuple[str, str, str]:
+    """Every file that a cell may have, its checkpoints aside."""
+    return cell_file(cell_id), completions_file(cell_id), raw_file(cell_id)
 
 
 def compressed(content: str | bytes) -> bytes:
@@ -157,6 +167,19 @@ def note(folder: Path, run_id: str, contents: Mapping[str, bytes]) -> None:
             write_whole(folder / MANIFEST, whole.model_dump_json(indent=1) + "\n")
 
 
+def forget(folder: Path, run_id: str, names: Collection[str]) -> None:
+    """Take files of a run out of its manifest, and then away. Raises OSError."""
+    with locked(folder / GUARD):
+        try:
+            known = read_manifest(folder)
+        except UserError:
+            known = Manifest(id=run_id)
+        files = {name: sha256 for name, sha256 in known.files.items() if name not in names}
+        write_whole(folder / MANIFEST, Manifest(id=known.id, files=files).model_dump_json(indent=1) + "\n")
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+
+
 def read_canaries(folder: Path) -> tuple[StageReceipt, ...]:
     """The canaries of a run. Raises UserError where they are missing or damaged."""
     try:
@@ -189,7 +212,7 @@ def doubts(folder: Path, record: RunRecord) -> list[str]:
 
 def _missing(manifest: Manifest, record: RunRecord) -> Iterator[str]:
     """Files that a record of these cells was made from, and cells on disk that it leaves out."""
-    wanted = {f"cells/{cell.id}.json" for cell in record.cells}
+    wanted = {cell_file(cell.id) for cell in record.cells}
     held = {name for name in manifest.files if name.startswith("cells/")}
     yield from (f"{name} is not in {MANIFEST}, but its cell is in the record" for name in sorted(wanted - held))
     yield from (f"{name} is a cell of the run, but not in the record" for name in sorted(held - wanted))
@@ -198,8 +221,8 @@ def _missing(manifest: Manifest, record: RunRecord) -> Iterator[str]:
 def _differing(folder: Path, record: RunRecord) -> Iterator[str]:
     """Cells and canaries of the record that are others than those on disk, which the manifest bears out."""
     for cell in record.cells:
-        if load_json_model(folder / f"cells/{cell.id}.json", CellResult, "a cell of this version") != cell:
-            yield f"the cell {cell.id} is another one in the record than in cells/{cell.id}.json"
+        if load_json_model(folder / cell_file(cell.id), CellResult, "a cell of this version") != cell:
+            yield f"the cell {cell.id} is another one in the record than in {cell_file(cell.id)}"
     if ((folder / CANARIES).exists() or record.canaries) and read_canaries(folder) != record.canaries:
         yield f"the canaries are others in the record than in {CANARIES}"
 

@@ -110,14 +110,19 @@ def test_an_organism_is_planned_on_the_cpu_and_from_measured_rates():
 
 
 def test_finished_cells_of_an_interrupted_run_are_left_out(tmp_path):
+    from harness.runs import computed_by
     from harness.runs.journal import Journal
 
     whole, _ = planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)
     journal = Journal(tmp_path / "tiny-llama2-chat" / "figure-8" / "20260101T000000-00000000")
+    code = computed_by.of_cells([])
+    journal.write_header({"cells": {"intact": {"key": "k", "plugins": [], "code": code}}})
     journal.write_cell(cell_result("intact"), [])
     rest, _ = planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)
     assert rest["cells"]["finished"] == ["intact"]
     assert rest["work"]["generated_tokens"] < whole["work"]["generated_tokens"]
+    journal.write_header({"cells": {"intact": {"key": "k", "plugins": [], "code": {**code, "source": "other"}}}})
+    assert planned("figure-8", "--model", "tiny-llama2-chat", "--out", tmp_path)[0]["cells"]["finished"] == []
 
 
 def test_unknown_names_are_refused_with_a_suggestion():
