@@ -37,7 +37,7 @@ from harness.terminal import console, echo
 def main() -> None:
     """Measure how brittle safety alignment is, and whether the measurement means anything.
 
-    Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid; 4 golden value
+    Exit codes: 0 as expected; 1 a check failed; 2 usage or bad input; 3 invalid, or the model unfit; 4 golden value
     missing; 5 the machine failed; 6 a zero-shot task has changed; 70 an error of the harness, with a traceback;
     130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP.
     """

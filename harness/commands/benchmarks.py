@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from harness.spec.result import RunRecord
 
 DEFAULT_VARIANTS = ("tiny-llama2-chat", "tiny-llama3-instruct")
-STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "missing_golden": "yellow", "drift": "yellow"}
+STYLES = {"passed": "green", "failed": "red", "invalid": "magenta", "unfit": "magenta"} | dict.fromkeys(
+    ("missing_golden", "drift"), "yellow"
+)
 
 
 @click.command()

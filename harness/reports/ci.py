@@ -19,7 +19,7 @@ from harness.spec.result import RunRecord
 JUNIT, SUMMARY, ANNOTATIONS = "junit.xml", "summary.md", "annotations.txt"
 #: Of one record; the summary of a step on GitHub may be 1 MiB, a message is read by a person.
 MOST_FINDINGS_SHOWN = 20
-_NOT_PASSED = {"failed": "failure", "missing_golden": "failure", "invalid": "error"}
+_NOT_PASSED = {"failed": "failure", "missing_golden": "failure", "invalid": "error", "unfit": "error"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _suite(suites: ElementTree.Element, run: Judged) -> None:
 def _outcome(case: ElementTree.Element, findings: Sequence[Finding]) -> None:
     """One element for all findings of a cell, by the gravest: JUnit's schema has room for one."""
     if findings:
-        gravest = next((finding for finding in findings if finding.status == "invalid"), findings[0])
+        gravest = next((finding for finding in findings if finding.status in ("invalid", "unfit")), findings[0])
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         element = ElementTree.SubElement(
             case, _NOT_PASSED[gravest.status], type=gravest.status, message=_xml(gravest.message + more)

@@ -42,7 +42,7 @@ def findings_of(record: RunRecord, path: Path) -> list[Finding]:
     for reason in record.verdict.reasons:
         cell, _, message = reason.partition(": ")
         check = checks.get(reason)
-        status = _OF_CHECK[check.status] if check else "invalid"
+        status = _OF_CHECK[check.status] if check else "unfit" if record.verdict.status == "unfit" else "invalid"
         found.append(Finding(cell, status, message, _next_command(record, path, cell, status), check))
     return found
 

@@ -64,8 +64,9 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
 
     Values with a publication stay as they are: what a paper prints is no matter of a run.
     """
-    if record.verdict.status == "invalid":
-        raise UserError("the record is INVALID and becomes no golden value: " + "; ".join(record.verdict.reasons[:3]))
+    if record.verdict.status in ("invalid", "unfit"):
+        called = f"the record is {record.verdict.status.upper()} and becomes no golden value: "
+        raise UserError(called + "; ".join(record.verdict.reasons[:3]))
     if not reason.strip():
         raise UserError("--reason must say why these values are the right ones")
     variant, benchmark = record.variant["name"], record.spec["id"]
@@ -100,8 +101,8 @@ def derive_tolerances(record: RunRecord, reason: str) -> GoldenFile:
     Raises UserError without a reason or a file, for an invalid record, and where a golden value lies outside of what
     the record allows: neighbours are as far from it as from what was measured, so that no figure that moved passes.
     """
-    if record.verdict.status == "invalid" or not reason.strip():
-        raise UserError("tolerances are derived from a record that is not INVALID, and --reason must say why")
+    if record.verdict.status in ("invalid", "unfit") or not reason.strip():
+        raise UserError("the record must be neither INVALID nor UNFIT, and --reason must say why")
     variant, benchmark = record.variant["name"], record.spec["id"]
     old = load_golden(variant, benchmark)
     if old is None:

@@ -22,6 +22,13 @@ class _Finding:
     words: str
 
 
+def outcomes(claims: Sequence[Claim], cells: Sequence[CellResult], unfit: str | None) -> list[ClaimResult]:
+    """Of every claim. unfit: why the model measures none of them, if so."""
+    if unfit is not None:
+        return [_result(claim, "not_evaluated", f"the model is unfit: {unfit}") for claim in claims]
+    return [evaluate_claim(claim, cells) for claim in claims]
+
+
 def evaluate_claim(claim: Claim, cells: Sequence[CellResult]) -> ClaimResult:
     """The outcome of a claim, with the interval of the cell that decides it.
 

@@ -188,10 +188,15 @@ def _of_claim(claim: str, status: CheckStatus, message: str) -> Check:
     )
 
 
-def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequence[StageReceipt] = ()) -> Verdict:
-    """INVALID before FAILED before MISSING GOLDEN before DRIFT: a number that means nothing is the worst outcome.
+def verdict(
+    cells: Sequence[CellResult],
+    checks: Sequence[Check],
+    canaries: Sequence[StageReceipt] = (),
+    unfit: str | None = None,
+) -> Verdict:
+    """INVALID before UNFIT before FAILED before MISSING GOLDEN before DRIFT: a number that means nothing is the worst.
 
-    A cause is told once, with the number of figures that it takes along.
+    A cause is told once, with the number of figures that it takes along. unfit: why the model measures nothing.
     """
     invalid = [f"canary: {canary.words}" for canary in canaries if not canary.holds]
     invalid += [f"{cell.id}: {receipt.words}" for cell in cells for receipt in cell.receipts if not receipt.holds]
@@ -214,12 +219,14 @@ def verdict(cells: Sequence[CellResult], checks: Sequence[Check], canaries: Sequ
     drifted = [_words(check) for check in checks if check.status == "drift"]
     ranked: list[tuple[VerdictStatus, list[str]]] = [
         ("invalid", invalid),
+        ("unfit", [] if unfit is None else [unfit]),
         ("failed", failed),
         ("missing_golden", missing),
         ("drift", drifted),
     ]
     status: VerdictStatus = next((status for status, reasons in ranked if reasons), "passed")
-    return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=tuple(invalid + failed + missing + drifted))
+    reasons = tuple(words for _, told in ranked for words in told)
+    return Verdict(status=status, exit_code=EXIT_CODES[status], reasons=reasons)
 
 
 def _invalid_by_cause(cell: CellResult) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from harness.runs.claims import evaluate_claim
+from harness.runs.claims import outcomes
+from harness.runs.fitness import unfit
 from harness.runs.judgement import verdict
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import SHARE
@@ -24,13 +25,14 @@ def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
     yield from _variant(record)
     yield from _cells(record, spec)
     yield from _figures(record)
-    claims = tuple(evaluate_claim(claim, record.cells) for claim in spec.claims)
+    why_unfit = unfit(spec, record.cells)
+    claims = outcomes(spec.claims, record.cells, why_unfit)
     for claim, told in zip(claims, record.claims, strict=False):
         if claim != told:
             yield f"the claim {claim.id} is told as {told.status}: {told.evidence}; its cells say {claim.status}"
     if len(claims) != len(record.claims):
         yield f"the record tells {len(record.claims)} claims, and its spec makes {len(claims)}"
-    followed = verdict(record.cells, record.checks, record.canaries)
+    followed = verdict(record.cells, record.checks, record.canaries, why_unfit)
     if followed != record.verdict or record.verdict.exit_code != EXIT_CODES[record.verdict.status]:
         yield f"the verdict is {record.verdict.status}; from cells, checks and canaries follows {followed.status}"
 

@@ -22,8 +22,9 @@ from harness.reading import read_bytes
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
 from harness.runs.canaries import random_share
-from harness.runs.claims import evaluate_claim
+from harness.runs.claims import outcomes
 from harness.runs.execution import Executor, Progress
+from harness.runs.fitness import unfit
 from harness.runs.journal import Journal, RunName, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, cell_basis, run_key
@@ -183,10 +184,12 @@ def judge(
     facts: Provenance,
     canaries: Sequence[StageReceipt] = (),
 ) -> RunRecord:
-    """Checks against golden values and claims, and the verdict, from finished cells."""
-    claims = [evaluate_claim(claim, results) for claim in bound.spec.claims]
+    """Checks against golden values and claims, and the verdict, from finished cells; no claim of an unfit model."""
+    why_unfit = unfit(bound.spec, results)
+    claims = outcomes(bound.spec.claims, results, why_unfit)
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
-    checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden, results)
+    if why_unfit is None:
+        checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden, results)
     return RunRecord(
         id=run_id,
         spec=bound.spec.model_dump(mode="json", exclude_none=True),
@@ -198,5 +201,5 @@ def judge(
         canaries=tuple(canaries),
         checks=tuple(checks),
         claims=tuple(claims),
-        verdict=verdict(results, checks, canaries),
+        verdict=verdict(results, checks, canaries, why_unfit),
     )

@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 CheckStatus = Literal[
     "passed", "failed", "skipped_invalid", "not_compared", "missing_golden", "missing_measurement", "drift"
 ]
-VerdictStatus = Literal["passed", "failed", "invalid", "missing_golden", "drift"]
+VerdictStatus = Literal["passed", "failed", "invalid", "unfit", "missing_golden", "drift"]
 
-EXIT_CODES: dict[VerdictStatus, int] = {"passed": 0, "failed": 1, "invalid": 3, "missing_golden": 4, "drift": 6}
+#: `unfit`: the intact model has no refusals whose brittleness could be measured.
+EXIT_CODES: dict[VerdictStatus, int] = {
+    "passed": 0,
+    "failed": 1,
+    "invalid": 3,
+    "unfit": 3,
+    "missing_golden": 4,
+    "drift": 6,
+}
 
 
 class CellResult(Strict):

@@ -32,6 +32,11 @@ def outcome(claim: Claim, cells: Sequence[CellResult]) -> tuple[str, str]:
     return by_all, found[0][1] + more
 
 
+def unmeasured(why: str) -> tuple[str, str]:
+    """Of a claim on a model that is unfit."""
+    return "not_evaluated", f"the model is unfit: {why}"
+
+
 def _fits(claim: Claim, cell: CellResult) -> bool:
     """Whether what the cell removes is as small as the claim says."""
     edit = cell.receipt

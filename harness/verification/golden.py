@@ -13,6 +13,7 @@ from harness.spec.golden import GoldenFile, GoldenValue
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.findings import Ledger
+from harness.verification.fitness import unfit_model
 from harness.verification.structure import declared_cells
 
 #: What the fields of a comparison are called in a record.
@@ -44,7 +45,8 @@ def comparisons(record: RunRecord, spec: BenchmarkSpec, golden: GoldenFile | Non
                 if (cell.id, measured.metric) not in known:
                     message = f"{measured.metric} has no golden value"
                     yield cell.id, measured.metric, _plain("missing_golden", message, measured.value)
-    yield from _claims(basis)
+    if unfit_model(record, spec) is None:
+        yield from _claims(basis)
 
 
 def check_installed(golden: GoldenFile | None, installed: GoldenFile | None, ledger: Ledger) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.locations import golden_path
-from harness.verification.claims import outcome
+from harness.verification.claims import outcome, unmeasured
 from harness.verification.completions import check_texts
 from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
+from harness.verification.fitness import unfit_model
 from harness.verification.golden import check_installed, comparisons
 from harness.verification.limits import check_limits
 from harness.verification.prompts import check_prompts, read_asked
@@ -50,7 +51,8 @@ def _check_claims(run: Recorded, ledger: Ledger) -> None:
     for claim in run.spec.claims:
         recorded = told.get(claim.id)
         if recorded is not None:
-            status, evidence = outcome(claim, run.record.cells)
+            why = unfit_model(run.record, run.spec)
+            status, evidence = outcome(claim, run.record.cells) if why is None else unmeasured(why)
             ledger.same("claim", "claims", claim.id, recorded.status, status)
             ledger.same("claim", "claims", f"evidence of {claim.id}", recorded.evidence, evidence)
             ledger.same("claim", "claims", f"words of {claim.id}", recorded.says, claim.says)
@@ -72,7 +74,7 @@ def _check_comparisons(run: Recorded, ledger: Ledger) -> None:
 def _check_verdict(run: Recorded, ledger: Ledger) -> None:
     """A verdict that an earlier second reading made INVALID has its differences among its reasons."""
     recorded = run.record.verdict
-    status, code, reasons = verdict_of(run.record)
+    status, code, reasons = verdict_of(run.record, unfit_model(run.record, run.spec))
     read = [reason for reason in recorded.reasons if reason.startswith(SECOND_READING)]
     if read:
         status, code = "invalid", 3

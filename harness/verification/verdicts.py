@@ -13,15 +13,17 @@ SECOND_READING = "verification: "
 #: The worst first: the verdict, its exit code, and the comparisons that lead to it.
 _RANKS = (
     ("invalid", 3, ()),
+    ("unfit", 3, ()),
     ("failed", 1, ("failed", "missing_measurement")),
     ("missing_golden", 4, ("missing_golden",)),
     ("drift", 6, ("drift",)),
 )
 
 
-def verdict_of(record: RunRecord) -> tuple[str, int, list[str]]:
-    """(status, exit code, reasons), from the record's own cells, comparisons and canaries."""
+def verdict_of(record: RunRecord, unfit: str | None) -> tuple[str, int, list[str]]:
+    """(status, exit code, reasons), from the record's own cells, comparisons and canaries. unfit: why the model is."""
     reasons: dict[str, list[str]] = {status: [] for status, _, _ in _RANKS} | {"invalid": list(_invalid(record))}
+    reasons["unfit"] += [] if unfit is None else [unfit]
     excused = {
         (cell.id, measured.metric)
         for cell in record.cells
