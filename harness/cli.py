@@ -96,11 +96,12 @@ def accept(record: Path, reason: str, tolerances_only: bool) -> None:
     from harness.runs import acceptance
 
     bound = acceptance.bound_record(record)
+    ties = acceptance.ties_beside(record, bound)
     if tolerances_only:
-        golden = acceptance.derive_tolerances(bound, reason)
+        golden = acceptance.derive_tolerances(bound, reason, ties)
         echo(f"written: {acceptance.write_golden(golden)}")
         return
-    changes, golden = acceptance.accept(bound, reason)
+    changes, golden = acceptance.accept(bound, reason, ties)
     table = Table("cell", "metric", "old", "new", "note")
     for change in changes:
         table.add_row(

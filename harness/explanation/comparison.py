@@ -10,13 +10,10 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.explanation.recorded import RecordedRun
+from harness.formulas.comparison import NEAR_TIE_NATS
 from harness.spec.measurement import Choice, Completion
 from harness.spec.result import CellResult
 
-#: Nats that may lie between two tokens at a near tie, by the model's dtype. In float32 sums in another order moved no
-#: log-probability of the organisms by more than 1e-4 (harness/receipts/logits.py allows 1e-3 for each of two tokens);
-#: in 16 bits a logit near 16 is itself rounded by 0.06 (bfloat16) or 0.008 (float16), and so is every sum before it.
-NEAR_TIE_NATS = {"float32": 0.002, "bfloat16": 0.5, "float16": 0.0625}
 #: Relative difference up to which a figure counts as equal: perplexities are made of rounded likelihoods.
 ROUNDING = 1e-5
 

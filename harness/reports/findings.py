@@ -21,6 +21,7 @@ _BASES = {
     "seed_spread": "seed spread: what another seed changes",
     "hardware_spread": "hardware spread: what another processor may change",
     "order_statistics": "order statistics: how far the neighbours of a quantile lie away",
+    "near_ties": "near ties: how many of n rounding may turn",
 }
 
 

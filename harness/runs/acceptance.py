@@ -10,27 +10,20 @@ from pathlib import Path
 import yaml
 
 from harness.errors import UserError
-from harness.formulas.statistics import binomial_tolerance
 from harness.reading import read_text
 from harness.runs.binding import load_golden
 from harness.runs.files import write_text
 from harness.runs.journal import read_record
 from harness.runs.misjudged import misjudged
 from harness.runs.second_reading import not_verified
+from harness.runs.tolerances import NearTies, near_ties, not_compared, regression, replication
 from harness.spec import locations
 from harness.spec.benchmark import recorded_evaluations
-from harness.spec.golden import Basis, GoldenFile, GoldenSource, GoldenTask, GoldenValue, Tolerance
+from harness.spec.golden import GoldenFile, GoldenSource, GoldenTask, GoldenValue
 from harness.spec.loading import recorded_spec
 from harness.spec.manifest import doubts, shown
 from harness.spec.measurement import Measurement
-from harness.spec.result import RunRecord
-
-#: What another processor may change in a figure that is no share of prompts or items.
-HARDWARE_RELATIVE = 0.02
-#: So many of the things that a share counts may fall on the other side of a near tie.
-FLIPPED = 3
-#: Tolerance of a figure that is 0, or so small that rounding decides it.
-SMALLEST_WIDTH = 1e-6
+from harness.spec.result import CellResult, RunRecord
 
 
 @dataclass(frozen=True)
@@ -59,10 +52,15 @@ def bound_record(path: Path) -> RunRecord:
     return record
 
 
-def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
+def ties_beside(path: Path, record: RunRecord) -> dict[tuple[str, str], int]:
+    """The near ties of a record's greedy texts, from the files beside it. Raises UserError."""
+    return near_ties(path.parent, record, recorded_spec(record.spec, path))
+
+
+def accept(record: RunRecord, reason: str, ties: NearTies) -> tuple[list[Change], GoldenFile]:
     """The golden file that a record makes, and what it changes. Raises UserError for an invalid record.
 
-    Values with a publication stay as they are: what a paper prints is no matter of a run.
+    Values with a publication stay as they are: what a paper prints is no matter of a run. ties: see `ties_beside`.
     """
     if record.verdict.status in ("invalid", "unfit"):
         called = f"the record is {record.verdict.status.upper()} and becomes no golden value: "
@@ -76,8 +74,9 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     facts = record.provenance
     source = GoldenSource(record=record.id, reason=reason.strip(), commit=facts.commit, machine=facts.machine)
     measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
+    cells = {cell.id: cell for cell in record.cells}
     values = tuple(
-        _golden_value(cell, figure, source)
+        _golden_value(cells[cell], figure, source, ties)
         for (cell, metric), figure in measured.items()
         if (cell, metric) not in taken
     )
@@ -94,7 +93,7 @@ def accept(record: RunRecord, reason: str) -> tuple[list[Change], GoldenFile]:
     return _changes(old, new, notes), new
 
 
-def derive_tolerances(record: RunRecord, reason: str) -> GoldenFile:
+def derive_tolerances(record: RunRecord, reason: str, ties: NearTies) -> GoldenFile:
     """The golden file as it is, values and claims, with tolerances that follow from what a record measured.
 
     Where another processor made the values, a run here gives other last digits of them: the file keeps its own.
@@ -108,6 +107,7 @@ def derive_tolerances(record: RunRecord, reason: str) -> GoldenFile:
     if old is None:
         raise UserError(f"there are no golden values of {benchmark} on {variant}: make them without --tolerances-only")
     measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
+    cells = {cell.id: cell for cell in record.cells}
     facts = record.provenance
     words = f"{record.id}, commit {facts.commit}, {facts.machine}: {reason.strip()}"
     values, outside = [], []
@@ -119,11 +119,11 @@ def derive_tolerances(record: RunRecord, reason: str) -> GoldenFile:
         moved = value.value - found.value
         neighbours = found.neighbours and tuple(neighbour + moved for neighbour in found.neighbours)
         at_golden = found.model_copy(update={"value": value.value, "neighbours": neighbours})
-        tolerance, not_compared = _tolerance(at_golden), _not_compared(at_golden)
-        if value.valid and not not_compared and not abs(found.value - value.value) <= tolerance.width:
+        derived = _golden_value(cells[value.cell], at_golden, value.source, ties)
+        if value.valid and not derived.not_compared and not abs(found.value - value.value) <= derived.same.width:
             outside.append(f"{value.cell}: {value.metric} is {found.value:.6g}, golden {value.value:.6g}")
         source = value.source.model_copy(update={"tolerances": words})
-        values.append(value.model_copy(update={"tolerance": tolerance, "not_compared": not_compared, "source": source}))
+        values.append(derived.model_copy(update={"valid": value.valid, "source": source}))
     if outside:
         raise UserError("these figures moved by more than what is derived from the record:\n" + "\n".join(outside))
     of_file = old.source.model_copy(update={"tolerances": words}) if old.source else None
@@ -142,16 +142,17 @@ def _tasks(record: RunRecord) -> dict[str, GoldenTask]:
     return dict(sorted(found.items()))
 
 
-def _golden_value(cell: str, measured: Measurement, source: GoldenSource) -> GoldenValue:
+def _golden_value(cell: CellResult, measured: Measurement, source: GoldenSource, ties: NearTies) -> GoldenValue:
     if measured.value is None:
-        raise ValueError(f"{cell}: {measured.metric} has no value that could become golden")
+        raise ValueError(f"{cell.id}: {measured.metric} has no value that could become golden")
     return GoldenValue(
-        cell=cell,
+        cell=cell.id,
         metric=measured.metric,
         value=measured.value,
         valid=measured.valid,
-        tolerance=_tolerance(measured),
-        not_compared=_not_compared(measured),
+        tolerance=replication(measured),
+        regression=regression(cell, measured, ties),
+        not_compared=not_compared(measured),
         source=source,
     )
 
@@ -196,45 +197,6 @@ def _shortened(value: dict[str, object], source: object) -> dict[str, object]:
     """Without the source that the whole file has, and without `valid: true`, which is the rule."""
     left_out = {"source": source, "valid": True}
     return {key: entry for key, entry in value.items() if key not in left_out or entry != left_out[key]}
-
-
-def _reach(measured: Measurement) -> float:
-    """How far the neighbours of a quantile lie away; 0 of a figure that has none."""
-    return max((abs(neighbour - (measured.value or 0.0)) for neighbour in measured.neighbours or ()), default=0.0)
-
-
-def _not_compared(measured: Measurement) -> str | None:
-    """Why nothing is said of a quantile whose neighbour lies so far away that 0 would be within its tolerance."""
-    value, reach = abs(measured.value or 0.0), _reach(measured)
-    if reach <= max(SMALLEST_WIDTH, HARDWARE_RELATIVE * value) or reach + HARDWARE_RELATIVE * value < value:
-        return None
-    low, high = measured.neighbours or (0.0, 0.0)
-    return f"next to a jump: one rank of {measured.n} away it is {low:.3g} or {high:.3g}"
-
-
-def _tolerance(measured: Measurement) -> Tolerance:
-    value = measured.value or 0.0
-    if measured.standard_error is not None and 0.0 <= value <= 1.0:
-        return Tolerance(
-            width=round(binomial_tolerance(value, measured.n), 6), basis="binomial", note=f"n = {measured.n}"
-        )
-    basis: Basis = "hardware_spread"
-    if measured.resolution is not None:
-        width = max(abs(value) * HARDWARE_RELATIVE, FLIPPED * measured.resolution)
-        return Tolerance(
-            width=float(f"{width:.3g}"),
-            basis=basis,
-            note=f"{HARDWARE_RELATIVE:.0%} of the value, {FLIPPED} of n at least",
-        )
-    usual = HARDWARE_RELATIVE * abs(value)
-    if usual < (reach := _reach(measured)) and reach + usual < abs(value):
-        note = f"{HARDWARE_RELATIVE:.0%} of the value, and one rank of {measured.n}"
-        return Tolerance(width=float(f"{reach + usual:.3g}"), basis="order_statistics", note=note)
-    return Tolerance(
-        width=float(f"{max(abs(value) * HARDWARE_RELATIVE, SMALLEST_WIDTH):.3g}"),
-        basis=basis,
-        note=f"{HARDWARE_RELATIVE:.0%} of the value",
-    )
 
 
 def _changes(old: GoldenFile | None, new: GoldenFile, notes: Mapping[tuple[str, str], str]) -> list[Change]:

@@ -71,11 +71,11 @@ def _compare(golden: GoldenValue, measured: Measurement) -> list[Check]:
     if golden.not_compared is not None:
         message = f"{golden.metric} is compared with nothing, as the golden file says: {golden.not_compared}"
         return [_check(golden, measured.value, "not_compared", message)]
-    inside = within_tolerance(measured.value, golden.value, golden.tolerance.width)
+    inside = within_tolerance(measured.value, golden.value, golden.same.width)
     shown = "no number" if measured.value is None else f"{measured.value:.6g}"
     message = (
-        f"{golden.metric} is {shown}, expected {golden.value:.6g} ± {golden.tolerance.width:.3g} "
-        f"({golden.tolerance.basis.replace('_', ' ')})"
+        f"{golden.metric} is {shown}, expected {golden.value:.6g} ± {golden.same.width:.3g} "
+        f"({golden.same.basis.replace('_', ' ')})"
     )
     return [_check(golden, measured.value, "passed" if inside else "failed", message)]
 
@@ -109,8 +109,8 @@ def _check(golden: GoldenValue, measured: float | None, status: CheckStatus, mes
         measured=measured,
         golden=golden.value,
         difference=difference,
-        tolerance=golden.tolerance.width,
-        basis=golden.tolerance.basis,
+        tolerance=golden.same.width,
+        basis=golden.same.basis,
         source=source_words(golden.source),
         status=status,
         message=message,

@@ -15,15 +15,15 @@ SHARE = re.compile(r"(?:^|_)(?:asr|answered|refused|accuracy|planted|jaccard|sim
 WIDEST_OF_SHARE = 0.5
 #: What rounding alone may change in a figure that is 0.
 ROUNDING = 1e-6
-Basis = Literal["binomial", "seed_spread", "hardware_spread", "order_statistics"]
+Basis = Literal["binomial", "seed_spread", "hardware_spread", "order_statistics", "near_ties"]
 
 
 class Tolerance(Declared):
     """Two-sided: |measured - golden| <= width, unrounded.
 
     basis says where the width comes from: `binomial` sampling error at n prompts, the spread over
-    `seed_spread` repetitions, what `hardware_spread` (another processor) may change, or, for a quantile on sparse
-    values, how far the neighbouring `order_statistics` lie away.
+    `seed_spread` repetitions, what `hardware_spread` (another processor) may change, for a quantile on sparse
+    values, how far the neighbouring `order_statistics` lie away, or how many of n rounding may turn (`near_ties`).
     """
 
     width: float = Field(ge=0.0, allow_inf_nan=False)
@@ -48,6 +48,8 @@ class GoldenSource(Declared):
 class GoldenValue(Declared):
     """Expected value of `metric` in `cell`. An expected invalid metric carries no tolerance check.
 
+    tolerance: for replication, the same finding on another model, seed or by other people. regression: for the same
+    model, prompts and seeds; None where `tolerance` says that as well.
     not_compared: why another processor may give any other value; it has to be measured and valid all the same.
     """
 
@@ -56,8 +58,24 @@ class GoldenValue(Declared):
     value: float = Field(allow_inf_nan=False)
     valid: bool = True
     tolerance: Tolerance
+    regression: Tolerance | None = None
     not_compared: str | None = None
     source: GoldenSource
+
+    @property
+    def same(self) -> Tolerance:
+        """What a run of the same model, prompts and seeds is held to; of a published value there is but one."""
+        return self.tolerance if self.regression is None or self.source.publication else self.regression
+
+    @model_validator(mode="after")
+    def regression_is_within_replication(self) -> GoldenValue:
+        """What is found again with the same seeds is found again with others."""
+        if self.regression is not None and self.regression.width > self.tolerance.width:
+            raise ValueError(
+                f"regression.width is {self.regression.width:g}, more than tolerance.width {self.tolerance.width:g}; "
+                "expected no more"
+            )
+        return self
 
     @model_validator(mode="after")
     def tolerance_can_fail(self) -> GoldenValue:

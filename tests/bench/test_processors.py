@@ -69,7 +69,7 @@ def can_be_limited():
 def test_figures_under_another_instruction_set_are_within_the_tolerances_of_the_first(runs, tmp_path, monkeypatch):
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     (_, first), (_, second) = runs
-    golden = acceptance.accept(first, "what the first instruction set gives")[1]
+    golden = acceptance.accept(first, "what the first instruction set gives", {})[1]
     checks = golden_checks(BenchmarkSpec.model_validate(first.spec), second.cells, {}, golden)
     assert len(checks) > 50
     assert [check.message for check in checks if check.status not in ("passed", "not_compared")] == []
@@ -79,7 +79,7 @@ def test_figures_under_another_instruction_set_are_within_the_tolerances_of_the_
 def test_how_near_figures_come_to_failing_is_a_share_of_their_tolerance(runs, tmp_path, monkeypatch):
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     record = runs[0][1]
-    golden = acceptance.accept(record, "what the first instruction set gives")[1]
+    golden = acceptance.accept(record, "what the first instruction set gives", {})[1]
     checks = golden_checks(BenchmarkSpec.model_validate(record.spec), record.cells, {}, golden)
     assert nearness(record.model_copy(update={"checks": tuple(checks)})).figure == ""
     moved = next(each for each in checks if each.metric == "perplexity" and each.tolerance)

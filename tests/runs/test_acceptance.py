@@ -1,21 +1,25 @@
+import json
+
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.runs import acceptance
 from harness.runs.judgement import golden_checks
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.golden import GoldenFile
+from harness.spec.golden import GoldenFile, GoldenSource, GoldenValue
 from harness.spec.loading import load_yaml_model
 from harness.spec.measurement import Measurement
+from harness.spec.receipt import FineTuningReceipt
 from harness.spec.result import Verdict
 
 
 def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatch):
     record = finished[0]
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
-    changes, golden = acceptance.accept(record, "first values")
+    changes, golden = acceptance.accept(record, "first values", {})
     assert {change.old for change in changes} == {None}
     acceptance.write_golden(golden)
     path = locations.golden_path("tiny-llama2-chat", "small")
@@ -26,7 +30,7 @@ def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatc
     assert {check.status for check in checks} <= {"passed", "skipped_invalid"}
     assert set(golden.tasks) == set(record.variant["zero_shot_tasks"])
     assert {task.items for task in golden.tasks.values()} == {5}
-    again, _ = acceptance.accept(record, "again")
+    again, _ = acceptance.accept(record, "again", {})
     assert all(change.old == change.new for change in again)
 
 
@@ -35,7 +39,7 @@ def test_a_tolerance_is_small_beside_the_value_that_it_is_of(finished, value, wi
     record = finished[0]
     measured = Measurement(metric="drift", value=value, n=10)
     cell = record.cells[0].model_copy(update={"measurements": (measured,)})
-    _, golden = acceptance.accept(record.model_copy(update={"cells": (cell,)}), "because")
+    _, golden = acceptance.accept(record.model_copy(update={"cells": (cell,)}), "because", {})
     assert golden.values[0].tolerance.width == pytest.approx(width)
 
 
@@ -43,14 +47,14 @@ def test_a_share_of_weights_may_move_by_a_few_of_them(finished):
     record = finished[0]
     measured = Measurement(metric="overlap", value=0.5, n=64, resolution=1 / 64)
     cell = record.cells[0].model_copy(update={"measurements": (measured,)})
-    _, golden = acceptance.accept(record.model_copy(update={"cells": (cell,)}), "because")
+    _, golden = acceptance.accept(record.model_copy(update={"cells": (cell,)}), "because", {})
     assert golden.values[0].tolerance.width == pytest.approx(3 / 64, rel=1e-2)
 
 
 def accepted(record, measured):
     cell = record.cells[0].model_copy(update={"measurements": (measured,)})
     made = record.model_copy(update={"cells": (cell,)})
-    return made, acceptance.accept(made, "because")[1].values[0]
+    return made, acceptance.accept(made, "because", {})[1].values[0]
 
 
 QUANTILE = Measurement(metric="drift/absolute_q95", value=0.5, n=361, neighbours=(0.45, 0.53))
@@ -80,21 +84,21 @@ def test_tolerances_are_derived_from_another_run_and_values_stay(finished, tmp_p
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     record = finished[0].model_copy(update={"cells": finished[0].cells[:1], "claims": ()})
     first, _ = accepted(record, QUANTILE.model_copy(update={"neighbours": None}))
-    old = acceptance.accept(first, "first")[1]
+    old = acceptance.accept(first, "first", {})[1]
     acceptance.write_golden(old)
     here, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.47, "neighbours": (0.43, 0.48)}))
-    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse"))
+    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse", {}))
     new = load_yaml_model(locations.golden_path("tiny-llama2-chat", "small"), GoldenFile)
     assert [value.value for value in new.values] == [value.value for value in old.values] == [0.5]
     assert (new.values[0].tolerance.width, new.values[0].tolerance.basis) == (0.05, "order_statistics")
     assert new.source.record == old.source.record and new.source.tolerances.endswith(": sparse")
     moved, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.3, "neighbours": (0.27, 0.31)}))
     with pytest.raises(UserError, match=r"moved by more .*\n.*is 0.3, golden 0.5"):
-        acceptance.derive_tolerances(moved.model_copy(update={"cells": moved.cells}), "sparse")
+        acceptance.derive_tolerances(moved.model_copy(update={"cells": moved.cells}), "sparse", {})
 
 
 def test_no_tolerance_is_zero_or_wide_enough_for_anything(finished):
-    _, golden = acceptance.accept(finished[0], "x")
+    _, golden = acceptance.accept(finished[0], "x", {})
     shares = [value for value in golden.values if value.tolerance.basis == "binomial"]
     assert shares
     assert all(0 < value.tolerance.width < 0.5 for value in shares)
@@ -105,12 +109,12 @@ def test_an_invalid_record_is_refused(finished):
         update={"verdict": Verdict(status="invalid", exit_code=3, reasons=("x: degenerate",))}
     )
     with pytest.raises(UserError, match="degenerate"):
-        acceptance.accept(record, "because")
+        acceptance.accept(record, "because", {})
 
 
 def test_a_reason_is_needed(finished):
     with pytest.raises(UserError, match="reason"):
-        acceptance.accept(finished[0], "  ")
+        acceptance.accept(finished[0], "  ", {})
 
 
 PUBLISHED = """# Published values: as the paper prints them.
@@ -130,7 +134,7 @@ def test_published_values_and_the_files_comment_outlive_a_record(finished, tmp_p
     path.parent.mkdir(parents=True)
     path.write_text(PUBLISHED)
     before = load_yaml_model(path, GoldenFile).values
-    changes, golden = acceptance.accept(finished[0], "first values")
+    changes, golden = acceptance.accept(finished[0], "first values", {})
     assert finished[0].cell("intact").measurement("asr_vanilla").value == 0.0
     by_key = {(change.cell, change.metric): change for change in changes}
     kept = by_key["intact", "asr_vanilla"]
@@ -147,4 +151,71 @@ def test_published_values_and_the_files_comment_outlive_a_record(finished, tmp_p
         assert found == golden
         assert [value for value in found.values if value.source.publication] == list(before[:2])
         assert len({(value.cell, value.metric) for value in found.values}) == len(found.values)
-        _, golden = acceptance.accept(finished[0], "first values")
+        _, golden = acceptance.accept(finished[0], "first values", {})
+
+
+SHARE = Measurement(metric="asr_vanilla", value=0.5, n=100, standard_error=0.05)
+
+
+def of_cell(finished, measured, kind="intact", ties=0):
+    """The golden value that a figure makes in a cell that is left alone, edited or fine-tuned."""
+    cell = next(cell for cell in finished[0].cells if cell.id == ("intact" if kind == "intact" else "planted"))
+    trained = {"fine_tuning": FineTuningReceipt.model_construct()} if kind == "trained" else {}
+    made = cell.model_copy(update={"measurements": (measured,), **trained})
+    record = finished[0].model_copy(update={"cells": (made,)})
+    return acceptance.accept(record, "because", {(made.id, measured.metric): ties})[1].values[0]
+
+
+@pytest.mark.parametrize(("ties", "width"), [(0, 0.03), (2, 0.03), (7, 0.07), (60, 0.096)])
+def test_as_many_of_n_may_turn_as_have_a_near_tie_and_three_at_least(finished, ties, width):
+    value = of_cell(finished, SHARE, ties=ties)
+    assert value.regression.width == pytest.approx(width, abs=1e-3)
+    assert (value.regression.basis, value.tolerance.basis) == ("near_ties", "binomial")
+    assert value.regression.width <= value.tolerance.width
+
+
+@pytest.mark.parametrize(("kind", "share"), [("intact", 1e-5), ("edited", 3e-3)])
+def test_a_sum_is_held_to_what_was_measured_between_processors(finished, kind, share):
+    value = of_cell(finished, Measurement(metric="perplexity", value=8.0, n=5), kind)
+    assert value.regression.width == pytest.approx(8.0 * share, rel=1e-2)
+    assert value.tolerance.width == pytest.approx(0.16)
+
+
+def test_what_is_trained_or_counted_over_weights_has_one_tolerance(finished):
+    assert of_cell(finished, Measurement(metric="perplexity", value=8.0, n=5), "trained").regression is None
+    assert of_cell(finished, Measurement(metric="overlap", value=0.5, n=64, resolution=1 / 64)).regression is None
+    assert of_cell(finished, QUANTILE).regression is None
+
+
+def test_a_run_is_held_to_regression_and_a_published_value_to_replication(finished):
+    value = of_cell(finished, SHARE)
+    published = value.model_copy(update={"source": GoldenSource(publication="paper"), "metric": "other"})
+    file = GoldenFile(variant="tiny-llama2-chat", benchmark="small", values=(value, published))
+    moved = [SHARE.model_copy(update={"metric": metric, "value": 0.56}) for metric in ("asr_vanilla", "other")]
+    cell = finished[0].cells[0].model_copy(update={"id": "intact", "measurements": tuple(moved)})
+    checks = golden_checks(BenchmarkSpec.model_validate(finished[0].spec), [cell], {}, file)
+    assert [(check.status, check.basis) for check in checks] == [("failed", "near_ties"), ("passed", "binomial")]
+
+
+def test_near_ties_are_counted_by_prompt_in_greedy_texts(finished):
+    record, path, _ = finished
+    spec = BenchmarkSpec.model_validate(record.spec)
+    found = acceptance.ties_beside(path, record)
+    assert {metric for _, metric in found} >= {"asr_vanilla", "answered_benign"}
+    assert "asr_adv_decoding" not in {metric for _, metric in found}
+    lines = (path.parent / "completions" / "blocks.jsonl").read_text().splitlines()
+    texts = [json.loads(line) for line in lines]
+    near = {
+        text["prompt_index"]
+        for text in texts
+        if text["evaluation"] == "vanilla" and any(choice[1] - choice[3] <= 0.002 for choice in text["choices"])
+    }
+    assert found["blocks", "asr_vanilla"] == len(near)
+    assert all(count <= max(e.prompts for e in spec.evaluations if e.generates_texts) for count in found.values())
+
+
+def test_a_regression_tolerance_wider_than_that_of_replication_is_refused(finished):
+    value = of_cell(finished, SHARE)
+    wide = {**value.model_dump(), "regression": {"width": 0.2, "basis": "near_ties"}}
+    with pytest.raises(ValidationError, match=r"regression.width is 0.2, more than tolerance.width"):
+        GoldenValue.model_validate(wide)

@@ -56,7 +56,7 @@ def test_a_model_that_refuses_nothing_or_everything_is_unfit(bound, tmp_path, at
     assert verify(path).holds
     assert not list(misjudged(record, BenchmarkSpec.model_validate(record.spec)))
     with pytest.raises(UserError, match="the record is UNFIT"):
-        accept(record, "why")
+        accept(record, "why", {})
     told = CliRunner().invoke(main, ["report", str(tmp_path), "--out", str(tmp_path / "report.html")])
     assert told.exit_code == 0, told.output
     assert "UNFIT" in (tmp_path / "report.html").read_text()
