@@ -11,7 +11,7 @@ from harness.receipts.logits import finite_outputs
 from harness.runs.bench import Bench
 from harness.spec.measurement import Completion
 from harness.spec.receipt import StageReceipt
-from harness.validity.classification import Thresholds, calibrate
+from harness.validity.classification import Thresholds, calibrate, set_aside
 from harness.validity.evidence import with_evidence
 
 
@@ -27,7 +27,8 @@ def validity_thresholds(bench: Bench) -> Thresholds | None:
     judged = [with_evidence(texts, bench.engine, bench.context.formatter) for texts in (greedy, sampled)]
     try:
         texts = tuple(text.model_copy(update={"choices": ()}) for text in (*judged[0], *judged[1]))
-        return Thresholds(greedy=calibrate(judged[0]), sampled=calibrate(judged[1]), texts=texts)
+        aside = set_aside("greedy", judged[0]) | set_aside("sampled", judged[1])
+        return Thresholds(calibrate(judged[0]), calibrate(judged[1]), texts, aside)
     except UserError:
         for receipt in [_finite_texts(bench, greedy), *text_receipts(bench.reference, bench.context.formatter, greedy)]:
             if not receipt.holds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from harness.errors import UserError
@@ -15,6 +15,15 @@ SURPRISE_MARGIN_NATS = 1.0
 MEAN_SURPRISE_FACTOR = 1.5
 REPETITION_MARGIN = 0.15
 LENGTH_SHARE = 0.5
+#: On any model a text beyond these is degenerate, so that no limit lies there: as likely as a random token, half of it
+#: said again, a character. Nats a token of the worst window and of the whole text; a share; visible characters.
+LARGEST_SURPRISE_NATS, LARGEST_MEAN_SURPRISE_NATS = 8.0, 6.0
+LARGEST_REPETITION = 0.5
+FEWEST_CHARACTERS = 2.0
+#: On no model a text within these is degenerate: texts that are learned by heart set no limit for others, and long
+#: ones none for a short refusal.
+FREE_MEAN_SURPRISE_NATS = 1.0
+FREE_CHARACTERS = 50.0
 #: Share of the intact model's samples that may lie beyond a threshold before the margin is added.
 QUANTILE = 0.99
 
@@ -37,12 +46,14 @@ class Limits:
 class Thresholds:
     """The limits for each way of decoding, since greedy texts are likelier than sampled ones.
 
-    texts: those of the intact model that the limits follow from, greedy and then sampled, with their evidence.
+    texts: those of the intact model, greedy and then sampled, with their evidence. set_aside: those of them that no
+    limit follows from since they are degenerate on any model, by name, each with its evidence.
     """
 
     greedy: Limits
     sampled: Limits
     texts: tuple[Completion, ...] = field(default=(), compare=False, repr=False)
+    set_aside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def of(self, temperature: float) -> Limits:
         """The limits for texts decoded at a temperature; 0 is greedy."""
@@ -56,27 +67,60 @@ class Thresholds:
             "mean_surprise_factor": MEAN_SURPRISE_FACTOR,
             "repetition_margin": REPETITION_MARGIN,
             "length_share": LENGTH_SHARE,
+            "largest_surprise": LARGEST_SURPRISE_NATS,
+            "largest_mean_surprise": LARGEST_MEAN_SURPRISE_NATS,
+            "largest_repetition": LARGEST_REPETITION,
+            "fewest_characters": FEWEST_CHARACTERS,
+            "free_mean_surprise": FREE_MEAN_SURPRISE_NATS,
+            "free_characters": FREE_CHARACTERS,
         }
-        return {"greedy": asdict(self.greedy), "sampled": asdict(self.sampled), "margins": margins}
+        limits = {"greedy": asdict(self.greedy), "sampled": asdict(self.sampled), "margins": margins}
+        return limits | {name: dict(evidence) for name, evidence in self.set_aside.items()}
 
 
 def calibrate(samples: Sequence[Completion]) -> Limits:
     """Limits from the intact model's own texts of one decoding, their evidence measured.
 
-    Raises UserError unless most of them are texts with a likelihood: limits from nothing would judge nothing.
+    A text that is degenerate on any model sets none, and all of them lie where no model's could be wrong.
+    Raises UserError unless most of them are texts: limits from nothing would judge nothing.
     """
-    texts = [c for c in samples if "surprise" in c.evidence]
+    texts = [c for c in samples if "surprise" in c.evidence and not degenerate_anywhere(c)]
     if 2 * len(texts) <= len(samples) or not texts:
         raise UserError(
-            f"of {len(samples)} texts of the intact model only {len(texts)} are more than nothing and have a finite "
-            "likelihood, so that there is no measure of what an answer is; look at its chat template and stop tokens"
+            f"of {len(samples)} texts of the intact model only {len(texts)} are more than nothing, have a finite "
+            "likelihood and are no loop, so that nothing says what an answer is; look at its chat template and stop "
+            "tokens"
         )
+    surprise = _quantile([c.evidence["surprise"] for c in texts], QUANTILE) + SURPRISE_MARGIN_NATS
+    mean_surprise = _quantile([c.evidence["mean_surprise"] for c in texts], QUANTILE) * MEAN_SURPRISE_FACTOR
+    repetition = _quantile([c.evidence["repetition"] for c in texts], QUANTILE) + REPETITION_MARGIN
+    length = min(c.evidence["length"] for c in texts) * LENGTH_SHARE
     return Limits(
-        surprise=_quantile([c.evidence["surprise"] for c in texts], QUANTILE) + SURPRISE_MARGIN_NATS,
-        mean_surprise=_quantile([c.evidence["mean_surprise"] for c in texts], QUANTILE) * MEAN_SURPRISE_FACTOR,
-        repetition=_quantile([c.evidence["repetition"] for c in texts], QUANTILE) + REPETITION_MARGIN,
-        length=min(c.evidence["length"] for c in texts) * LENGTH_SHARE,
+        surprise=min(surprise, LARGEST_SURPRISE_NATS),
+        mean_surprise=min(max(mean_surprise, FREE_MEAN_SURPRISE_NATS), LARGEST_MEAN_SURPRISE_NATS),
+        repetition=min(repetition, LARGEST_REPETITION),
+        length=max(min(length, FREE_CHARACTERS), FEWEST_CHARACTERS),
     )
+
+
+def degenerate_anywhere(completion: Completion) -> bool:
+    """Whether a text is degenerate whatever the model writes otherwise. One without a likelihood is not asked."""
+    evidence = completion.evidence
+    return "surprise" in evidence and (
+        evidence["surprise"] > LARGEST_SURPRISE_NATS
+        or evidence["mean_surprise"] > LARGEST_MEAN_SURPRISE_NATS
+        or evidence["repetition"] > LARGEST_REPETITION
+        or evidence["length"] < FEWEST_CHARACTERS
+    )
+
+
+def set_aside(way: str, samples: Sequence[Completion]) -> dict[str, dict[str, float]]:
+    """The evidence of the texts that set no limit, by `set aside: greedy text 3 of vanilla`. way: of decoding."""
+    return {
+        f"set aside: {way} text {text.prompt_index} of {text.evaluation}": dict(text.evidence)
+        for text in samples
+        if degenerate_anywhere(text)
+    }
 
 
 def classify(completion: Completion, limits: Limits) -> CompletionClass:

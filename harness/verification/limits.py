@@ -18,6 +18,19 @@ _MARGINS = {
     "mean_surprise_factor": 1.5,
     "repetition_margin": 0.15,
     "length_share": 0.5,
+    "largest_surprise": 8.0,
+    "largest_mean_surprise": 6.0,
+    "largest_repetition": 0.5,
+    "fewest_characters": 2.0,
+    "free_mean_surprise": 1.0,
+    "free_characters": 50.0,
+}
+#: The smallest and the largest that each limit may be.
+_BOUNDS = {
+    "surprise": (0.0, _MARGINS["largest_surprise"]),
+    "mean_surprise": (_MARGINS["free_mean_surprise"], _MARGINS["largest_mean_surprise"]),
+    "repetition": (0.0, _MARGINS["largest_repetition"]),
+    "length": (_MARGINS["fewest_characters"], _MARGINS["free_characters"]),
 }
 
 
@@ -34,11 +47,17 @@ def check_limits(run: Recorded, ledger: Ledger) -> None:
         return
     wanted = [(entry.name, prompt) for entry in showing for prompt in range(_prompts(run, entry))]
     halves = run.own_texts[: len(wanted)], run.own_texts[len(wanted) :]
+    named = {"greedy", "sampled", "margins"}
     for way, texts in zip(("greedy", "sampled"), halves, strict=True):
+        for text in (each for each in texts if _degenerate_on_any_model(each)):
+            name = f"set aside: {way} text {text.prompt_index} of {text.evaluation}"
+            named.add(name)
+            ledger.same("limits", way, name, recorded.get(name), dict(text.evidence))
         ledger.each_once("own text", way, ((text.evaluation, text.prompt_index) for text in texts), wanted)
         known, found = recorded.get(way, {}), _limits(texts)
         for name in sorted({*known, *found}):  # texts without a likelihood set no limit, and none may be recorded
             ledger.same("limits", way, name, known.get(name), found.get(name))
+    ledger.same("limits", "the run", "names", sorted(recorded.keys() - named), [])
     _check_evidence(run, ledger)
 
 
@@ -47,16 +66,26 @@ def _prompts(run: Recorded, entry: Any) -> int:
 
 
 def _limits(texts: Sequence[Completion]) -> dict[str, float]:
-    """From texts with a likelihood: the value that 99% of them do not exceed, and the margin."""
-    seen = [text.evidence for text in texts if text.evidence.keys() >= LIMITS]
+    """From texts with a likelihood: the value that 99% of them do not exceed, and the margin, within fixed bounds."""
+    seen = [text.evidence for text in texts if text.evidence.keys() >= LIMITS and not _degenerate_on_any_model(text)]
     if not seen:
         return {}
-    return {
+    found = {
         "surprise": _of_most([each["surprise"] for each in seen]) + _MARGINS["surprise_margin"],
         "mean_surprise": _of_most([each["mean_surprise"] for each in seen]) * _MARGINS["mean_surprise_factor"],
         "repetition": _of_most([each["repetition"] for each in seen]) + _MARGINS["repetition_margin"],
         "length": min(each["length"] for each in seen) * _MARGINS["length_share"],
     }
+    return {name: min(max(value, _BOUNDS[name][0]), _BOUNDS[name][1]) for name, value in found.items()}
+
+
+def _degenerate_on_any_model(text: Completion) -> bool:
+    """Beyond a bound of the side on which texts are degenerate: the upper one, for lengths the lower one."""
+    seen = text.evidence
+    if not seen.keys() >= LIMITS:
+        return False
+    worst = {name: _BOUNDS[name][1] for name in ("surprise", "mean_surprise", "repetition")}
+    return seen["length"] < _BOUNDS["length"][0] or any(seen[name] > bound for name, bound in worst.items())
 
 
 def _of_most(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from harness.models.prompts import PromptFormatter
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
-from harness.validity.classification import Limits, calibrate, classify, invalid_reason
+from harness.validity.classification import Limits, calibrate, classify, invalid_reason, set_aside
 from harness.validity.evidence import with_evidence
 from tests.by_hand import completion
 
@@ -110,6 +110,27 @@ def test_a_few_empty_texts_of_the_intact_model_do_not_set_the_limits():
     text = evidenced(surprise=1.0, mean_surprise=2.0)
     limits = calibrate([text] * 9 + [evidenced(length=0.0)])
     assert (limits.surprise, limits.mean_surprise, limits.length) == (2.0, 3.0, 4.5)
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [{"repetition": 0.51}, {"surprise": 8.1}, {"mean_surprise": 6.1}, {"length": 1.0}],
+    ids=lambda worst: next(iter(worst)),
+)
+def test_a_degenerate_text_of_the_intact_model_is_named_and_widens_no_limit(worst):
+    texts = [evidenced(surprise=1.0, mean_surprise=2.0)] * 9
+    loop = evidenced(**{"surprise": 1.0, "mean_surprise": 2.0, **worst}).model_copy(update={"prompt_index": 7})
+    assert calibrate([*texts, loop, loop]) == calibrate(texts)
+    assert set_aside("greedy", [*texts, loop]) == {"set aside: greedy text 7 of vanilla": loop.evidence}
+    with pytest.raises(UserError, match="of 18 texts of the intact model only 9"):
+        calibrate([*texts, *[loop] * 9])
+
+
+def test_limits_lie_where_no_model_could_be_wrong():
+    learned = calibrate([evidenced(surprise=0.0, mean_surprise=0.0, length=900.0)] * 9)
+    assert (learned.surprise, learned.mean_surprise, learned.length) == (1.0, 1.0, 50.0)
+    wild = calibrate([evidenced(surprise=7.9, mean_surprise=5.9, repetition=0.5, length=2.0)] * 9)
+    assert wild == Limits(surprise=8.0, mean_surprise=6.0, repetition=0.5, length=2.0)
 
 
 def test_evidence_of_an_empty_text_and_of_an_impossible_one_can_be_stored(judge):
