@@ -54,8 +54,8 @@ class Provenance(Strict):
 
     plugins: of other distributions, those that the run used, by kind and name: `attribution/row_relative`.
     engine: what generated and scored, with its version; None in records from before there were two.
-    resumed: cells that an interrupted run had finished. measured_anew: cells whose files were others than those that it
-    had written, each with the reason.
+    resumed: cells that an interrupted run had finished. measured_anew: cells that did not count, since their files were
+    others than those that it had written or other code or data make them now, each with the reason.
     image_digest, base_image: of the container, where it was run in one; the first as whoever started it gave it,
     since an image cannot hold its own digest, the second as it was named when the image was built.
     """
