@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from pydantic import TypeAdapter
 
 from harness.errors import UserError
 from harness.reading import read_bytes, read_json
-from harness.runs.computed_by import departures
 from harness.runs.files import write_file, write_text, writing_error
+from harness.runs.outdated import take_away_outdated
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import load_json_model
@@ -258,36 +257,10 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
                 f"{directory}: another process is at work on this run; wait for it or use another --out"
             ) from None
         clear_leftovers(directory, below=True)
-        journal = Journal(directory, _without_outdated(Journal(directory), run))
+        outdated = take_away_outdated(directory, Journal(directory).id, json_of(directory / HEADER), run.header)
+        journal = Journal(directory, outdated)
         journal.write_header(run.header)
         yield journal
-
-
-def _without_outdated(journal: Journal, run: RunName) -> dict[str, str]:
-    """Take away what other code or data make now, before run.json says by which it was made: cells, each with the
-    reason, and canaries."""
-    header = json_of(journal.directory / HEADER)
-    made = header.get("cells", {})
-    reasons = {cell: why for cell, now in run.cells.items() if (why := _changed(made.get(cell), now)) is not None}
-    outdated = {cell: why for cell, why in reasons.items() if os.path.lexists(journal.directory / cell_file(cell))}
-    gone = [name for cell in outdated for name in files_of_cell(cell)]
-    gone += [] if header.get("canaries") == run.canaries else [CANARIES]
-    there = [name for name in gone if os.path.lexists(journal.directory / name)]
-    for cell in outdated:
-        shutil.rmtree(journal.checkpoints_path(cell), ignore_errors=True)
-    if there:
-        (journal.directory / RECORD).unlink(missing_ok=True)  # it tells of them
-        manifest.forget(journal.directory, journal.id, there)
-    return outdated
-
-
-def _changed(made: Any, now: Mapping[str, Any]) -> str | None:
-    """Why a cell is another one now. made, now: what a finished cell is kept by."""
-    if not isinstance(made, Mapping):
-        return "an earlier version of the harness measured it"
-    if made.get("key") == now["key"]:
-        return None
-    return "; ".join(departures(made.get("code"), now["code"])) or "the data that it rests on have changed"
 
 
 def _new_directory(parent: Path, key: str) -> Path:

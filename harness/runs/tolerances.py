@@ -8,9 +8,9 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.formulas.comparison import NEAR_TIE_NATS
 from harness.formulas.statistics import binomial_tolerance
-from harness.reading import read_text
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import Basis, Tolerance
+from harness.spec.manifest import completions_file, own_text
 from harness.spec.measurement import Completion, Measurement
 from harness.spec.result import CellResult, RunRecord
 
@@ -40,7 +40,7 @@ def near_ties(folder: Path, record: RunRecord, spec: BenchmarkSpec) -> dict[tupl
     found: dict[tuple[str, str], int] = {}
     for cell in record.cells:
         prompts: dict[str, set[int]] = {}
-        for text in _texts(folder / "completions" / f"{cell.id}.jsonl"):
+        for text in _texts(folder, completions_file(cell.id)):
             if any(_is_near(choice[1], choice[3], limit) for choice in text.choices):
                 prompts.setdefault(text.evaluation, set()).add(text.prompt_index)
         for entry in greedy:
@@ -48,11 +48,12 @@ def near_ties(folder: Path, record: RunRecord, spec: BenchmarkSpec) -> dict[tupl
     return found
 
 
-def _texts(path: Path) -> list[Completion]:
+def _texts(folder: Path, name: str) -> list[Completion]:
+    lines = own_text(folder, name).splitlines()
     try:
-        return [Completion.model_validate_json(line) for line in read_text(path).splitlines()]
+        return [Completion.model_validate_json(line) for line in lines]
     except ValueError as error:
-        raise UserError(f"{path}: not the texts of a cell: {error}") from None
+        raise UserError(f"{folder / name}: not the texts of a cell: {error}") from None
 
 
 def _is_near(chosen: float | None, second: float | None, limit: float) -> bool:

@@ -62,6 +62,7 @@ def check_installed(golden: GoldenFile | None, installed: GoldenFile | None, led
                 ("value", value.value, other.value),
                 ("tolerance", value.tolerance.width, other.tolerance.width),
                 ("basis", value.tolerance.basis, other.tolerance.basis),
+                ("regression", _held_to(value).width, _held_to(other).width),
                 ("valid", value.valid, other.valid),
                 ("not_compared", value.not_compared, other.not_compared),
             ):
