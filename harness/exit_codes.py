@@ -15,7 +15,7 @@ from typing import Any
 from harness import plugins
 from harness.errors import MachineError, UserError
 from harness.interruption import words
-from harness.runs.failures import machine_failure
+from harness.runs.failures import machine_failure, panic
 from harness.storage import cleared
 from harness.terminal import echo
 
@@ -60,6 +60,11 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             echo(words(signal.SIGINT), err=True)
             sys.exit(128 + signal.SIGINT)
+        except BaseException as error:
+            if (gave_up := panic(error)) is None:
+                raise
+            echo(f"error: {gave_up}", err=True)
+            sys.exit(gave_up.exit_code)
         finally:
             with suppress(OSError):  # the terminal may be gone
                 for path in cleared():

@@ -6,7 +6,7 @@ import errno
 import re
 from pathlib import Path
 
-from harness.errors import MachineError
+from harness.errors import MachineError, UserError
 from harness.models.write_errors import os_error_of
 from harness.runs.files import FULL, storage_error
 
@@ -30,3 +30,17 @@ def machine_failure(error: BaseException) -> MachineError | None:
     if found is None or found.errno not in _LACKING:
         return None
     return storage_error(found, Path(found.filename or "a file"))
+
+
+def panic(error: BaseException) -> UserError | None:
+    """The error of a file that a library in Rust gave up on; None for any other. Such an error is no Exception.
+
+    So ends a pattern of a tokenizer that backtracks without end: Oniguruma stops each match after ten million steps.
+    """
+    if type(error).__name__ != "PanicException":
+        return None
+    said = (str(error).splitlines() or ["no reason given"])[0][:200]
+    return UserError(
+        f"a tokenizer or a file of tensors cannot be worked with: {said}; expected files that transformers can use: "
+        "look at the patterns in tokenizer.json"
+    )

@@ -200,6 +200,12 @@ def _called(work: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
         if not _crosses(error):
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         raise
+    except BaseException as error:
+        from harness.runs.failures import panic
+
+        if (told := panic(error)) is not None:
+            raise told from None
+        raise
 
 
 def _crosses(error: BaseException) -> bool:

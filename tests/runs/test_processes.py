@@ -6,9 +6,13 @@ import subprocess
 import sys
 import time
 
+import click
 import pytest
+from click.testing import CliRunner
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from harness.errors import InvalidRun, MachineError, UserError
+from harness.exit_codes import with_exit_codes
 from harness.runs import processes
 from harness.runs.processes import WorkerEnded, exit_words, pool
 from tests.environment import ROOT, environment
@@ -94,6 +98,25 @@ def test_an_error_that_cannot_be_copied_ends_no_worker_and_no_first_process(rais
     with pytest.raises(kind, match=words) as caught, pool(1) as workers:
         workers.result(workers.submit(raises, *raised))
     assert not isinstance(caught.value, InvalidRun) or caught.value.by == "engine/logits"
+
+
+def splits_without_end():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(a+)+$"), "isolated")
+    tokenizer.encode("a" * 40 + "b")
+
+
+def test_a_tokenizer_whose_pattern_backtracks_without_end_is_bad_input_in_a_worker_and_in_the_first_process():
+    def command():
+        with pool(1) as workers:
+            workers.result(workers.submit(splits_without_end))
+
+    for called in (command, splits_without_end):
+        began = time.monotonic()
+        result = CliRunner().invoke(click.command()(with_exit_codes(called)))
+        assert result.exit_code == 2
+        assert "retry-limit-in-match over" in result.output and "tokenizer.json" in result.output
+        assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
