@@ -22,6 +22,8 @@ MOST_WORK = 5e10
 LARGEST_DISTANCE = 0.05
 #: A gap between two eigenvalues under this share of the largest is none: the directions beside it are arbitrary.
 SMALLEST_GAP = 1e-9
+#: Layers that are told, and what is said where no known mistake explains one.
+_SHOWN, _NO_CAUSE = 3, "are declared"
 
 Grams = Mapping[str, Tensor]
 
@@ -76,14 +78,17 @@ def removed_as_declared(
     problems = [f"nothing taken out of {len(missing)} layers, first {missing[0]}"] if missing else []
     problems += _other_counts(region, factors, layers)
     compared, worst = 0, 0.0
+    others: list[str] = []
     for name in _affordable(layers):
         if name in missing:
             continue
         distance, words = _distance(region, factors[name], layers[name].weight, [gram[name] for gram in grams])
         compared += distance is not None
         worst = max(worst, distance or 0.0)
-        if words is not None and len(problems) < 3:
-            problems.append(f"of {name} {words}")
+        if words is not None:
+            others.append(f"of {name} {words}")
+    # A cut between directions that are equal tells no cause: those that tell one come first.
+    problems += sorted(others, key=lambda words: _NO_CAUSE in words)[:_SHOWN]
     return StageReceipt(
         stage="mask",
         name="ranks",
@@ -153,7 +158,7 @@ def _distance(
         None,
     )
     found, asked = (_rank(projection) for projection in (removed, wanted))
-    return distance, cause or f"{found} rank(s) where {asked} are declared, {distance:.2g} away from them"
+    return distance, cause or f"{found} rank(s) where {asked} {_NO_CAUSE}, {distance:.2g} away from them"
 
 
 def _directions(matrix: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
