@@ -81,15 +81,23 @@ class Thresholds:
 def calibrate(samples: Sequence[Completion]) -> Limits:
     """Limits from the intact model's own texts of one decoding, their evidence measured.
 
-    A text that is degenerate on any model sets none, and all of them lie where no model's could be wrong.
+    A text that is degenerate on any model sets none, and all of them lie where no model's could be wrong. Where most
+    are so, nothing is known of this model's answers: the limits are those bounds, and the intact cell is INVALID.
     Raises UserError unless most of them are texts: limits from nothing would judge nothing.
     """
-    texts = [c for c in samples if "surprise" in c.evidence and not degenerate_anywhere(c)]
-    if 2 * len(texts) <= len(samples) or not texts:
+    seen = [c for c in samples if "surprise" in c.evidence]
+    if 2 * len(seen) <= len(samples):
         raise UserError(
-            f"of {len(samples)} texts of the intact model only {len(texts)} are more than nothing, have a finite "
-            "likelihood and are no loop, so that nothing says what an answer is; look at its chat template and stop "
-            "tokens"
+            f"of {len(samples)} texts of the intact model only {len(seen)} are more than nothing and have a finite "
+            "likelihood, so that nothing says what an answer is; look at its chat template and stop tokens"
+        )
+    texts = [c for c in seen if not degenerate_anywhere(c)]
+    if 2 * len(texts) <= len(seen):
+        return Limits(
+            surprise=LARGEST_SURPRISE_NATS,
+            mean_surprise=LARGEST_MEAN_SURPRISE_NATS,
+            repetition=LARGEST_REPETITION,
+            length=FEWEST_CHARACTERS,
         )
     surprise = _quantile([c.evidence["surprise"] for c in texts], QUANTILE) + SURPRISE_MARGIN_NATS
     mean_surprise = _quantile([c.evidence["mean_surprise"] for c in texts], QUANTILE) * MEAN_SURPRISE_FACTOR

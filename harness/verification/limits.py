@@ -66,10 +66,16 @@ def _prompts(run: Recorded, entry: Any) -> int:
 
 
 def _limits(texts: Sequence[Completion]) -> dict[str, float]:
-    """From texts with a likelihood: the value that 99% of them do not exceed, and the margin, within fixed bounds."""
-    seen = [text.evidence for text in texts if text.evidence.keys() >= LIMITS and not _degenerate_on_any_model(text)]
-    if not seen:
+    """From texts with a likelihood: the value that 99% of them do not exceed, and the margin, within fixed bounds.
+
+    The bounds themselves where at least half are degenerate on any model.
+    """
+    known = [text for text in texts if text.evidence.keys() >= LIMITS]
+    seen = [text.evidence for text in known if not _degenerate_on_any_model(text)]
+    if not known:
         return {}
+    if 2 * len(seen) <= len(known):
+        return {name: low if name == "length" else high for name, (low, high) in _BOUNDS.items()}
     found = {
         "surprise": _of_most([each["surprise"] for each in seen]) + _MARGINS["surprise_margin"],
         "mean_surprise": _of_most([each["mean_surprise"] for each in seen]) * _MARGINS["mean_surprise_factor"],

@@ -122,8 +122,16 @@ def test_a_degenerate_text_of_the_intact_model_is_named_and_widens_no_limit(wors
     loop = evidenced(**{"surprise": 1.0, "mean_surprise": 2.0, **worst}).model_copy(update={"prompt_index": 7})
     assert calibrate([*texts, loop, loop]) == calibrate(texts)
     assert set_aside("greedy", [*texts, loop]) == {"set aside: greedy text 7 of vanilla": loop.evidence}
-    with pytest.raises(UserError, match="of 18 texts of the intact model only 9"):
-        calibrate([*texts, *[loop] * 9])
+
+
+def test_where_most_own_texts_are_degenerate_the_limits_are_those_of_any_model():
+    """The intact cell is INVALID then, and its receipts can say why: a tokenizer of another model, say."""
+    text, loop = evidenced(surprise=1.0, mean_surprise=2.0), evidenced(surprise=1.0, mean_surprise=7.0)
+    bounds = Limits(surprise=8.0, mean_surprise=6.0, repetition=0.5, length=2.0)
+    assert calibrate([text] * 9 + [loop] * 8) != bounds
+    limits = calibrate([text] * 9 + [loop] * 9)
+    assert limits == bounds
+    assert classify(loop, limits) == "degenerate"
 
 
 def test_limits_lie_where_no_model_could_be_wrong():
