@@ -181,7 +181,7 @@ def test_explain_and_the_report_show_what_judges_say(tmp_path):
     assert len(as_json["cells"][0]["judged"]) == 4
     verified = CliRunner().invoke(main, ["verify", str(path)])
     assert verified.exit_code == 0, verified.output
-    assert "what the judge own says of sampled" in verified.output
+    assert "what the judge own says of known texts" in verified.output
     report = tmp_path / "report.html"
     made = CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--out", str(report)])
     assert made.exit_code == 0, made.output
