@@ -147,6 +147,7 @@ COMPUTES_NOTHING = {
     "harness.runs.sharing": "says which cells are the same",
     "harness.runs.execution": "says what an executor does",
     "harness.runs.claims": "holds figures against claims, anew for every record",
+    "harness.runs.fitness": "holds figures against what a model has to reach, anew for every record",
     "harness.runs.judgement": "holds figures against golden values, anew for every record",
     "harness.runs.arithmetic": "says what numbers are computed with; what it says stands in the key",
     "harness.runs.second_reading": "has a record read a second time, once it is whole",
@@ -186,8 +187,9 @@ spec, out = Path(sys.argv[1]), Path(sys.argv[2])
 path = locations.find_variant("tiny-llama2-chat")
 bound = bind(load_yaml_model(spec, BenchmarkSpec), load_yaml_model(path, ModelVariant), path)
 pipeline.run_benchmarks([bound], out, lambda b: "c", Silent(), InProcess(Workbench(out / "store")))
-from harness.runs.keys import run_plugins
-print(json.dumps([run_plugins(bound), sorted(name for name in sys.modules if name.split(".")[0] == "harness")]))
+from harness.runs.used_plugins import named_plugins
+named = named_plugins(bound.variant, *bound.cells, *bound.spec.evaluations)
+print(json.dumps([named, sorted(name for name in sys.modules if name.split(".")[0] == "harness")]))
 """
 BENCHMARK = """
 id: traced
