@@ -7,12 +7,14 @@ model that it has read so, and makes tokenizers without the file's pre-tokenizer
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from gguf import GGUFReader
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
@@ -24,6 +26,15 @@ from harness.storage import whole_folder
 
 #: Architectures whose tensors and config were compared here with the model's own, by GGUF's names.
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
+_OF_THE_CONTENT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
 #: Stored beside the weights, computed from config.json.
 _COMPUTED = "rope_freqs.weight"
 #: Keys that change what a model computes, and that transformers leaves out without a word.
@@ -34,10 +45,11 @@ def convert(file: Path, folder: Path) -> None:
     """Write a checkpoint into a folder that is not there yet: config.json, model.safetensors in float32, tokenizer.
 
     Every number is what gguf's `dequantize` gives. Raises UserError for a file that is damaged, of an architecture
-    that is not among ARCHITECTURES, or that says what the checkpoint could not hold; OSError where it can't be written.
+    that is not among ARCHITECTURES, that lacks a key, or that says what the checkpoint could not hold; OSError where
+    it can't be written.
     """
     facts = read_facts(file)
-    with whole_folder(folder) as written:
+    with _told_as_the_files(file), whole_folder(folder) as written:
         tokenizer = tokenizer_of(facts, file)
         config = _config(file, facts)
         write_tensors(written / "model.safetensors", _tensors(file, config), {"format": "pt"})
@@ -70,6 +82,18 @@ def _ends(facts: Mapping[str, Any]) -> list[int]:
     """The tokens that end an answer: of a text, of a turn, of a message."""
     named = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
     return sorted({int(id) for id in named if id is not None})
+
+
+@contextmanager
+def _told_as_the_files(file: Path) -> Iterator[None]:
+    """What reading a key that is missing, or is no number where one is due, raises here and in the libraries."""
+    try:
+        yield
+    except _OF_THE_CONTENT as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{file}: a key that a model needs is missing or wrong: {words}; expected what llama.cpp's converter writes"
+        ) from None
 
 
 def _reader(file: Path) -> Any:

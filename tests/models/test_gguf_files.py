@@ -91,6 +91,25 @@ def test_a_file_that_would_become_another_model_is_refused(tmp_path, change, wor
     assert not (tmp_path / "checkpoint").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"llama.attention.head_count": None},
+        {"llama.embedding_length": None},
+        {"llama.block_count": "four"},
+        {"llama.attention.head_count": 0},
+        {"tokenizer.ggml.bos_token_id": "one"},
+        {"tokenizer.ggml.eot_token_id": "five"},
+    ],
+    ids=lambda change: "-".join(f"{key}={value}" for key, value in change.items()),
+)
+def test_keys_that_are_missing_or_of_another_type_are_told_as_the_files(tmp_path, change):
+    write_organism(tmp_path / "tiny.gguf", **change)
+    with pytest.raises(UserError, match=r"tiny\.gguf"):
+        convert(tmp_path / "tiny.gguf", tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.95])
 def test_a_file_that_was_cut_off_is_told(tmp_path, share):
     write_organism(tmp_path / "tiny.gguf")
