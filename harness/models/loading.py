@@ -28,6 +28,7 @@ from harness.models.checkpoint_files import CheckpointFiles
 from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
+from harness.models.tensor_files import read_tensors
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
 
@@ -65,8 +66,11 @@ def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
 def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
     """Load a variant's weights and tokenizer. Raises UserError with the next step where it cannot.
 
-    Its golden prompts, if it has any, are checked before the weights are loaded.
+    Its golden prompts, if it has any, are checked before the weights are loaded. So are the tensors that were made of a
+    GGUF file against the hash that they were written with: no other file says what they should be.
     """
+    if variant.source.gguf is not None:
+        read_tensors(Path(_place(variant, variant_file), "model.safetensors"))
     require_golden_prompts(variant, load_tokenizer(variant, variant_file))
     loaded = load_checkpoint(_place(variant, variant_file), variant.dtype, variant.source.revision)
     return replace(loaded, tensor_parallel_size=variant.tensor_parallel_size)

@@ -9,7 +9,7 @@ from harness.data.weights import converted_folder
 from harness.errors import UserError
 from harness.fetching.fetch import fetch_data, list_data
 from harness.fetching.packages import join_parts
-from harness.models.loading import load_tokenizer
+from harness.models.loading import load_tokenizer, load_variant
 from harness.spec.loading import load_yaml_model
 from harness.spec.pinned import PinnedFile, PinnedPart
 from harness.spec.variant import ModelVariant
@@ -64,6 +64,18 @@ def test_a_file_that_is_not_the_declared_one_is_not_converted(mine):
         file.write(b"\0")
     with pytest.raises(UserError, match=f"its SHA-256 is {sha256(mine.parent / 'tiny.gguf')}, expected"):
         fetched(mine)
+
+
+def test_a_checkpoint_that_was_damaged_since_is_not_loaded(mine):
+    fetched(mine)
+    variant = load_yaml_model(mine, ModelVariant)
+    assert load_variant(variant, mine).model.config.num_hidden_layers == 4
+    path = converted_folder(variant.source.gguf) / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1  # a bit of a weight
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        load_variant(variant, mine)
 
 
 def test_a_record_tells_no_folder_of_the_machine(mine):
