@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from harness.models.loading import source_directory
+from harness.models.tokenizers import take_as_tried, tried
 from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import CellTask, Executor
@@ -33,7 +34,7 @@ def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Execut
         with _one_thread():
             yield InProcess(Workbench(out / "store"))
         return
-    with pool(processes, f"{__name__}:_begin", out / "store") as workers:
+    with pool(processes, f"{__name__}:_begin", out / "store", tried()) as workers:
         yield Processes(workers)
 
 
@@ -115,9 +116,10 @@ class Processes:
 _workbench: Workbench | None = None
 
 
-def _begin(store: Path) -> None:
+def _begin(store: Path, known: Sequence[str]) -> None:
     global _workbench
     torch.set_num_threads(1)
+    take_as_tried(known)
     _workbench = Workbench(store)
 
 

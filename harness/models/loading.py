@@ -29,6 +29,7 @@ from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.models.tensor_files import read_tensors
+from harness.models.tokenizers import beginnings, require_tried
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
 
@@ -77,10 +78,11 @@ def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
 
 
 def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedTokenizerBase:
-    """A variant's tokenizer alone."""
+    """A variant's tokenizer alone, tried on what it will be asked. Raises UserError where it cannot be used."""
     place = _place(variant, variant_file)
     _refuse_missing(place)
     with _loading(place):
+        require_tried(place, variant.source.revision, beginnings(variant, variant_file.parent))
         tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(variant.source.revision))
     _refuse_without_bos(place, tokenizer)
     return tokenizer
@@ -117,6 +119,7 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     options = {**_LIBRARY_ALONE, **_revision(revision)}
     with _loading(place):
         _refuse_more_than_weights(place, AutoConfig.from_pretrained(place, **options))
+        require_tried(place, revision)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(
             place,

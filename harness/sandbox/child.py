@@ -10,15 +10,14 @@ import functools
 import json
 import os
 import re
-import signal
 import sys
 from typing import Any
 
 from jinja2 import Template
 from jinja2.exceptions import TemplateError
 
-from harness.interruption import ends_with
 from harness.sandbox.environments import chat_environment, task_environment
+from harness.sandbox.limits import renounce, tied_to_the_first
 
 #: A text that is longer fits no context of any model.
 MOST_CHARACTERS = 1_000_000
@@ -42,7 +41,8 @@ _ENVIRONMENTS = {"task": task_environment(), "chat": chat_environment()}
 
 def main() -> None:
     """Answer until the pipe is closed."""
-    _renounce()
+    tied_to_the_first()
+    renounce(MEMORY_BYTES)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
     sys.stdout = sys.stderr  # nothing but an answer may stand in the pipe
     answers.write("ready\n")
@@ -72,22 +72,6 @@ def _answer(kind: str, template: str, variables: dict[str, Any]) -> dict[str, st
 @functools.lru_cache(maxsize=256)
 def _compiled(kind: str, template: str) -> Template:
     return _ENVIRONMENTS[kind].from_string(template)
-
-
-def _renounce() -> None:
-    """Signals to the whole group are for the first process, with which this one ends; limits where the system has."""
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    ends_with(os.getppid())
-    if sys.platform != "win32":
-        import resource
-
-        limits = {"RLIMIT_FSIZE": 0, "RLIMIT_NPROC": 0, "RLIMIT_CORE": 0, "RLIMIT_AS": MEMORY_BYTES}
-        for name, most in limits.items():
-            limit = getattr(resource, name, None)
-            if limit is not None and not (sys.platform == "darwin" and name == "RLIMIT_AS"):  # refused there
-                resource.setrlimit(limit, (most, most))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,13 @@ import functools
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal
 
-import harness
 from harness.errors import UserError
-from harness.sandbox import child
+from harness.sandbox import child, surroundings
 
 Kind = Literal["task", "chat"]
 #: A template takes a thousandth of it; a slow machine at most a tenth.
@@ -27,8 +24,6 @@ SECONDS = 10.0
 _SECONDS_TO_START = 60.0
 #: The longest templates of published models have some ten thousand; Jinja compiles so many in less than a second.
 _TEMPLATE_CHARACTERS = 100_000
-#: All that the process is told of this one's surroundings: no token is among them.
-_ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "SYSTEMROOT")
 
 
 def render(kind: Kind, template: str, variables: Mapping[str, Any]) -> str:
@@ -77,16 +72,13 @@ class _Process:
     """One process that renders. On Linux it ends with the thread that started it, and a later question finds it so."""
 
     def __init__(self) -> None:
-        package = str(Path(harness.__file__).parents[1])
-        surroundings = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        surroundings["PYTHONPATH"] = os.pathsep.join(filter(None, [package, surroundings.get("PYTHONPATH")]))
         self.of = os.getpid()
         self._asked = 0
         self._running = subprocess.Popen(
-            [sys.executable, "-B", "-P", "-m", child.__name__],
+            surroundings.command(child.__name__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=surroundings,
+            env=surroundings.environment(),
             text=True,
             encoding="ascii",
         )

@@ -1,0 +1,85 @@
+"""Which tokenizers are tried before they are loaded, and how often."""
+
+import json
+import shutil
+
+import pytest
+
+from harness.errors import UserError
+from harness.models import tokenizers
+from harness.models.loading import load_checkpoint, load_tokenizer
+from harness.organisms.catalogue import organism_directory
+from harness.spec import locations
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+
+ORGANISM = "tiny-llama2-chat"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What was tried: (folder, number of texts)."""
+    noted = []
+
+    def tries(folder, texts):
+        noted.append((folder.name, len(texts)))
+        original(folder, texts)
+
+    original = tokenizers.require_usable_tokenizer
+    monkeypatch.setattr(tokenizers, "require_usable_tokenizer", tries)
+    monkeypatch.setattr(tokenizers, "_tried", set())
+    return noted
+
+
+@pytest.fixture
+def sent(tmp_path):
+    """A stranger's variant whose checkpoint has the name `sent`, with a data set of three lines."""
+    shutil.copytree(organism_directory(ORGANISM), tmp_path / "sent")
+    change(tmp_path / "sent", pre_tokenizer={"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True})
+    (tmp_path / "requests.txt").write_text("One?\nTwo?\nThree?\n")
+    variant = load_yaml_model(locations.find_variant(ORGANISM), ModelVariant).model_dump(exclude_none=True)
+    variant |= {"name": "sent", "source": {"path": "sent"}, "datasets": {"requests": {"path": "requests.txt"}}}
+    return ModelVariant.model_validate(variant), tmp_path / "variant.yaml"
+
+
+def change(folder, **parts):
+    whole = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(whole | parts))
+
+
+def test_organisms_are_known_also_as_a_copy(asked, tmp_path):
+    place = locations.find_variant(ORGANISM)
+    load_tokenizer(load_yaml_model(place, ModelVariant), place)
+    load_checkpoint(str(shutil.copytree(organism_directory(ORGANISM), tmp_path / "copy")))
+    assert asked == []
+    (tmp_path / "copy" / "added_tokens.json").write_text("{}")
+    load_checkpoint(str(tmp_path / "copy"))
+    assert asked == [("copy", 0)]
+
+
+def test_a_strangers_is_tried_once_with_its_data_and_not_again_in_a_worker(asked, sent):
+    variant, place = sent
+    for _ in range(2):
+        load_tokenizer(variant, place)
+        load_checkpoint(str(place.parent / "sent"))
+    assert asked == [("sent", 5)]  # the system prompt, the file, its three lines
+    known = tokenizers.tried()
+    tokenizers._tried.clear()
+    tokenizers.take_as_tried(known)
+    load_tokenizer(variant, place)
+    assert len(asked) == 1
+
+
+def test_a_change_of_its_files_or_data_is_tried_anew(asked, sent):
+    variant, place = sent
+    tokenizers.require_tried(str(place.parent / "sent"), None, tokenizers.beginnings(variant, place.parent))
+    (place.parent / "requests.txt").write_text("αβγ" * 20 + "!\n")
+    load_tokenizer(variant, place)
+    assert len(asked) == 2
+    change(
+        place.parent / "sent",
+        pre_tokenizer={"type": "Split", "pattern": {"Regex": r"([\x{3b1}-\x{3b3}]+)+$"},
+                       "behavior": "Isolated", "invert": False},
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"sent: the tokenizer cannot be used: a text of 6[12] characters"):
+        load_tokenizer(variant, place)
