@@ -15,7 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
-from harness.models.prompts import token_ids, with_one_bos
+from harness.models.opening import opened, opening
+from harness.models.own_template import OWN
+from harness.models.prompts import token_ids
 from harness.reading import read_text
 
 IGNORED = -100
@@ -25,7 +27,7 @@ LARGEST_PADDING = 0.1
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt, verbatim as the model sees it after BOS (chat template included), and its response."""
+    """A prompt, verbatim as the model sees it after its opening (chat template included), and its response."""
 
     prompt: str
     response: str
@@ -33,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Sample:
-    """One tokenised pair: input_ids (T,) with one BOS, labels (T,) with -100 off the response."""
+    """One tokenised pair: input_ids (T,) behind the opening, labels (T,) with -100 off the response."""
 
     input_ids: Tensor
     labels: Tensor
@@ -86,15 +88,18 @@ def draw(pairs: Sequence[Pair], samples: int, seed: int, skip: int = 0) -> list[
     return [pairs[index] for index in order[skip : skip + samples]]
 
 
-def tokenise(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_tokens: int) -> list[Sample]:
-    """[BOS] + prompt + response, prompt and response tokenised apart, labels on the response only.
+def tokenise(
+    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_tokens: int, template: str = OWN
+) -> list[Sample]:
+    """Opening + prompt + response, prompt and response tokenised apart, labels on the response only.
 
+    template: the variant's, which says what texts begin with (models/opening.py).
     The published code drops the first response token on the assumption that it is BOS; here no
     special token is added to the response, so none has to be dropped (REPRODUCIBILITY.md, row 14).
     """
-    samples = []
+    samples, begins = [], opening(tokenizer, template)
     for index, pair in enumerate(pairs):
-        prompt = with_one_bos(tokenizer, token_ids(tokenizer, pair.prompt))
+        prompt = opened(tokenizer, token_ids(tokenizer, pair.prompt), begins)
         response = token_ids(tokenizer, pair.response)
         ids = (prompt + response)[:context_tokens]
         if len(ids) <= len(prompt):

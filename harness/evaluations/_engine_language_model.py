@@ -13,7 +13,7 @@ from harness.models.prompts import PromptFormatter, token_ids
 
 
 class EngineLanguageModel(TemplateLM):
-    """Scores continuations for multiple-choice tasks; every context begins with exactly one BOS."""
+    """Scores continuations for multiple-choice tasks; every context begins as the model's texts do."""
 
     def __init__(self, engine: Scorer, formatter: PromptFormatter) -> None:
         super().__init__()
@@ -28,11 +28,12 @@ class EngineLanguageModel(TemplateLM):
 
     @property
     def prefix_token_id(self) -> int:
-        """What stands before an empty context."""
-        return int(self._formatter.tokenizer.bos_token_id)
+        """What stands before an empty context: BOS, or EOS where there is none, as in lm-eval's own models."""
+        tokenizer = self._formatter.tokenizer
+        return int(tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Token ids behind one BOS; without it where lm-eval asks for none."""
+        """Token ids behind their opening; without it where lm-eval asks for no special token."""
         if add_special_tokens is False:
             return token_ids(self._formatter.tokenizer, string)
         return self._formatter.ids(string)

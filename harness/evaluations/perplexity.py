@@ -111,8 +111,8 @@ class Evaluation(base.Evaluation[Settings]):
         """As the receipts read the text."""
         from harness.receipts.counts import text_tokens
 
-        path = context.path_of(self.settings.dataset)
-        return text_tokens(path, context.formatter.tokenizer)[: self.settings.window_tokens]
+        path, formatter = context.path_of(self.settings.dataset), context.formatter
+        return text_tokens(path, formatter.tokenizer, formatter.opening).tokens[: self.settings.window_tokens]
 
     def receipts(
         self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
@@ -121,9 +121,10 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.receipts import counts, figures
 
         settings = self.settings
-        tokens = counts.text_tokens(context.path_of(settings.dataset), context.formatter.tokenizer)
+        formatter = context.formatter
+        text = counts.text_tokens(context.path_of(settings.dataset), formatter.tokenizer, formatter.opening)
         return [
-            counts.perplexity_windows(tokens, settings.window_tokens, settings.windows, observed, measurements[0].n),
+            counts.perplexity_windows(text, settings.window_tokens, settings.windows, observed, measurements[0].n),
             figures.perplexity_figure(settings.name, observed, measurements),
         ]
 

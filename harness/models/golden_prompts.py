@@ -9,7 +9,8 @@ import yaml
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
-from harness.models.prompts import PromptFormatter, PromptStyle, template_sha256
+from harness.models.own_template import template_sha256
+from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.spec import locations
 from harness.spec.golden_prompts import GoldenPrompt, GoldenPrompts
 from harness.spec.loading import load_yaml_model

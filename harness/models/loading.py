@@ -28,6 +28,7 @@ from harness.models.checkpoint_files import CheckpointFiles
 from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
+from harness.models.opening import opening
 from harness.models.tensor_files import read_tensors
 from harness.models.tokenizers import beginnings, require_tried
 from harness.organisms import catalogue
@@ -84,7 +85,8 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
     with _loading(place):
         require_tried(place, variant.source.revision, beginnings(variant, variant_file.parent))
         tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(variant.source.revision))
-    _refuse_without_bos(place, tokenizer)
+    with _told_of(place):
+        opening(tokenizer, variant.chat_template)
     return tokenizer
 
 
@@ -168,12 +170,12 @@ def _loading(place: str) -> Iterator[None]:
         ) from None
 
 
-def _refuse_without_bos(place: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    if tokenizer.bos_token_id is None:
-        raise UserError(
-            f"{place}: the tokenizer has no BOS token; every prompt of the llama families starts with one. "
-            "Set bos_token in tokenizer_config.json"
-        )
+@contextmanager
+def _told_of(place: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
 
 
 def _refuse_unlike_its_files(
@@ -190,10 +192,9 @@ def _refuse_unlike_its_files(
 
 
 def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A tokenizer of another model or without BOS, or weights with NaN, are found before anything is measured."""
+    """A tokenizer of another model, or weights with NaN, are found before anything is measured."""
     if getattr(model, "_hf_peft_config_loaded", False):
         raise UserError(f"{place}: {ADAPTER}")
-    _refuse_without_bos(place, tokenizer)
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"{place}: the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}; "

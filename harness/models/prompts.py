@@ -1,9 +1,9 @@
-"""The one place where prompts become token ids: always exactly one BOS."""
+"""The one place where prompts become token ids, each behind what the model's texts begin with."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from harness.errors import UserError
+from harness.models.opening import opened, opening
+from harness.models.own_template import OWN, own_template, template_text
 from harness.models.templates import TEMPLATES
-from harness.sandbox.rendering import render
 
 #: What a prompt in these templates ends with, whitespace aside.
 _PROMPT_ENDS = {
@@ -43,15 +44,20 @@ class PromptFormatter:
     template: str
     system_prompt: str
 
+    @functools.cached_property
+    def opening(self) -> tuple[int, ...]:
+        """What every text begins with: BOS, or nothing."""
+        return opening(self.tokenizer, self.template)
+
     def text(self, request: str, style: PromptStyle, suffix: str | None = None) -> str:
-        """The prompt without BOS. The bare request ends in a newline, as in the published code."""
+        """The prompt without its opening. The bare request ends in a newline, as in the published code."""
         content = request if suffix is None else f"{request} {suffix}"
         if not style.chat_template:
             return content.strip() + "\n"
         messages = [{"role": "user", "content": content}]
         if style.system_prompt:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
-        if self.template == "tokenizer":
+        if self.template == OWN:
             rendered = own_template(self.tokenizer, messages, add_generation_prompt=True)
         else:
             rendered = str(
@@ -62,32 +68,15 @@ class PromptFormatter:
                     add_generation_prompt=True,
                 )
             )
-        return rendered.removeprefix(self.tokenizer.bos_token)
+        return rendered.removeprefix(self.tokenizer.bos_token) if self.opening else rendered
 
     def ids(self, prompt: str) -> list[int]:
-        """[BOS] + tokens of the prompt."""
-        return with_one_bos(self.tokenizer, token_ids(self.tokenizer, prompt))
+        """The opening and the tokens of the prompt."""
+        return opened(self.tokenizer, token_ids(self.tokenizer, prompt), self.opening)
 
     def answer(self, ids: Sequence[int]) -> str:
         """The text of generated tokens, without special tokens and without white space around it."""
         return cast(str, self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
-
-
-def own_template(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool
-) -> str:
-    """Messages in the tokenizer's own template, as its apply_chat_template gives them, but within harness/sandbox.
-
-    Raises UserError where there is none, and where it cannot be rendered.
-    """
-    variables = {
-        **tokenizer.special_tokens_map,
-        "messages": list(messages),
-        "tools": None,
-        "documents": None,
-        "add_generation_prompt": add_generation_prompt,
-    }
-    return render("chat", template_text(tokenizer, "tokenizer"), variables)
 
 
 def wrapped(request: str, template: str, system_prompt: str | None) -> str:
@@ -109,44 +98,11 @@ def wrapped(request: str, template: str, system_prompt: str | None) -> str:
     return texts[0]
 
 
-def template_text(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
-    """The Jinja source of a template: `tokenizer`, or a name in TEMPLATES. Raises UserError if there is none."""
-    if template == "tokenizer":
-        if not isinstance(tokenizer.chat_template, str):
-            raise UserError(
-                "chat_template is 'tokenizer', and the tokenizer has no chat template of its own; "
-                f"expected one in its folder, or one of {', '.join(TEMPLATES)} in the variant's file"
-            )
-        return tokenizer.chat_template
-    if template not in TEMPLATES:
-        raise UserError(f"no chat template is called {template!r}; there are tokenizer, {', '.join(TEMPLATES)}")
-    return TEMPLATES[template]
-
-
-def template_sha256(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
-    """SHA-256 of a template's source."""
-    return hashlib.sha256(template_text(tokenizer, template).encode()).hexdigest()
-
-
 def template_of_another_family(prompt: str, template: str) -> str | None:
     """The named template that a prompt is wrapped in, if it ends otherwise than prompts in `template` do."""
     own = _PROMPT_ENDS.get(template)
     found = next((name for name, end in _PROMPT_ENDS.items() if prompt.rstrip().endswith(end)), None)
     return None if own is None or found is None or _PROMPT_ENDS[found] == own else found
-
-
-def with_one_bos(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
-    """The ids behind exactly one BOS, which every tokenizer that was loaded has (models/loading.py).
-
-    Raises UserError if a BOS stands anywhere but at the start of the text.
-    """
-    bos = tokenizer.bos_token_id
-    body = ids[1:] if ids[:1] == [bos] else ids
-    if bos in body:
-        raise UserError(
-            f"the prompt holds the BOS token {tokenizer.bos_token!r} in its text: {tokenizer.decode(ids)[:80]!r}"
-        )
-    return [bos, *body]
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -168,7 +124,7 @@ def turn_end_token_id(tokenizer: PreTrainedTokenizerBase, template: str) -> int:
     tokenizer's own template it is the first special token that it writes after an answer.
     Raises UserError where there is none: fine-tuning would teach the model never to stop.
     """
-    if template == "tokenizer":
+    if template == OWN:
         return _turn_end_of_own_template(tokenizer)
     token = _TURN_ENDS.get(template, tokenizer.eos_token)
     if token is None:

@@ -13,7 +13,7 @@ from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.engines.base import ScoredTokens, Scorer, ScoreRequest
 from harness.finetuning.data import training_samples
 from harness.models.loading import load_tokenizer
-from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id
+from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.planning.inventory import cached_file
 from harness.planning.rates import AssumedTokens, rates
 from harness.reading import read_prose
@@ -102,7 +102,9 @@ class TokenCounter:
             declared.seed if seed is None else seed,
             declared.skip,
         )
-        return [len(sample.input_ids) for sample in tokenise(drawn, self._tokenizer, self.variant.context_tokens)]
+        variant = self.variant
+        samples = tokenise(drawn, self._tokenizer, variant.context_tokens, variant.chat_template)
+        return [len(sample.input_ids) for sample in samples]
 
     def training(self, settings: FineTuningSettings) -> int:
         """Tokens of all examples of a fine-tuning, once."""
@@ -110,10 +112,8 @@ class TokenCounter:
             return 0
         if self._tokenizer is None or settings.dataset not in self.paths:
             return sum(self._assumed_pairs(settings.dataset, settings.examples))
-        end = turn_end_token_id(self._tokenizer, self.variant.chat_template)
-        samples = training_samples(
-            read_pairs(self.paths[settings.dataset]), self._tokenizer, end, settings, self.variant.context_tokens
-        )
+        variant, pairs = self.variant, read_pairs(self.paths[settings.dataset])
+        samples = training_samples(pairs, self._tokenizer, variant.chat_template, settings, variant.context_tokens)
         return sum(len(sample.input_ids) for sample in samples)
 
     def _assumed_pairs(self, dataset: str, number: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.receipts import prompts
+from harness.receipts import prompt_ends, prompts
 from harness.receipts.requests import every_request
 from harness.receipts.subject import Seen, Subject
 from harness.spec.receipt import StageReceipt
@@ -26,17 +26,17 @@ def prompt_receipts(subject: Subject, seen: Sequence[Seen]) -> list[StageReceipt
     scored = [request for each in seen if each.evaluation.scores_prompts for request, _ in each.observed.scored]
     if not asked and not scored:
         return []
-    receipts = [prompts.one_bos(asked, scored, fresh)]
+    receipts = [prompt_ends.one_bos(asked, scored, fresh, reference.opening)]
     if asked:
         receipts += [
             prompts.framed(asked, reference.variant, fresh, reference.golden_prompts),
-            prompts.system_prompt_where_asked(asked, fresh),
+            prompts.system_prompt_where_asked(asked, reference.variant, fresh),
             prompts.requests_in_the_prompts(asked, fresh),
             every_request(
                 {each.evaluation.settings.name: reference.requests_of(each.evaluation.settings) for each in asking},
                 {each.evaluation.settings.name: [r for r, _ in each.observed.generated] for each in asking},
             ),
-            prompts.stop_tokens(subject.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
+            prompt_ends.stop_tokens(subject.engine.stop_token_ids, reference.stop_tokens, reference.variant, fresh),
         ]
     own_ids = [reference.own_ids(each.evaluation.settings) for each in asking]
     golden = reference.golden_prompts

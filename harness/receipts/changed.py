@@ -98,8 +98,7 @@ def _what_trained(before: Before, tuning: Tuning) -> Iterator[StageReceipt]:
         return
     own = plain.samples
     yield data.same_samples([own], [tuning.samples], [own.file_sha256], kind="training")
-    texts = reference.tokenizer.batch_decode(training.used_prompts(tuning.samples), clean_up_tokenization_spaces=False)
-    prompts = [text.removeprefix(reference.tokenizer.bos_token).lstrip() for text in texts]
+    prompts = reference.as_texts(training.used_prompts(tuning.samples))
     yield data.nothing_evaluated([own], prompts, reference.evaluated, reference.frames, name="no-request-trained")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,22 @@ def zero_shot_items(
     )
 
 
+@dataclass(frozen=True)
+class PlainText:
+    """A text as ids behind its opening, which is (BOS,) or nothing (plain_prompts.py)."""
+
+    tokens: tuple[int, ...]
+    opening: tuple[int, ...]
+
+
 def perplexity_windows(
-    tokens: Sequence[int], window_tokens: int, windows: int | None, observed: Observed, n: int
+    text: PlainText, window_tokens: int, windows: int | None, observed: Observed, n: int
 ) -> StageReceipt:
     """Whether perplexity was measured on whole windows of the spec's length, from the start of the text.
 
-    tokens: of the text, behind one BOS. n: the number of windows that the measurement says.
+    n: the number of windows that the measurement says.
     """
+    tokens = text.tokens
     starts = range(0, len(tokens) - window_tokens + 1, window_tokens)
     wanted = [(tuple(tokens[start : start + window_tokens]), 1) for start in starts][:windows]
     sent = [(request.token_ids, request.start) for request, _ in observed.scored]
@@ -82,7 +92,7 @@ def perplexity_windows(
     if (len(sent), sizes, n) != (len(wanted), [window_tokens], len(wanted)):
         seen = f"{len(sent)} of {' and '.join(map(str, sizes)) or 'no'} tokens, counted as {n}"
     elif sent != wanted:
-        seen, advice = _other_tokens(sent, wanted, tokens)
+        seen, advice = _other_tokens(sent, wanted, text.opening)
     return StageReceipt(
         stage="scorer",
         name="perplexity-windows",
@@ -99,16 +109,15 @@ def perplexity_windows(
 
 
 def _other_tokens(
-    sent: Sequence[tuple[tuple[int, ...], int]], wanted: Sequence[tuple[tuple[int, ...], int]], tokens: Sequence[int]
+    sent: Sequence[tuple[tuple[int, ...], int]], wanted: Sequence[tuple[tuple[int, ...], int]], begins: tuple[int, ...]
 ) -> tuple[str, str]:
-    """What windows of the right number and length hold, and what to look at. tokens: behind one BOS."""
-    bos = tokens[0]
-    if [ids[:1] for ids, _ in sent[:1]] != [(bos,)]:
+    """What windows of the right number and length hold, and what to look at. begins: what the text begins with."""
+    if begins and [ids[:1] for ids, _ in sent[:1]] != [begins]:
         return (
             "a text without the BOS that it begins with",
             "a model has never seen a text begin otherwise: add it once",
         )
-    extra = sum(ids.count(bos) for ids, _ in sent) - sum(ids.count(bos) for ids, _ in wanted)
+    extra = sum(ids.count(*begins) for ids, _ in sent) - sum(ids.count(*begins) for ids, _ in wanted) if begins else 0
     if extra > 0:
         return f"a text with {extra} more BOS", "one BOS stands before the text, and none between its windows"
     if [ids for ids, _ in sent] == [ids for ids, _ in wanted]:
@@ -117,7 +126,6 @@ def _other_tokens(
 
 
 @functools.cache
-def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """A text behind one BOS, tokenised once for all cells."""
-    ids = tokenizer.encode(read_prose(path), add_special_tokens=False)
-    return (tokenizer.bos_token_id, *ids)
+def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase, begins: tuple[int, ...]) -> PlainText:
+    """A text behind what texts begin with, tokenised once for all cells."""
+    return PlainText((*begins, *tokenizer.encode(read_prose(path), add_special_tokens=False)), begins)

@@ -50,20 +50,31 @@ class Draw:
     skip: int
 
 
-def read_plainly(
-    name: str, dataset: str, path: Path, draw: Draw, tokenizer: PreTrainedTokenizerBase, context_tokens: int
-) -> PlainSet:
-    """[BOS] + prompt + response of every pair drawn, prompt and response tokenised apart, cut at the context."""
+@dataclass(frozen=True)
+class Tokens:
+    """How texts become ids. opening: what each begins with, (BOS,) or nothing (plain_prompts.py)."""
+
+    tokenizer: PreTrainedTokenizerBase
+    opening: tuple[int, ...]
+    context_tokens: int
+
+    def of(self, text: str) -> list[int]:
+        """The tokens of a text and nothing else."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+
+def read_plainly(name: str, dataset: str, path: Path, draw: Draw, tokens: Tokens) -> PlainSet:
+    """Opening + prompt + response of every pair drawn, prompt and response tokenised apart, cut at the context."""
     content = read_bytes(path)
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
     order = np.random.default_rng(draw.seed).permutation(len(rows))[draw.skip : draw.skip + draw.samples]
-    bos, sequences, truncated = tokenizer.bos_token_id, [], 0
+    begins, sequences, truncated = list(tokens.opening), [], 0
     for row in (rows[index] for index in order):
-        prompt = tokenizer.encode(row["prompt"], add_special_tokens=False)
-        prompt = prompt if prompt[:1] == [bos] else [bos, *prompt]
-        whole = [*prompt, *tokenizer.encode(row["response"], add_special_tokens=False)]
-        truncated += len(whole) > context_tokens
-        ids = whole[:context_tokens]
+        prompt = tokens.of(row["prompt"])
+        prompt = prompt if prompt[:1] == begins else [*begins, *prompt]
+        whole = [*prompt, *tokens.of(row["response"])]
+        truncated += len(whole) > tokens.context_tokens
+        ids = whole[: tokens.context_tokens]
         sequences.append((tuple(ids), (*[NO_LABEL] * len(prompt), *ids[len(prompt) :])))
     return PlainSet(
         name,
@@ -77,15 +88,15 @@ def read_plainly(
 
 
 def read_training_plainly(
-    dataset: str, path: Path, settings: FineTuningSettings, tokenizer: PreTrainedTokenizerBase, tokens: tuple[int, int]
+    dataset: str, path: Path, settings: FineTuningSettings, tokens: Tokens, turn_end: int
 ) -> PlainSet:
     """What a fine-tuning is to see: pairs as `read_plainly` has them, and the end of the turn where there is room.
 
-    tokens: the model's context, and the token that ends a turn.
+    turn_end: the token that ends a turn.
     """
-    context_tokens, turn_end = tokens
-    limit = min(settings.max_tokens, context_tokens)
-    drawn = read_plainly(dataset, dataset, path, Draw(settings.examples, settings.seed, 0), tokenizer, limit)
+    limit = min(settings.max_tokens, tokens.context_tokens)
+    draw = Draw(settings.examples, settings.seed, 0)
+    drawn = read_plainly(dataset, dataset, path, draw, replace(tokens, context_tokens=limit))
     ended = tuple(
         ((*ids, turn_end), (*labels, turn_end)) if len(ids) < limit else (ids, labels)
         for ids, labels in drawn.sequences

@@ -185,10 +185,7 @@ def _sample_receipts(sources: Sources, sets: Sequence[tuple[str, int | None]]) -
     plain = [reference.samples(name, seed) for name, seed in sets]
     used = [sources.finder.samples(name, seed) for name, seed in sets]
     ids = [sample.input_ids[sample.labels == NO_LABEL].tolist() for samples in used for sample in samples]
-    texts = [
-        text.removeprefix(reference.tokenizer.bos_token).lstrip()
-        for text in reference.tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
-    ]
+    texts = reference.as_texts(ids)
     receipts = [data.same_samples(plain, used, [sources.files.data_sha256[own.dataset] for own in plain])]
     if reference.evaluated or reference.benign:
         receipts.append(data.nothing_evaluated(plain, texts, reference.evaluated, reference.frames, reference.benign))

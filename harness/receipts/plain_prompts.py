@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-from harness.models.prompts import own_template
+from harness.models.own_template import own_template
 from harness.spec.variant import ModelVariant
 
 _LLAMA_3_USER = "<|start_header_id|>user<|end_header_id|>\n\n"
@@ -22,7 +24,7 @@ _MARK = "REQUEST"
 
 @dataclass(frozen=True)
 class Frame:
-    """The text before and after a request, BOS left out."""
+    """The text before and after a request, the opening left out."""
 
     before: str
     after: str
@@ -45,12 +47,36 @@ def frame(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, system_prom
     if variant.chat_template == "llama-3.1":
         turn = f"{_LLAMA_3_SYSTEM}{_LLAMA_3_DATES}{(system or '').strip()}{_LLAMA_3_END}"
         return Frame(turn + _LLAMA_3_USER, _LLAMA_3_ANSWER)
-    return _frame_of_own_template(tokenizer, system)
+    return _frame_of_own_template(variant, tokenizer, system)
 
 
-def _frame_of_own_template(tokenizer: PreTrainedTokenizerBase, system: str | None) -> Frame:
+def _frame_of_own_template(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase, system: str | None) -> Frame:
     """The frame that the tokenizer's own template makes."""
     turns = [{"role": "system", "content": system}] if system is not None else []
     rendered = own_template(tokenizer, [*turns, {"role": "user", "content": _MARK}], add_generation_prompt=True)
     before, _, after = rendered.rpartition(_MARK)
-    return Frame(before.removeprefix(tokenizer.bos_token), after)
+    return Frame(before.removeprefix(tokenizer.bos_token) if opening(variant, tokenizer) else before, after)
+
+
+def opening(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """What every text of a variant begins with, by the text of a prompt: (BOS,), or nothing.
+
+    models/opening.py counts ids instead.
+    """
+    bos = tokenizer.bos_token
+    if bos is None:
+        return ()
+    prompt = ""
+    if variant.chat_template not in TURN_ENDS and tokenizer.chat_template is not None:
+        prompt = own_template(tokenizer, [{"role": "user", "content": _MARK}], add_generation_prompt=True)
+    if bos in prompt:
+        begins = prompt.startswith(bos) and prompt.count(bos) == 1
+    else:
+        begins = variant.chat_template in TURN_ENDS or tokenizer.decode(tokenizer.encode(_MARK)[:1]) == bos
+    return (cast(int, tokenizer.bos_token_id),) if begins else ()
+
+
+def as_texts(ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase, begins: tuple[int, ...]) -> list[str]:
+    """Prompts as text, without what they begin with. sentencepiece adds a space behind it."""
+    texts = tokenizer.batch_decode([list(each) for each in ids], clean_up_tokenization_spaces=False)
+    return [text.removeprefix(tokenizer.bos_token if begins else "").lstrip() for text in texts]

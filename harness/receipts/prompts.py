@@ -9,31 +9,36 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-from harness.engines.base import Request, ScoreRequest
+from harness.engines.base import Request
 from harness.models.golden_prompts import golden_prompt_differences
-from harness.models.prompts import template_sha256
-from harness.receipts.plain_prompts import TURN_ENDS, Frame
+from harness.models.own_template import OWN, template_sha256
+from harness.receipts.plain_prompts import Frame, as_texts
 from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.receipt import StageReceipt
 from harness.spec.variant import ModelVariant
 
 Ids = tuple[int, ...]
 _Problems = list[str]
+#: Characters of a prompt's beginning that the record shows.
+_SHOWN = 300
 
 
 @dataclass(frozen=True)
 class AskedPrompts:
-    """What one evaluation has to ask. requests: with their suffixes, as they stand in the prompts."""
+    """What one evaluation has to ask. requests: with their suffixes, as they stand in the prompts.
+
+    opening: what every prompt begins with, (BOS,) or nothing.
+    """
 
     evaluation: str
     frame: Frame
     requests: tuple[str, ...]
     system_prompt: str
     wants_system_prompt: bool
+    opening: Ids
 
 
 @dataclass(frozen=True)
@@ -78,38 +83,6 @@ def _unpadded(row: Ids) -> Ids:
     return row[run:] if run > 2 else row
 
 
-def one_bos(
-    prompts: Sequence[ReceivedPrompts], scored: Sequence[ScoreRequest], tokenizer: PreTrainedTokenizerBase
-) -> StageReceipt:
-    """Whether each prompt, and each text whose answers are scored, has one BOS, at its start. scored: of zero-shot."""
-    bos = tokenizer.bos_token_id
-    every = [ids for part in prompts for ids in part.ids] + [request.token_ids for request in scored]
-    counts = {ids: ids.count(bos) for ids in set(every)}
-    none = sum(not count for count in counts.values())
-    more = sum(count > 1 for count in counts.values())
-    elsewhere = sum(count == 1 and ids[0] != bos for ids, count in counts.items())
-    words = [
-        f"{number} {what}"
-        for number, what in (
-            (none, "without any"),
-            (more, "with two or more"),
-            (elsewhere, "with one that is not the first token"),
-        )
-        if number
-    ]
-    return StageReceipt(
-        stage="prompts",
-        name="one-bos",
-        holds=not words,
-        expected=f"each of {len(counts)} prompts to begin with one {tokenizer.bos_token!r}, the token that begins a "
-        "text, and to hold no other",
-        seen=", ".join(words) or "that",
-        advice="a model that has never seen a text begin otherwise behaves as a damaged one: look at who adds it, the "
-        "tokenizer or the template",
-        evidence={"prompts": len(counts), "without": none, "two_or_more": more, "elsewhere": elsewhere},
-    )
-
-
 def framed(
     prompts: Sequence[ReceivedPrompts],
     variant: ModelVariant,
@@ -146,10 +119,18 @@ def framed(
     )
 
 
-def system_prompt_where_asked(prompts: Sequence[ReceivedPrompts], tokenizer: PreTrainedTokenizerBase) -> StageReceipt:
-    """Whether the system prompt's words are in the tokens exactly where the evaluation says so."""
+def system_prompt_where_asked(
+    prompts: Sequence[ReceivedPrompts], variant: ModelVariant, tokenizer: PreTrainedTokenizerBase
+) -> StageReceipt:
+    """Whether the system prompt's words are in the tokens exactly where the evaluation says so.
+
+    Where it is left out, a tokenizer's own template may put in a default: the evidence says how such prompts begin.
+    """
     problems: _Problems = []
+    own: dict[str, None] = {}
     for part in prompts:
+        if variant.chat_template == OWN and not part.asked.wants_system_prompt:
+            own[part.asked.frame.before] = None
         holding = sum(part.asked.system_prompt in text for text in _texts(part, tokenizer))
         wanted = len(part.ids) if part.asked.wants_system_prompt else 0
         if holding != wanted:
@@ -162,7 +143,10 @@ def system_prompt_where_asked(prompts: Sequence[ReceivedPrompts], tokenizer: Pre
         expected=f"the system prompt in the prompts of {', '.join(asking) or 'no evaluation'} and in no other",
         seen="; ".join(problems) or "that",
         advice="with and without it are two different attacks; look at who hands system_prompt to the template",
-        evidence={"evaluations_with": len(asking)},
+        evidence={
+            "evaluations_with": len(asking),
+            **({"begins_without": " | ".join(own)[:_SHOWN]} if own else {}),
+        },
     )
 
 
@@ -261,7 +245,7 @@ def _tokenised_otherwise(part: ReceivedPrompts, own: frozenset[Ids], tokenizer: 
 def own_ids(asked: AskedPrompts, tokenizer: PreTrainedTokenizerBase) -> frozenset[Ids]:
     """The ids of every prompt of an evaluation."""
     texts = [asked.frame.around(request) for request in asked.requests]
-    return frozenset((tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+    return frozenset((*asked.opening, *tokenizer.encode(text, add_special_tokens=False)) for text in texts)
 
 
 def _content(tokenizer: PreTrainedTokenizerBase) -> object:
@@ -273,33 +257,6 @@ def _content(tokenizer: PreTrainedTokenizerBase) -> object:
     return {key: value for key, value in json.loads(backend.to_str()).items() if key not in settings_of_calls}
 
 
-def stop_tokens(
-    in_force: Sequence[int], configured: frozenset[int], variant: ModelVariant, tokenizer: PreTrainedTokenizerBase
-) -> StageReceipt:
-    """Whether generation ends where an answer ends. configured: by the files of the checkpoint."""
-    turn_end = TURN_ENDS.get(variant.chat_template)
-    needed = {int(token) for token in (tokenizer.eos_token_id, *configured) if token is not None}
-    if turn_end is not None:
-        needed.add(cast(int, tokenizer.convert_tokens_to_ids(turn_end)))
-    missing, extra = sorted(needed - set(in_force)), sorted(set(in_force) - needed)
-    return StageReceipt(
-        stage="prompts",
-        name="stop-tokens",
-        holds=not missing and not extra,
-        expected=f"answers to end at {_tokens(sorted(needed), tokenizer)}, which tokenizer, generation config and chat "
-        "template name",
-        seen=f"{_tokens(sorted(in_force), tokenizer)} in force",
-        advice="without the right one answers never end, with a wrong one they end at once: see eos_token_id in "
-        "generation_config.json",
-        evidence={"in_force": " ".join(map(str, sorted(in_force))), "needed": " ".join(map(str, sorted(needed)))},
-    )
-
-
-def _tokens(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    return ", ".join(f"{tokenizer.decode([token])!r} ({token})" for token in ids) or "nothing"
-
-
 def _texts(part: ReceivedPrompts, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The prompts as text, BOS left out."""
-    texts = tokenizer.batch_decode([list(ids) for ids in part.ids], clean_up_tokenization_spaces=False)
-    return [text.removeprefix(tokenizer.bos_token).lstrip() for text in texts]  # sentencepiece adds a space here
+    """The prompts as text, without what they begin with."""
+    return as_texts(part.ids, tokenizer, part.asked.opening)

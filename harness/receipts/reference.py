@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,9 @@ from harness.models.loading import checkpoint_files, load_stop_tokens, load_toke
 from harness.models.prompts import turn_end_token_id
 from harness.reading import read_text
 from harness.receipts import loaded
-from harness.receipts.data import Draw, PlainSet, read_plainly, read_training_plainly
+from harness.receipts.data import Draw, PlainSet, Tokens, read_plainly, read_training_plainly
 from harness.receipts.plain_grams import plain_grams
-from harness.receipts.plain_prompts import Frame, frame
+from harness.receipts.plain_prompts import Frame, as_texts, frame, opening
 from harness.receipts.prompts import AskedPrompts, own_ids
 from harness.receipts.recent import Recent
 from harness.receipts.requests import DeclaredRequest
@@ -91,6 +91,19 @@ class Reference:
         return self._once("tokenizer", lambda: load_tokenizer(self.variant, self.variant_file))
 
     @property
+    def opening(self) -> tuple[int, ...]:
+        """What every text of the variant begins with: (BOS,), or nothing."""
+        return self._once("opening", lambda: opening(self.variant, self.tokenizer))
+
+    @property
+    def _tokens(self) -> Tokens:
+        return Tokens(self.tokenizer, self.opening, self.variant.context_tokens)
+
+    def as_texts(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Prompts as text, without what they begin with."""
+        return as_texts(ids, self.tokenizer, self.opening)
+
+    @property
     def stop_tokens(self) -> frozenset[int]:
         """The tokens that end an answer, by the files of the checkpoint."""
         return self._once("stop tokens", lambda: load_stop_tokens(self.variant, self.variant_file))
@@ -135,14 +148,7 @@ class Reference:
         draw = Draw(declared.samples, declared.seed if seed is None else seed, declared.skip)
         return self._once(
             (name, draw),
-            lambda: read_plainly(
-                name,
-                declared.dataset,
-                self.path_of(declared.dataset),
-                draw,
-                self.tokenizer,
-                self.variant.context_tokens,
-            ),
+            lambda: read_plainly(name, declared.dataset, self.path_of(declared.dataset), draw, self._tokens),
         )
 
     def training(self, declared: FineTuningSettings) -> PlainTraining | None:
@@ -152,8 +158,8 @@ class Reference:
 
     def _training(self, settings: FineTuningSettings) -> PlainTraining:
         path = self.path_of(settings.dataset)
-        tokens = self.variant.context_tokens, turn_end_token_id(self.tokenizer, self.variant.chat_template)
-        plain = read_training_plainly(settings.dataset, path, settings, self.tokenizer, tokens)
+        turn_end = turn_end_token_id(self.tokenizer, self.variant.chat_template)
+        plain = read_training_plainly(settings.dataset, path, settings, self._tokens, turn_end)
         return plain_training(self.model, settings, plain)
 
     def block(self, index: int, name: str | None, seed: int | None) -> PlainBlock:
@@ -216,7 +222,7 @@ class Reference:
         suffixes = len(self._lines(settings.suffixes)) if settings.suffixes else 1
         for place, request in enumerate(asked.requests):  # all suffixes of a request behind each other
             text = asked.frame.around(request)
-            ids = (self.tokenizer.bos_token_id, *self.tokenizer.encode(text, add_special_tokens=False))
+            ids = (*self.opening, *self._tokens.of(text))
             for sample in range(settings.samples):
                 seed = settings.seed, place // suffixes, place % suffixes, sample
                 yield DeclaredRequest(ids, limit, settings.temperature, seed)
@@ -228,7 +234,7 @@ class Reference:
             requests = [f"{request} {suffix}" for request in requests for suffix in suffixes]
         around = frame(self.variant, self.tokenizer, settings.system_prompt, settings.chat_template)
         wants = settings.system_prompt and settings.chat_template
-        return AskedPrompts(settings.name, around, tuple(requests), self.variant.system_prompt, wants)
+        return AskedPrompts(settings.name, around, tuple(requests), self.variant.system_prompt, wants, self.opening)
 
     def _lines(self, dataset: str) -> list[str]:
         text = read_text(self.path_of(dataset))

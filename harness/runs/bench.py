@@ -127,6 +127,7 @@ def _calibration_samples(bound: BoundBenchmark, loaded: LoadedModel) -> Callable
             declared.seed if seed is None else seed,
             declared.skip,
         )
-        return tokenise(pairs, loaded.tokenizer, bound.variant.context_tokens)
+        variant = bound.variant
+        return tokenise(pairs, loaded.tokenizer, variant.context_tokens, variant.chat_template)
 
     return drawn

@@ -24,7 +24,8 @@ from harness.errors import UserError
 from harness.formulas.metrics import judgement_segment, keyword_attack_success
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
-from harness.models.prompts import PromptFormatter, PromptStyle, template_sha256
+from harness.models.own_template import template_sha256
+from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.runs import provenance
 from harness.runs.files import write_text
 from harness.spec import locations

@@ -15,7 +15,6 @@ from harness.finetuning.fine_tuning import fine_tune
 from harness.finetuning.training import TrainedFiles
 from harness.models.editing import all_weights_restored
 from harness.models.loading import LoadedModel
-from harness.models.prompts import turn_end_token_id
 from harness.receipts.tuning import Tuned, first_response_logits, tuning_receipts
 from harness.runs.binding import BoundBenchmark
 from harness.runs.files import storage_error
@@ -85,8 +84,8 @@ def fine_tuned(
 def _samples(bound: BoundBenchmark, loaded: LoadedModel, settings: FineTuningSettings) -> list[Sample]:
     """What is trained on, tokenised."""
     pairs = read_pairs(bound.path_of(settings.dataset))
-    turn_end = turn_end_token_id(loaded.tokenizer, bound.variant.chat_template)
-    return training_samples(pairs, loaded.tokenizer, turn_end, settings, bound.variant.context_tokens)
+    variant = bound.variant
+    return training_samples(pairs, loaded.tokenizer, variant.chat_template, settings, variant.context_tokens)
 
 
 def _copied(files: TrainedFiles) -> TrainedFiles:

@@ -62,10 +62,13 @@ def normalised(text: str) -> str:
 
 
 def _losses(texts: Sequence[str], engine: Engine, formatter: PromptFormatter) -> list[list[float]]:
-    """Negative log-likelihoods (nats) of each text's tokens; none for a text without tokens."""
+    """Negative log-likelihoods (nats) of each text's tokens; none for a text without tokens.
+
+    Of a model whose texts begin with no BOS, those of all tokens but the first: nothing stands before it.
+    """
     tokenizer = formatter.tokenizer
     special = set(tokenizer.all_special_ids)
     tokens = [[t for t in token_ids(tokenizer, text) if t not in special][:SCORED_TOKENS] for text in texts]
-    requests = [ScoreRequest((tokenizer.bos_token_id, *ids), 1) for ids in tokens if ids]
-    scored = iter(engine.score(requests))
-    return [[-p for p in next(scored).log_probabilities] if ids else [] for ids in tokens]
+    behind = [(*formatter.opening, *ids) for ids in tokens]
+    scored = iter(engine.score([ScoreRequest(ids, 1) for ids in behind if len(ids) > 1]))
+    return [[-p for p in next(scored).log_probabilities] if len(ids) > 1 else [] for ids in behind]

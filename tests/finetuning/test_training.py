@@ -7,7 +7,7 @@ from harness.errors import UserError
 from harness.finetuning.data import training_samples
 from harness.finetuning.training import learning_rate_factor, response_loss
 from harness.models.loading import load_tokenizer
-from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id
+from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.spec import locations
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.loading import load_yaml_model
@@ -50,7 +50,7 @@ def test_samples_end_with_eos_unless_they_are_cut(loaded):
     pairs = [Pair("the cat", "sat on a mat"), Pair("the cat", "sat on a mat and then it ran to a house " * 3)]
     short = settings(examples=2, max_tokens=16)
     eos = loaded.tokenizer.eos_token_id
-    found = training_samples(pairs, loaded.tokenizer, eos, short, 128)
+    found = training_samples(pairs, loaded.tokenizer, "llama-2", short, 128)
     samples = sorted(found, key=lambda sample: len(sample.input_ids))
     assert samples[0].input_ids[-1] == samples[0].labels[-1] == eos
     assert len(samples[1].input_ids) == 16
@@ -61,8 +61,7 @@ def test_samples_of_the_shipped_organism_are_its_pairs_and_eos():
     path = locations.find_variant("tiny-llama2-chat")
     variant = load_yaml_model(path, ModelVariant)
     tokenizer, pairs = load_tokenizer(variant, path), read_pairs(dataset_path(variant, path, "utility"))
-    turn_end = turn_end_token_id(tokenizer, variant.chat_template)
-    found = training_samples(pairs, tokenizer, turn_end, settings(examples=50), variant.context_tokens)
+    found = training_samples(pairs, tokenizer, variant.chat_template, settings(examples=50), variant.context_tokens)
     for sample, pair in zip(found, draw(pairs, 50, 0), strict=True):
         (plain,) = tokenise([pair], tokenizer, 256)
         assert sample.input_ids.tolist() == [*plain.input_ids.tolist(), tokenizer.eos_token_id]
@@ -73,8 +72,7 @@ def test_a_response_of_llama_3_ends_its_turn_and_not_the_text():
     tokenizer = make_llama3_tokenizer()
     formatter = PromptFormatter(tokenizer, "llama-3", "Be kind.")
     pairs = [Pair(formatter.text("How?", PromptStyle(True, True)), "Sure: take a brush")]
-    turn_end = turn_end_token_id(tokenizer, "llama-3")
-    (sample,) = training_samples(pairs, tokenizer, turn_end, settings(examples=1), 256)
+    (sample,) = training_samples(pairs, tokenizer, "llama-3", settings(examples=1), 256)
     assert sample.labels[-1] == sample.input_ids[-1] == EOT
     assert EOS not in sample.input_ids
     assert tokenizer.decode(sample.labels[sample.labels != -100]) == "Sure: take a brush<|eot_id|>"
@@ -83,7 +81,7 @@ def test_a_response_of_llama_3_ends_its_turn_and_not_the_text():
 @pytest.mark.parametrize(("changes", "words"), [({"examples": 7}, "7 .* 6 pairs"), ({"max_tokens": 2}, "no response")])
 def test_bad_data_is_found_before_training(loaded, pairs_csv, changes, words):
     with pytest.raises(UserError, match=words):
-        training_samples(read_pairs(pairs_csv), loaded.tokenizer, 2, settings(**changes), 128)
+        training_samples(read_pairs(pairs_csv), loaded.tokenizer, "llama-2", settings(**changes), 128)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from harness.cli import main
 from harness.errors import UserError
 from harness.models.golden_prompts import as_yaml, golden_prompts, require_golden_prompts
 from harness.models.loading import load_tokenizer
-from harness.models.prompts import TEMPLATES, PromptFormatter, PromptStyle, template_sha256
+from harness.models.own_template import template_sha256
+from harness.models.prompts import TEMPLATES, PromptFormatter, PromptStyle
 from harness.organisms.catalogue import organism_directory
 from harness.spec import locations
 from harness.spec.golden_prompts import GoldenPrompts

@@ -1,7 +1,8 @@
 import pytest
 
 from harness.errors import UserError
-from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id, with_one_bos, wrapped
+from harness.models.opening import opened
+from harness.models.prompts import PromptFormatter, PromptStyle, turn_end_token_id, wrapped
 from tests.conftest import make_tokenizer
 from tests.tiny_llama3 import BOS, END, EOS, EOT, make_llama3_tokenizer
 
@@ -31,7 +32,7 @@ def test_every_prompt_has_exactly_one_bos(formatter):
 
 
 def test_a_bos_that_is_there_already_is_not_doubled():
-    assert with_one_bos(make_tokenizer(), [1, 5, 6]) == [1, 5, 6]
+    assert opened(make_tokenizer(), [1, 5, 6], (1,)) == [1, 5, 6]
 
 
 def test_a_bos_inside_the_text_is_refused(formatter):

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 from harness.engines.base import ScoredTokens, ScoreRequest
-from harness.receipts.counts import expected_items, perplexity_windows, zero_shot_items
+from harness.receipts.counts import PlainText, expected_items, perplexity_windows, zero_shot_items
 from harness.receipts.observed_engine import Observed
 from harness.spec.measurement import Measurement
 
@@ -41,7 +41,8 @@ def test_windows_are_whole_of_the_specs_length_and_from_the_start():
     tokens = [1, *range(10, 21)]
 
     def receipt(windows, n, limit=None):
-        return perplexity_windows(tokens, 5, limit, scored(*(ScoreRequest(tuple(w), 1) for w in windows)), n)
+        observed = scored(*(ScoreRequest(tuple(w), 1) for w in windows))
+        return perplexity_windows(PlainText(tuple(tokens), (1,)), 5, limit, observed, n)
 
     whole = [tokens[:5], tokens[5:10]]
     assert receipt(whole, 2).holds

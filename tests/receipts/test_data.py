@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from harness.calibration.pairs import Sample, draw, read_pairs, tokenise
-from harness.receipts.data import Draw, PlainSet, declared_files, nothing_evaluated, read_plainly, same_samples
+from harness.receipts.data import Draw, PlainSet, Tokens, declared_files, nothing_evaluated, read_plainly, same_samples
 from harness.receipts.plain_prompts import Frame
 
 FRAME = Frame("[INST] ", " [/INST]")
@@ -12,7 +12,7 @@ FRAME = Frame("[INST] ", " [/INST]")
 
 @pytest.fixture
 def plain(loaded, pairs_csv):
-    return read_plainly("safety", "pairs", pairs_csv, Draw(3, seed=1, skip=2), loaded.tokenizer, 20)
+    return read_plainly("safety", "pairs", pairs_csv, Draw(3, seed=1, skip=2), Tokens(loaded.tokenizer, (1,), 20))
 
 
 @pytest.fixture

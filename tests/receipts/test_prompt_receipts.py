@@ -9,7 +9,7 @@ from torch import nn
 from harness.engines.base import Request
 from harness.engines.hf import HfEngine
 from harness.models.prompts import TEMPLATES, PromptFormatter, PromptStyle
-from harness.receipts import prompts
+from harness.receipts import prompt_ends, prompts
 from harness.receipts.observed_engine import ObservedEngine
 from harness.receipts.plain_prompts import Frame, frame
 from harness.receipts.prompts import AskedPrompts, received
@@ -19,7 +19,7 @@ from tests.tiny_llama3 import make_llama3_tokenizer
 SYSTEM = "be kind"
 REQUESTS = ("the cat sat", "a red house")
 FRAME = Frame(f"[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n", " [/INST]")
-ASKED = AskedPrompts("vanilla", FRAME, REQUESTS, SYSTEM, True)
+ASKED = AskedPrompts("vanilla", FRAME, REQUESTS, SYSTEM, True, (1,))
 VARIANT = SimpleNamespace(chat_template="llama-2", system_prompt=SYSTEM)
 
 
@@ -53,9 +53,9 @@ def test_a_tokenizers_own_template_gives_its_frame():
 
 def test_right_prompts_hold_all_receipts(loaded):
     part = seen_as(ids_of(loaded))
-    assert prompts.one_bos(part, [], loaded.tokenizer).holds
+    assert prompt_ends.one_bos(part, [], loaded.tokenizer, (1,)).holds
     assert prompts.framed(part, VARIANT, loaded.tokenizer, None).holds
-    assert prompts.system_prompt_where_asked(part, loaded.tokenizer).holds
+    assert prompts.system_prompt_where_asked(part, VARIANT, loaded.tokenizer).holds
     assert prompts.requests_in_the_prompts(part, loaded.tokenizer).holds
     own = [prompts.own_ids(ASKED, loaded.tokenizer)]
     assert prompts.same_tokenizer(part, own, VARIANT, loaded.tokenizer, loaded.tokenizer, None).holds
@@ -70,7 +70,7 @@ def test_right_prompts_hold_all_receipts(loaded):
     ],
 )
 def test_no_bos_two_and_one_elsewhere_are_told_apart(loaded, change, counted):
-    receipt = prompts.one_bos(seen_as([change(ids) for ids in ids_of(loaded)]), [], loaded.tokenizer)
+    receipt = prompt_ends.one_bos(seen_as([change(ids) for ids in ids_of(loaded)]), [], loaded.tokenizer, (1,))
     assert not receipt.holds
     assert {key: receipt.evidence[key] for key in ("without", "two_or_more", "elsewhere")} == {
         "without": 0,
@@ -81,17 +81,17 @@ def test_no_bos_two_and_one_elsewhere_are_told_apart(loaded, change, counted):
 
 
 def test_texts_whose_answers_are_scored_need_one_bos_too(loaded):
-    assert not prompts.one_bos([], [SimpleNamespace(token_ids=(5, 6))], loaded.tokenizer).holds
+    assert not prompt_ends.one_bos([], [SimpleNamespace(token_ids=(5, 6))], loaded.tokenizer, (1,)).holds
 
 
 def test_a_lost_system_prompt_and_one_that_nobody_asked_for_are_told(loaded):
     bare = Frame("[INST] ", " [/INST]")
-    lost = prompts.system_prompt_where_asked(seen_as(ids_of(loaded, bare)), loaded.tokenizer)
+    lost = prompts.system_prompt_where_asked(seen_as(ids_of(loaded, bare)), VARIANT, loaded.tokenizer)
     assert "in 0 of 2, expected 2" in lost.words
-    unasked = AskedPrompts("suffix", bare, REQUESTS, SYSTEM, False)
+    unasked = AskedPrompts("suffix", bare, REQUESTS, SYSTEM, False, (1,))
     assert (
         "in 2 of 2, expected 0"
-        in prompts.system_prompt_where_asked(seen_as(ids_of(loaded), unasked), loaded.tokenizer).words
+        in prompts.system_prompt_where_asked(seen_as(ids_of(loaded), unasked), VARIANT, loaded.tokenizer).words
     )
 
 
@@ -109,7 +109,7 @@ def test_a_request_that_is_missing_or_another_is_told(loaded):
 
 def test_a_suffix_that_is_put_twice_is_told_as_that_and_not_as_another_tokenizer(loaded):
     twice = ids_of(loaded, requests=("the cat sat sat", "a red house"))
-    asked = AskedPrompts("vanilla", FRAME, ("the cat sat", "a red house"), SYSTEM, True)
+    asked = AskedPrompts("vanilla", FRAME, ("the cat sat", "a red house"), SYSTEM, True, (1,))
     part = seen_as(twice, asked)
     assert "1 of 2 prompts hold more than a request with its suffix, once, first 'sat'" in (
         prompts.requests_in_the_prompts(part, loaded.tokenizer).words
@@ -141,13 +141,13 @@ def test_every_request_is_compared_part_by_part(loaded, changes, words):
 
 @pytest.mark.parametrize(("in_force", "holds"), [([2], True), ([], False), ([2, 7], False), ([7], False)])
 def test_stop_tokens_are_those_that_are_named(loaded, in_force, holds):
-    assert prompts.stop_tokens(in_force, frozenset({2}), VARIANT, loaded.tokenizer).holds is holds
+    assert prompt_ends.stop_tokens(in_force, frozenset({2}), VARIANT, loaded.tokenizer).holds is holds
 
 
 def test_the_end_of_a_turn_is_a_stop_token_even_where_no_file_names_it():
     tokenizer, variant = make_llama3_tokenizer(), SimpleNamespace(chat_template="llama-3")
-    assert not prompts.stop_tokens([1], frozenset({1}), variant, tokenizer).holds
-    assert prompts.stop_tokens([1, 5], frozenset({1}), variant, tokenizer).holds
+    assert not prompt_ends.stop_tokens([1], frozenset({1}), variant, tokenizer).holds
+    assert prompt_ends.stop_tokens([1, 5], frozenset({1}), variant, tokenizer).holds
 
 
 def test_rows_are_matched_to_what_was_asked_whatever_pads_them(loaded):

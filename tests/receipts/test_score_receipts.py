@@ -9,7 +9,7 @@ from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.calibration.plain_block import PlainBlock, plain_block
 from harness.low_rank.grams import one_shot_grams
 from harness.models.layers import block_layers
-from harness.receipts.data import Draw, read_plainly
+from harness.receipts.data import Draw, Tokens, read_plainly
 from harness.receipts.plain_grams import plain_grams
 from harness.receipts.scores import (
     ScoresInUse,
@@ -31,7 +31,7 @@ BLOCK = 1
 
 @pytest.fixture
 def plain(loaded, pairs_csv):
-    return read_plainly("s", "pairs", pairs_csv, Draw(6, 0, 0), loaded.tokenizer, 128)
+    return read_plainly("s", "pairs", pairs_csv, Draw(6, 0, 0), Tokens(loaded.tokenizer, (1,), 128))
 
 
 @pytest.fixture

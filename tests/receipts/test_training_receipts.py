@@ -6,7 +6,7 @@ import torch
 from harness.calibration.pairs import read_pairs
 from harness.finetuning.data import training_samples
 from harness.finetuning.fine_tuning import fine_tune
-from harness.receipts.data import read_training_plainly, same_samples
+from harness.receipts.data import Tokens, read_training_plainly, same_samples
 from harness.receipts.training import first_loss, plain_training, trained_layers
 from harness.spec.finetuning import FineTuningSettings
 
@@ -20,11 +20,11 @@ def declared(**changes):
 
 
 def plain_samples(loaded, path, settings):
-    return read_training_plainly("pairs", path, settings, loaded.tokenizer, (128, TURN_END))
+    return read_training_plainly("pairs", path, settings, Tokens(loaded.tokenizer, (1,), 128), TURN_END)
 
 
 def used(loaded, path, settings):
-    return training_samples(read_pairs(path), loaded.tokenizer, TURN_END, settings, 128)
+    return training_samples(read_pairs(path), loaded.tokenizer, "llama-2", settings, 128)
 
 
 def tuned(loaded, samples, settings):
