@@ -8,10 +8,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.spec.manifest import GOLDEN, MANIFEST, OWN_TEXTS, RECORD, completions_file, raw_file
 from harness.spec.result import EXIT_CODES
 
 #: What two ways to sum the same numbers may differ by, of the larger one or of 1.
 ROUNDING = 1e-12
+#: Kinds of what stands in a cell's texts, and of what stands in its raw values; the record holds all others.
+_OF_TEXTS = frozenset(
+    {
+        "text",
+        "own text",
+        "tokens",
+        "choices",
+        "end of text",
+        "decoded text",
+        "prompt",
+        "system prompt",
+        "seed",
+        "evidence",
+        "class",
+        "label",
+    }
+)
+_OF_RAW = frozenset({"raw", "item"})
 
 
 @dataclass(frozen=True)
@@ -19,6 +38,7 @@ class Difference:
     """One thing that is another in the record than on a second reading.
 
     kind: what it is, such as `figure`. cell: where, or the part of the record. name: of the metric, text or field.
+    note: how it may have come about.
     """
 
     kind: str
@@ -26,6 +46,20 @@ class Difference:
     name: str
     recorded: Any
     recomputed: Any
+    note: str = ""
+
+    @property
+    def file(self) -> str:
+        """The file that holds what is recorded, beside the record or the record itself."""
+        if self.kind == "file":
+            return MANIFEST if self.name == "manifest" else self.name
+        if self.kind == "golden":
+            return GOLDEN
+        if self.kind == "own text" or self.cell == OWN_TEXTS:
+            return OWN_TEXTS
+        if self.kind in _OF_TEXTS:
+            return completions_file(self.cell)
+        return raw_file(self.cell) if self.kind in _OF_RAW else RECORD
 
     @property
     def gap(self) -> float | None:
@@ -38,19 +72,21 @@ class Difference:
         """One line for people."""
         gap = "" if self.gap is None else f" (difference {self.gap:.3g})"
         return (
-            f"{self.kind} {self.name} of {self.cell}: recorded {_shown(self.recorded)}, "
-            f"recomputed {_shown(self.recomputed)}{gap}"
+            f"{self.file}: {self.kind} {self.name} of {self.cell}: recorded {_shown(self.recorded)}, "
+            f"recomputed {_shown(self.recomputed)}{gap}{self.note and f'; {self.note}'}"
         )
 
     def as_json(self) -> dict[str, Any]:
         """All fields, and the difference of numbers."""
         return {
+            "file": self.file,
             "kind": self.kind,
             "cell": self.cell,
             "name": self.name,
             "recorded": self.recorded,
             "recomputed": self.recomputed,
             "difference": self.gap,
+            "note": self.note,
         }
 
 
@@ -92,13 +128,16 @@ class Ledger:
     differs: list[Difference] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
-    def same(self, kind: str, cell: str, name: str, recorded: Any, recomputed: Any) -> bool:
-        """Compare one thing with what it should be: numbers within rounding, everything else exactly."""
+    def same(self, kind: str, cell: str, name: str, recorded: Any, recomputed: Any, note: str = "") -> bool:
+        """Compare one thing with what it should be: numbers within rounding, everything else exactly.
+
+        note: how a difference may have come about.
+        """
         alike = _alike(recorded, recomputed)
         if alike:
             self.agrees[kind] += 1
         else:
-            self.differs.append(Difference(kind, cell, name, recorded, recomputed))
+            self.differs.append(Difference(kind, cell, name, recorded, recomputed, note))
         return alike
 
     def each_once(self, kind: str, cell: str, found: Iterable[Any], wanted: Iterable[Any]) -> None:

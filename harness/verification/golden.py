@@ -10,6 +10,7 @@ from typing import Any
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.claim import Claim, Reference
 from harness.spec.golden import GoldenFile, GoldenValue, Tolerance
+from harness.spec.manifest import GOLDEN
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.findings import Ledger
@@ -49,11 +50,13 @@ def comparisons(record: RunRecord, spec: BenchmarkSpec, golden: GoldenFile | Non
         yield from _claims(basis)
 
 
-def check_installed(golden: GoldenFile | None, installed: GoldenFile | None, ledger: Ledger) -> None:
+def check_installed(golden: GoldenFile | None, installed: GoldenFile | None, bound: bool, ledger: Ledger) -> None:
     """Golden values that a run had from the same source as those that are installed have to be the same.
 
     Installed ones of another source were accepted since, or are another's, and say nothing of the run's own.
+    bound: whether the run's own are those that were written with it.
     """
+    note = _which_was_edited(golden, bound) if golden else ""
     known = {(value.cell, value.metric): value for value in installed.values} if installed else {}
     for value in golden.values if golden else ():
         other = known.get((value.cell, value.metric))
@@ -66,11 +69,22 @@ def check_installed(golden: GoldenFile | None, installed: GoldenFile | None, led
                 ("valid", value.valid, other.valid),
                 ("not_compared", value.not_compared, other.not_compared),
             ):
-                ledger.same("golden", value.cell, f"{field} of {value.metric} in golden.json", own, theirs)
+                ledger.same("golden", value.cell, f"{field} of {value.metric}", own, theirs, note)
     if golden and installed and golden.source == installed.source:
         for name in sorted({*golden.claims, *installed.claims}):
             mine, theirs = golden.claims.get(name), installed.claims.get(name)
-            ledger.same("golden", "claims", f"{name} in golden.json", mine, theirs)
+            ledger.same("golden", "claims", name, mine, theirs, note)
+
+
+def _which_was_edited(golden: GoldenFile, bound: bool) -> str:
+    """Of the run's golden values and those of the same source that are installed, in words."""
+    installed = f"golden/{golden.variant}/{golden.benchmark}.yaml"
+    if not bound:
+        return f"{GOLDEN} is not the one that was written with the run: the record was changed, not {installed}"
+    return (
+        f"{GOLDEN} is the one that was written with the run: {installed} has another under the same source; it was "
+        "edited since, and `harness accept` gives it a source of its own, or the run was bound together again"
+    )
 
 
 def _row(basis: _Basis, value: GoldenValue) -> Row:

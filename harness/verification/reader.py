@@ -33,7 +33,7 @@ def verify(path: Path) -> Verification:
     check_prompts(run, asked, ledger)
     check_figures(run, check_texts(run, asked, ledger), ledger)
     _check_claims(run, ledger)
-    check_installed(run.golden, _installed(run), ledger)
+    check_installed(run.golden, _installed(run), run.bound, ledger)
     _check_comparisons(run, ledger)
     _check_verdict(run, ledger)
     return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(unread(run)))

@@ -39,7 +39,8 @@ Line = TypeVar("Line", bound=BaseModel)
 class Recorded:
     """What is on disk of a run. texts, raw: by cell.
 
-    own_texts: of the intact model, which set the limits of validity.
+    own_texts: of the intact model, which set the limits of validity. bound: whether all files are those that were
+    written with the record.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Recorded:
     raw: Mapping[str, tuple[RawValues, ...]]
     own_texts: tuple[Completion, ...] | None
     golden: GoldenFile | None
+    bound: bool = True
 
     def entries_of(self, cell: CellResult) -> list[Any]:
         """The spec's evaluations that are measured in a cell: some only where nothing was changed, or fine-tuned."""
@@ -83,7 +85,7 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
         for cell in record.cells
         for name in [raw_file(cell.id)]
     }
-    return Recorded(folder, record, spec, texts, raw, own, _golden(folder, ledger))
+    return Recorded(folder, record, spec, texts, raw, own, _golden(folder, ledger), bound=not found)
 
 
 def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:

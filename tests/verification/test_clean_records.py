@@ -1,5 +1,7 @@
 """A record that nobody touched verifies, and so it does when it is bound together again."""
 
+import pytest
+
 from harness.spec.golden import GoldenFile
 from harness.verification.findings import Ledger
 from harness.verification.golden import check_installed
@@ -30,9 +32,9 @@ def test_so_many_ways_to_tamper_are_tried():
     assert sum(len(each.TAMPERED) for each in tried) >= 125
 
 
-def differing(installed):
+def differing(installed, bound=True):
     ledger = Ledger()
-    check_installed(GoldenFile.model_validate(GOLDEN), GoldenFile.model_validate(installed), ledger)
+    check_installed(GoldenFile.model_validate(GOLDEN), GoldenFile.model_validate(installed), bound, ledger)
     return [difference.words for difference in ledger.differs]
 
 
@@ -40,8 +42,13 @@ def test_golden_values_of_a_run_are_those_that_are_installed_from_the_same_sourc
     value = GOLDEN["values"][0]
     assert differing(GOLDEN) == []
     edited = [{**value, "value": 0.25}]
-    assert differing({**GOLDEN, "values": edited, "claims": {"x": "contradicted"}}) == [
-        "golden value of m in golden.json of c: recorded 0.5, recomputed 0.25 (difference 0.25)",
-        "golden x in golden.json of claims: recorded 'supported', recomputed 'contradicted'",
-    ]
+    value_words, claim_words = differing({**GOLDEN, "values": edited, "claims": {"x": "contradicted"}})
+    assert "golden value of m of c: recorded 0.5, recomputed 0.25 (difference 0.25)" in value_words
+    assert "golden x of claims: recorded 'supported', recomputed 'contradicted'" in claim_words
     assert differing({**GOLDEN, "source": {"record": "v/b/2", "reason": "since"}, "values": edited}) == []
+
+
+@pytest.mark.parametrize(("bound", "named"), [(True, "golden/v/b.yaml has another"), (False, "the record was changed")])
+def test_of_golden_values_that_differ_it_is_said_which_were_edited(bound, named):
+    (words,) = differing({**GOLDEN, "values": [{**GOLDEN["values"][0], "value": 0.25}]}, bound)
+    assert named in words

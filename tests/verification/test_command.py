@@ -24,7 +24,10 @@ def test_a_record_that_does_not_verify_ends_with_3_and_each_difference_is_told(c
     copied.figure("planted", "asr_vanilla")["value"] = 0.75
     result = invoked(copied.bind())
     assert result.exit_code == 3, result.output
-    assert "differs: figure asr_vanilla of planted: recorded 0.75, recomputed 1.0 (difference -0.25)" in result.output
+    assert (
+        "differs: record.json: figure asr_vanilla of planted: recorded 0.75, recomputed 1.0 (difference -0.25)"
+        in result.output
+    )
 
 
 def test_json_has_every_difference(copied):
@@ -33,12 +36,14 @@ def test_json_has_every_difference(copied):
     content = json.loads(result.output)
     assert (result.exit_code, content["holds"]) == (3, False)
     assert {
+        "file": "record.json",
         "kind": "figure",
         "cell": "planted",
         "name": "asr_vanilla",
         "recorded": 0.75,
         "recomputed": 1.0,
         "difference": -0.25,
+        "note": "",
     } in content["differs"]
 
 

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
+from harness.spec.manifest import OWN_TEXTS
 from harness.validity.classification import calibrate
-from harness.verification.findings import Ledger
+from harness.verification.findings import Difference, Ledger
 from harness.verification.limits import _limits
 from tests.by_hand import completion
 
@@ -20,9 +21,30 @@ def test_what_is_there_twice_or_missing_is_named():
     ledger = Ledger()
     ledger.each_once("text", "intact", ["a", "a"], ["a", "b"])
     assert [difference.words for difference in ledger.differs] == [
-        "text a of intact: recorded '2 times', recomputed '1 times'",
-        "text b of intact: recorded 'missing', recomputed '1 times'",
+        "completions/intact.jsonl.gz: text a of intact: recorded '2 times', recomputed '1 times'",
+        "completions/intact.jsonl.gz: text b of intact: recorded 'missing', recomputed '1 times'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "name", "file"),
+    [
+        ("figure", "planted", "perplexity", "record.json"),
+        ("class", "planted", "vanilla: prompt 0", "completions/planted.jsonl.gz"),
+        ("prompt", OWN_TEXTS, "vanilla: prompt 0", OWN_TEXTS),
+        ("own text", "greedy", "vanilla 0", OWN_TEXTS),
+        ("item", "top", "accuracy 3", "raw/top.jsonl.gz"),
+        ("golden", "intact", "value of perplexity", "golden.json"),
+        ("file", "the run", "golden.json", "golden.json"),
+        ("file", "the run", "manifest", "manifest.json"),
+        ("verdict", "the run", "exit code", "record.json"),
+    ],
+)
+def test_a_difference_names_the_file_that_holds_what_is_recorded(kind, cell, name, file):
+    difference = Difference(kind, cell, name, 1, 2)
+    assert difference.file == file
+    assert difference.words.startswith(f"{file}: {kind} {name} of {cell}: ")
+    assert difference.as_json()["file"] == file
 
 
 @pytest.mark.parametrize("loops", [0, 3, 8, 9, 12])
