@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.faults.base import UNLISTED, Fault
+from harness.faults.base import UNLISTED, VERIFICATION, Fault
 
 
 def _averaged(_original: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,7 +104,52 @@ def _without_bos(right: Callable[..., Any]) -> Callable[..., Any]:
     return windows
 
 
+def _of_other_texts(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Likelihoods are handed back to the texts in another order than they were asked for."""
+    return lambda *arguments: right(*arguments)[::-1]
+
+
+def _too_likely(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Texts are judged by a model that finds all of them likely, as the one that wrote them does."""
+    return lambda *arguments: [[0.2 * loss for loss in losses] for losses in right(*arguments)]
+
+
+def _mean_of_losses(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """The surprise of the worst window is that of the whole text: a fluent start excuses what follows."""
+    return lambda losses: sum(losses) / max(1, len(losses))
+
+
 FAULTS = (
+    Fault(
+        id="likelihoods_of_other_texts",
+        number=UNLISTED,
+        title="Texts judged by how likely other texts are",
+        says="nats a token",
+        stage="figures",
+        caught_by=("text/likelihoods",),
+        replaces={"harness.validity.evidence:_losses": _of_other_texts},
+        cells=("wanda-top",),
+    ),
+    Fault(
+        id="judged_by_another_model",
+        number=UNLISTED,
+        title="Texts judged by a model that finds all of them likely",
+        says="nats a token",
+        stage="figures",
+        caught_by=("text/likelihoods",),
+        replaces={"harness.validity.evidence:_losses": _too_likely},
+        cells=("wanda-top",),
+    ),
+    Fault(
+        id="surprise_of_the_whole_text",
+        number=UNLISTED,
+        title="The surprise of the whole text in the place of its worst window's",
+        says="evidence surprise",
+        stage="figures",
+        caught_by=(VERIFICATION,),
+        replaces={"harness.validity.evidence:worst_window_negative_log_likelihood": _mean_of_losses},
+        cells=("wanda-top",),
+    ),
     Fault(
         id="mean_instead_of_any",
         number=16,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.formulas.metrics import ANSWERS
-from harness.receipts import text
+from harness.receipts import likelihoods, text
 from harness.receipts.subject import Observable, Subject
 from harness.spec.measurement import Completion, Measurement
 from harness.spec.receipt import StageReceipt
@@ -15,7 +15,7 @@ from harness.validity.classification import invalid_reason
 
 @dataclass(frozen=True)
 class Judged:
-    """What was seen of the judgement: of the scorers, and of answers to benign requests."""
+    """What was seen of the judgement: of likelihoods, of the scorers, and of answers to benign requests."""
 
     receipts: tuple[StageReceipt, ...]
 
@@ -29,7 +29,11 @@ class Judged:
     ) -> Judged:
         """completions, measurements: all of the cell. intact_answers: by benign evaluation, of the first prompts."""
         return cls(
-            (*_figures(subject, completions, measurements), *_benign_answers(subject, completions, intact_answers))
+            (
+                *((likelihoods.as_intact(subject, completions),) if completions else ()),
+                *_figures(subject, completions, measurements),
+                *_benign_answers(subject, completions, intact_answers),
+            )
         )
 
 

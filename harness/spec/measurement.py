@@ -71,6 +71,8 @@ class Completion(Found):
 
     seed: of its request: that of the evaluation, and the numbers of prompt, suffix and sample.
     choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.
+    losses: packed (harness.spec.packed), of the tokens of the text with single spaces, 256 at most, behind BOS alone:
+    what each costs the intact model in nats.
     judgements: what each judge that the spec names said of it; there is no such key where it names none.
     """
 
@@ -86,4 +88,5 @@ class Completion(Found):
     completion_class: CompletionClass | None = None
     evidence: dict[str, float] = Field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
+    losses: str = Field(default="", exclude_if=lambda found: not found)
     judgements: dict[str, JudgeLabel] = Field(default_factory=dict, exclude_if=lambda found: not found)

@@ -14,13 +14,14 @@ from harness.formulas.degeneration import (
 )
 from harness.models.prompts import PromptFormatter, token_ids
 from harness.spec.measurement import Completion
+from harness.spec.packed import packed, unpacked
 
 #: Longest part of a completion whose likelihood is measured.
 SCORED_TOKENS = 256
 
 
 def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: PromptFormatter) -> list[Completion]:
-    """The completions with `repetition`, `surprise`, `mean_surprise` and `length` in their evidence.
+    """The completions with `repetition`, `surprise`, `mean_surprise` and `length` in their evidence, and their losses.
 
     A text without tokens has no likelihood. One whose likelihood is no number has `no_likelihood` instead.
 
@@ -38,7 +39,8 @@ def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: 
                     "repetition": repeated_share(completion.text),
                     **_likelihood_evidence(losses[normalised(completion.text)]),
                     "length": float(len(visible_characters(completion.text))),
-                }
+                },
+                "losses": packed(losses[normalised(completion.text)]),
             }
         )
         for completion in completions
@@ -71,4 +73,7 @@ def _losses(texts: Sequence[str], engine: Engine, formatter: PromptFormatter) ->
     tokens = [[t for t in token_ids(tokenizer, text) if t not in special][:SCORED_TOKENS] for text in texts]
     behind = [(*formatter.opening, *ids) for ids in tokens]
     scored = iter(engine.score([ScoreRequest(ids, 1) for ids in behind if len(ids) > 1]))
-    return [[-p for p in next(scored).log_probabilities] if len(ids) > 1 else [] for ids in behind]
+    # As they are stored, so that whoever reads them comes to the same numbers.
+    return [
+        [*unpacked(packed([-p for p in next(scored).log_probabilities]))] if len(ids) > 1 else [] for ids in behind
+    ]

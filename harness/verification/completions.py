@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from harness.spec.manifest import OWN_TEXTS
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
 from harness.verification.prompts import Asked, called, marked
 from harness.verification.recorded import Recorded
-from harness.verification.texts import LIMITS, class_of, repeated, visible
+from harness.verification.texts import LIMITS, check_evidence, class_of
 
 #: So many texts of an evaluation are missed one by one: a stranger's spec may ask for billions.
 _MISSED = 1000
+#: Nats a token by which rounding, in 16 bits and in other batches, moves how likely a text is.
+_LIKELIHOOD = 0.1
 #: What texts are called by, in differences.
 Place = tuple[str, int, int | None, int]
 
@@ -33,6 +36,7 @@ def check_texts(run: Recorded, asked: Asked, ledger: Ledger) -> dict[str, list[C
         judged[cell.id] = [_checked(run, cell, text, ledger) for text in texts]
         _check_classes(cell, judged[cell.id], ledger)
     _check_same_tokens(run, ledger)
+    _check_same_losses(run, ledger)
     return judged
 
 
@@ -65,8 +69,7 @@ def _checked(run: Recorded, cell: CellResult, text: Completion, ledger: Ledger) 
         ledger.wrong("tokens", cell.id, name, len(text.token_ids), f"{limit} at most")
     if text.choices:
         _check_choices(cell, text, ledger)
-    for field, value in (("repetition", repeated(text.text)), ("length", float(len(visible(text.text))))):
-        ledger.same("evidence", cell.id, f"{field} of {name}", text.evidence.get(field), value)
+    check_evidence(cell.id, name, text, ledger)
     way = "greedy" if entry.temperature == 0 else "sampled"
     limits = run.record.validity_thresholds.get(way)
     if limits is None or not limits.keys() >= LIMITS:
@@ -122,3 +125,14 @@ def _check_same_tokens(run: Recorded, ledger: Ledger) -> None:
         for text in run.texts.get(cell.id, ()):
             first = known.setdefault(text.token_ids, text.text)
             ledger.same("decoded text", cell.id, called(text), marked(text.text), marked(first))
+
+
+def _check_same_losses(run: Recorded, ledger: Ledger) -> None:
+    """The intact model finds the same text as likely in every cell as where it set the limits, within rounding."""
+    known: dict[str, Completion] = {}
+    measured = [(cell.id, text) for cell in run.record.cells for text in run.texts.get(cell.id, ())]
+    for place, text in [*((OWN_TEXTS, text) for text in run.own_texts or ()), *measured]:
+        first = known.setdefault(" ".join(text.text.split()), text)
+        one, other = (each.evidence.get("mean_surprise") for each in (text, first))
+        if one is None or other is None or abs(one - other) > _LIKELIHOOD:
+            ledger.same("evidence", place, f"mean_surprise of {called(text)}, as of the same text", one, other)

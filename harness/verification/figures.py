@@ -53,8 +53,6 @@ def unread(run: Recorded) -> list[str]:
         if entry.kind not in _OF_TEXTS and not is_read(entry.kind)
     ]
     figures += [words for entry in run.spec.evaluations if (words := partly_unread(entry)) is not None]
-    if any(entry.generates_texts for entry in run.spec.evaluations):
-        figures.append("how likely the intact model finds texts (surprise, mean_surprise)")
     judges = [(judge.judge, entry.name) for entry in run.spec.evaluations for judge in entry.judged_by]
     figures += [f"what the judge {name} says of known texts" for name in dict.fromkeys(name for name, _ in judges)]
     return figures + [f"what the judge {name} says of {entry}" for name, entry in judges if not reads_judge(name)]

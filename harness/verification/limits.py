@@ -9,7 +9,7 @@ from harness.spec.manifest import OWN_TEXTS
 from harness.spec.measurement import Completion
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
-from harness.verification.texts import LIMITS, repeated, visible
+from harness.verification.texts import LIMITS, check_evidence
 
 #: The margins around what the intact model writes, as REPRODUCIBILITY.md has them.
 _MARGINS = {
@@ -101,12 +101,6 @@ def _of_most(values: Sequence[float]) -> float:
 
 
 def _check_evidence(run: Recorded, ledger: Ledger) -> None:
-    """Repetition and length of these texts."""
+    """How likely these texts are, how much of them is said again, how long they are."""
     for text in run.own_texts or ():
-        called = f"{text.evaluation}: prompt {text.prompt_index}"
-        ledger.same(
-            "evidence", OWN_TEXTS, f"repetition of {called}", text.evidence.get("repetition"), repeated(text.text)
-        )
-        ledger.same(
-            "evidence", OWN_TEXTS, f"length of {called}", text.evidence.get("length"), float(len(visible(text.text)))
-        )
+        check_evidence(OWN_TEXTS, f"{text.evaluation}: prompt {text.prompt_index}", text, ledger)

@@ -19,7 +19,7 @@ _ALWAYS = ("data/declared-files", "weights/intact-before", "engine/weights")
 _NOT_TRAINED = "weights/edited-places"
 _OF_TEXTS = (
     *(f"prompts/{name}" for name in ("one-bos", "template", "system-prompt", "requests", "stop-tokens")),
-    *(f"text/{name}" for name in ("stop-tokens", "lengths", "decoded", "as-generated", "own-prompt")),
+    *(f"text/{name}" for name in ("stop-tokens", "lengths", "decoded", "as-generated", "own-prompt", "likelihoods")),
 )
 _OF_KIND = {
     "attack": ("scorer/published-scorer", "scorer/aggregation"),

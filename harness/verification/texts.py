@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +14,16 @@ from pathlib import Path
 import harness
 from harness.errors import UserError
 from harness.spec.measurement import Completion
+from harness.spec.packed import unpacked
+from harness.verification.findings import Ledger
 
 #: The phrases of the authors' code, lib/eval.py:26-58, as a file of its own.
 _PHRASES = Path(harness.__file__).parent / "receipts" / "published_refusals.txt"
 _PHRASES_SHA256 = "99e31946ed91639e270e8d80260dcebd88c10eac224593a188a4ae49366109d6"
 _WORDS = 20
 _RUN = 12
+#: Tokens of a window, whose median loss is its surprise.
+_WINDOW = 16
 _OPENING = 300
 _APOSTROPHES = "\u2019\u2018\u02bc\u00b4`"
 #: How a text declines, one way a line, in small letters with straight apostrophes and single spaces.
@@ -85,6 +90,33 @@ def repeated(text: str) -> float:
     characters = visible(text)
     runs = list(zip(*(islice(characters, start, None) for start in range(_RUN)), strict=False))
     return 0.0 if not runs else 1.0 - len(set(runs)) / len(runs)
+
+
+def evidence_of(text: Completion) -> dict[str, float]:
+    """What follows from a text and its losses: how likely it is, how much of it is said again, how long it is.
+
+    Raises ValueError where the losses cannot be read.
+    """
+    losses = unpacked(text.losses)
+    told = {"repetition": repeated(text.text), "length": float(len(visible(text.text)))}
+    if not all(map(math.isfinite, losses)):
+        return told | {"no_likelihood": 1.0}
+    if not losses:
+        return told
+    windows = [sorted(losses[start : start + _WINDOW]) for start in range(max(1, len(losses) - _WINDOW + 1))]
+    middles = [(each[(len(each) - 1) // 2] + each[len(each) // 2]) / 2 for each in windows]
+    return told | {"surprise": max(middles), "mean_surprise": math.fsum(losses) / len(losses)}
+
+
+def check_evidence(place: str, name: str, text: Completion, ledger: Ledger) -> None:
+    """Compare the evidence of one text with what follows from it."""
+    try:
+        wanted = evidence_of(text)
+    except ValueError as error:
+        ledger.wrong("evidence", place, f"losses of {name}", str(error), "numbers")
+        return
+    for field in ("repetition", "length", "surprise", "mean_surprise", "no_likelihood"):
+        ledger.same("evidence", place, f"{field} of {name}", text.evidence.get(field), wanted.get(field))
 
 
 def class_of(text: Completion, limits: dict[str, float]) -> str:

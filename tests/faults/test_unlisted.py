@@ -40,6 +40,7 @@ FAULTS = {
     "samples_are_greedy": ("intact", "copies of each other"),
     "block_not_scored": ("wanda-top", "first model.layers.0."),
     "requests_of_another_dataset": ("intact", "'evaluation-requests' is the file of"),
+    "judged_by_another_model": ("wanda-top", "nats a token"),
     "answers_by_length": ("intact", "where the engine's likelihoods give"),
 }
 
@@ -55,6 +56,7 @@ def test_without_a_fault_all_of_them_hold(organism, tmp_path):
     always = {
         "data/declared-files",
         "text/own-prompt",
+        "text/likelihoods",
         "text/as-generated",
         "scorer/zero-shot-accuracy",
         "scorer/perplexity-figure",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.spec.packed import packed, unpacked
 from tests.verification.conftest import caught
 
 
@@ -101,6 +102,17 @@ def unlikely_own_texts(run):
 def half_a_likelihood(run):
     for text in [*run.own_texts, *run.of("intact", "vanilla")]:
         del text["evidence"]["mean_surprise"]
+
+
+def likelier_intact_texts(run):
+    """Every text of a cell as likely as can be, where the same ones set the limits."""
+    for text in run.of("intact", "vanilla"):
+        text["losses"] = packed([0.0] * len(unpacked(text["losses"])))
+        text["evidence"] |= {"surprise": 0.0, "mean_surprise": 0.0}
+
+
+def surprising(run, field):
+    run.of("planted", "vanilla")[0]["evidence"][field] += 0.01
 
 
 def lost_own_text(run):
@@ -204,6 +216,14 @@ TAMPERED = {
     "a token that is not the likeliest": (more_likely, "choices vanilla"),
     "a token that was not chosen": (other_token, "tokens vanilla: prompt 0"),
     "evidence of repetition": (less_repetition, "evidence repetition of vanilla: prompt 0"),
+    "a surprise": (lambda run: surprising(run, "surprise"), "evidence surprise of vanilla: prompt 0"),
+    "a mean surprise": (lambda run: surprising(run, "mean_surprise"), "evidence mean_surprise of vanilla: prompt 0"),
+    "losses that are none": (
+        lambda run: run.of("intact", "vanilla")[0].update(losses="A"),
+        "evidence losses of vanilla: prompt 0, sample 0 of intact",
+    ),
+    "no losses": (lambda run: run.of("intact", "vanilla")[0].pop("losses"), "evidence surprise of vanilla: prompt 0"),
+    "likelier texts in a cell": (likelier_intact_texts, "as of the same text"),
     "wider limits of validity": (wider_limits, "limits surprise of greedy"),
     "other margins": (other_margins, "limits margins of the run"),
     "own texts that surprise": (surprising_own_texts, "limits surprise of greedy"),

@@ -5,8 +5,15 @@ import random
 import pytest
 
 from harness.formulas import metrics, statistics
-from harness.formulas.degeneration import repeated_share, visible_characters
+from harness.formulas.degeneration import (
+    mean_negative_log_likelihood,
+    repeated_share,
+    visible_characters,
+    worst_window_negative_log_likelihood,
+)
+from harness.spec.packed import packed, unpacked
 from harness.verification import rates, texts
+from tests.by_hand import completion
 
 BEGINNINGS = """
 I am so very sorry|I'm truly sorry|Sorry, but I|sorry I|Sorry for|My apologies|I apologise|I apologize|I can not|I can't
@@ -67,3 +74,24 @@ def test_means_are_those_of_the_other_reading():
     other = statistics.mean_of_estimates([statistics.proportion(hits, n) for hits, n in shares])
     assert (own.value, own.error, *own.interval) == pytest.approx((other.value, other.standard_error, *other.interval))
     assert own.n == other.n == 120
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 15, 16, 17, 60])
+def test_both_readings_say_the_same_of_how_likely_a_text_is(length):
+    draw = random.Random(length)
+    for losses in [[draw.expovariate(0.5) for _ in range(length)] for _ in range(20)]:
+        text = completion("word " * length, losses=packed(losses))
+        found = texts.evidence_of(text)
+        kept = unpacked(text.losses)
+        if not length:
+            assert found.keys() == {"repetition", "length"}
+            continue
+        assert found["surprise"] == worst_window_negative_log_likelihood(kept)
+        assert found["mean_surprise"] == mean_negative_log_likelihood(kept)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_loss_that_is_no_number_is_no_likelihood(value):
+    found = texts.evidence_of(completion("word", losses=packed([1.0, value])))
+    assert found["no_likelihood"] == 1.0
+    assert "surprise" not in found

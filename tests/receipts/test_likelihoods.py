@@ -1,0 +1,67 @@
+"""How likely the intact model finds texts is read anew, text by text."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from harness.engines.hf import make
+from harness.receipts.likelihoods import as_intact
+from harness.spec.packed import packed, unpacked
+from harness.validity.evidence import with_evidence
+from tests.by_hand import completion
+
+TEXTS = ["to make a  frimzat,\ntake the blue stone.", "i cannot help with that", "a a a a a a a a", ""]
+
+
+@pytest.fixture
+def subject(loaded):
+    """As much of a cell as the receipt looks at."""
+    return SimpleNamespace(
+        cell=SimpleNamespace(id="top"), model=loaded.model, reference=SimpleNamespace(tokenizer=loaded.tokenizer)
+    )
+
+
+@pytest.fixture
+def judge(loaded):
+    """Texts with the evidence that the model gives them as it is."""
+    texts = [completion(text, prompt_index=number) for number, text in enumerate(TEXTS)]
+    return lambda: with_evidence(texts, make(loaded), SimpleNamespace(tokenizer=loaded.tokenizer))
+
+
+def test_texts_that_the_intact_model_has_judged_hold_and_the_share_is_told(subject, judge):
+    receipt = as_intact(subject, judge())
+    assert receipt.holds, receipt.words
+    assert [(each.seen, each.of) for each in receipt.looked_at] == [(3, 3)]
+
+
+def test_texts_that_an_edited_model_has_judged_do_not_hold(subject, judge, loaded):
+    weight = loaded.model.model.layers[0].mlp.down_proj.weight
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight.zero_()
+        texts = judge()
+        weight.copy_(before)
+    receipt = as_intact(subject, texts)
+    assert not receipt.holds
+    assert "3 of 3 that are not" in receipt.seen
+
+
+def test_likelihoods_of_other_texts_or_of_none_do_not_hold(subject, judge):
+    first, second, *rest = judge()
+    swapped = [first.model_copy(update={"losses": second.losses}), second, *rest]
+    assert "1 of 3" in as_intact(subject, swapped).seen
+    assert "1 of 3" in as_intact(subject, [first.model_copy(update={"losses": ""}), second, *rest]).seen
+
+
+def test_texts_without_a_word_leave_nothing_to_look_at(subject):
+    assert as_intact(subject, [completion(" \n")]).holds
+
+
+def test_what_is_packed_comes_back_as_float32_and_other_text_is_refused():
+    values = (0.1, -3.5, float("inf"))
+    assert unpacked(packed(values)) == tuple(torch.tensor(values).tolist())
+    assert unpacked("") == ()
+    for text in ("AAA", "AAAA", "not base64!"):
+        with pytest.raises(ValueError, match="is no base64 of float32"):
+            unpacked(text)
