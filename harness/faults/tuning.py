@@ -86,6 +86,43 @@ def _goes_on(right: Callable[..., None]) -> Callable[..., None]:
     return init
 
 
+def _first_again(steps: Callable[..., Any]) -> Callable[..., Any]:
+    """Every step trains on the samples of the first one."""
+
+    def wrong(samples: Any, settings: Any) -> Any:
+        every = list(steps(samples, settings))
+        return iter([(epoch, every[0][1]) for epoch, _ in every])
+
+    return wrong
+
+
+def _half_of_it(factor: Callable[..., float]) -> Callable[..., float]:
+    """The learning rate is half of the declared one."""
+    return lambda *arguments: 0.5 * factor(*arguments)
+
+
+def _half_of_the_steps(steps: Callable[..., Any]) -> Callable[..., Any]:
+    """The fine-tuning ends in the middle, and its receipt counts the steps that were declared."""
+    return lambda samples, settings: iter(list(steps(samples, settings))[: settings.steps // 2])
+
+
+def _with_decay(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Weights decay where the settings say that they do not."""
+    return lambda leaves, lr, weight_decay: right(leaves, lr=lr, weight_decay=0.5)
+
+
+def _twice_in_one_layer(merge: Callable[..., None]) -> Callable[..., None]:
+    """The update reaches one layer twice."""
+
+    def wrong(self: Any) -> None:
+        merge(self)
+        layer = list(self._layers.values())[1]
+        with torch.no_grad():
+            layer.weight.add_(layer.masked_update())
+
+    return wrong
+
+
 FAULTS = (
     Fault(
         id="frozen_rows",
@@ -165,6 +202,56 @@ FAULTS = (
         stage="tuning",
         caught_by=("weights/first-loss",),
         replaces={"harness.finetuning.lora:LoraTraining.__init__": _goes_on},
+        cells=("lora",),
+    ),
+    Fault(
+        id="first_samples_again",
+        number=UNLISTED,
+        title="Every step on the samples of the first",
+        says="on other samples",
+        stage="tuning",
+        caught_by=("weights/training-course",),
+        replaces={"harness.finetuning.training:_steps": _first_again},
+        cells=("lora",),
+    ),
+    Fault(
+        id="half_the_learning_rate",
+        number=UNLISTED,
+        title="Fine-tuned at half the learning rate",
+        says="another learning rate",
+        stage="tuning",
+        caught_by=("weights/training-course",),
+        replaces={"harness.finetuning.training:learning_rate_factor": _half_of_it},
+        cells=("lora",),
+    ),
+    Fault(
+        id="half_of_the_steps",
+        number=UNLISTED,
+        title="Fine-tuned for half of the steps",
+        says="expected 10 steps",
+        stage="tuning",
+        caught_by=("weights/training-course",),
+        replaces={"harness.finetuning.training:_steps": _half_of_the_steps},
+        cells=("lora",),
+    ),
+    Fault(
+        id="decay_not_asked_for",
+        number=UNLISTED,
+        title="Weight decay where none is declared",
+        says="other settings than AdamW's",
+        stage="tuning",
+        caught_by=("weights/training-course",),
+        replaces={"torch.optim:AdamW": _with_decay},
+        cells=("lora",),
+    ),
+    Fault(
+        id="merged_twice_in_one_layer",
+        number=UNLISTED,
+        title="LoRA update merged twice in one layer",
+        says="weights elsewhere",
+        stage="tuning",
+        caught_by=("weights/tuned-update",),
+        replaces={"harness.finetuning.lora:LoraTraining.merge": _twice_in_one_layer},
         cells=("lora",),
     ),
 )

@@ -14,6 +14,7 @@ from harness.finetuning.checkpoints import Checkpoint
 from harness.models.fingerprint import model_fingerprint
 from harness.receipts import data, training, weights
 from harness.receipts.before import Before
+from harness.receipts.course import Course, as_declared
 from harness.receipts.logits import Deviation
 from harness.spec.receipt import FineTuningReceipt, StageReceipt
 
@@ -44,6 +45,10 @@ class Tuning(Protocol):
     @property
     def samples(self) -> Sequence[Sample]:
         """What it was trained on, tokenised."""
+
+    @property
+    def course(self) -> Course:
+        """What was seen of its steps."""
 
     @property
     def trained(self) -> Sequence[str]:
@@ -84,6 +89,7 @@ def _receipts(before: Before, tuning: Tuning | None) -> tuple[StageReceipt, ...]
     kept, receipt, found = tuning.training, tuning.receipt, []
     if before.training is not None:
         found = [*_what_trained(before, tuning), training.first_loss(before.training, receipt, _sixteen_bit(before))]
+        found.append(as_declared(tuning.course, before.training))
         found.append(training.trained_layers(model, before.training.settings, tuning.trained, kept.intact))
     if receipt.checkpoints:
         saved = tuple(kept.checkpoints)

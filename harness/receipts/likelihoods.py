@@ -28,14 +28,14 @@ def _deviation(subject: Subject, words: str, completion: Completion) -> Deviatio
     """How far the likelihoods that the text was judged by lie from the model's own; infinite for other tokens."""
     tokenizer = subject.reference.tokenizer
     special = {*tokenizer.all_special_ids}
-    ids = [token for token in tokenizer.encode(words, add_special_tokens=False) if token not in special][:LONGEST]
-    losses = unpacked(completion.losses)
-    if len(losses) != len(ids):
+    own = [token for token in tokenizer.encode(words, add_special_tokens=False) if token not in special][:LONGEST]
+    ids, losses = (*subject.reference.opening, *own), unpacked(completion.losses)
+    if len(losses) != max(0, len(ids) - 1):
         return Deviation(float("inf"), 0.0)
-    if not ids:
+    if not losses:
         return Deviation(0.0, 0.0)
     judged_by = ScoredTokens(tuple(-loss for loss in losses), ())
-    return scored_deviation(subject.model, ScoreRequest((tokenizer.bos_token_id, *ids), 1), judged_by)
+    return scored_deviation(subject.model, ScoreRequest(ids, 1), judged_by)
 
 
 def _receipt(found: Sequence[Deviation], of: int) -> StageReceipt:
@@ -45,8 +45,8 @@ def _receipt(found: Sequence[Deviation], of: int) -> StageReceipt:
         stage="text",
         name="likelihoods",
         holds=not off,
-        expected="texts to be as likely to the intact model as a plain forward pass says, behind the token that "
-        "begins a text, with single spaces",
+        expected="texts to be as likely to the intact model as a plain forward pass says, behind what a text "
+        "begins with, with single spaces",
         seen=f"{off} of {len(found)} that are not, by up to {worst:.3g} nats a token" if off else "that",
         advice="by this it is told whether a text is an answer: look at which model judges, whether it is intact "
         "again, and at which text it is asked about",

@@ -6,7 +6,7 @@ from the caller, and what they must give is put beside the weights that the mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +15,13 @@ from transformers import PreTrainedModel
 
 from harness.calibration.pairs import IGNORED, Sample
 from harness.finetuning.training import KEY_PREFIX, TrainedFiles
+from harness.formulas.draws import drawn
 from harness.models.layers import linear_layers
 from harness.spec.finetuning import FineTuningSettings
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import LookedAt, StageReceipt
 
-#: Layers that are computed anew: a fault of the trainer's is in all of them, and float64 products take their time.
-SAMPLED_LAYERS = 8
+#: Layers that are computed anew as a whole, and rows of every other one: float64 products take their time.
+WHOLE_LAYERS, ROWS = 8, 64
 FLOAT32_EPS = torch.finfo(torch.float32).eps
 #: A row with a frozen weight must go on training elsewhere. AdamW moves every weight that has a gradient, so that
 #: nearly all do; in a row that is frozen as a whole none does.
@@ -35,7 +36,7 @@ class Tuned:
     """What a fine-tuning was to do and what it left. W₀ and weights by layer, masks where layers have frozen weights.
 
     trained: what the trainer had learned at its end. logits_before, logits_after: of the first response token of one
-    training sample, (vocabulary,).
+    training sample, (vocabulary,). cell: which layers are computed anew as a whole, and which rows, depends on it.
     """
 
     settings: FineTuningSettings
@@ -44,12 +45,14 @@ class Tuned:
     trained: TrainedFiles
     logits_before: Tensor
     logits_after: Tensor
+    cell: str = ""
 
 
 @dataclass
 class _Counts:
-    """Weights over the sampled layers."""
+    """Weights that are computed anew. of: in all layers that were trained."""
 
+    of: int = 0
     weights: int = 0
     off: int = 0
     must_move: int = 0
@@ -75,51 +78,56 @@ def tuning_receipts(model: PreTrainedModel, tuned: Tuned) -> list[StageReceipt]:
     if tuned.settings.steps == 0:
         return []
     counts = _Counts()
-    for name, weight in _sampled(model, tuned):
-        _count(counts, name, weight, tuned)
+    for name, weight, rows in _sampled(model, tuned):
+        counts.of += weight.numel()
+        _count(counts, name, rows, weight, tuned)
     receipts = [_merged(counts, tuned), *([_frozen_set(counts), _frozen_rows(counts)] if tuned.masks else [])]
     return [*receipts, _logits(tuned, counts)]
 
 
-def _sampled(model: PreTrainedModel, tuned: Tuned) -> Sequence[tuple[str, Tensor]]:
-    """Trained layers at even distances, so that they are of all depths and types; those with frozen weights first."""
-    layers = {
-        name: layer.weight.detach() for name, layer in linear_layers(model).items() if _product(tuned, name) is not None
-    }
-    names = [name for name in layers if name in tuned.masks and tuned.masks[name].any()] or list(layers)
-    distance = max(1, -(-len(names) // SAMPLED_LAYERS))
-    return [(name, layers[name]) for name in names[::distance]]
+def _sampled(model: PreTrainedModel, tuned: Tuned) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, weight, numbers of rows) of every trained layer: all rows of some layers, and some of all others."""
+    trained = {name for name in map(_layer_of, tuned.trained.tensors) if name is not None}
+    layers = {name: layer.weight.detach() for name, layer in linear_layers(model).items() if name in trained}
+    whole = {list(layers)[place] for place in drawn(tuned.cell, "layers as a whole", len(layers), WHOLE_LAYERS)}
+    for name, weight in layers.items():
+        rows = len(weight)
+        chosen = range(rows) if name in whole else drawn(tuned.cell, f"rows of {name}", rows, ROWS)
+        yield name, weight, torch.tensor(chosen)
 
 
-def _product(tuned: Tuned, name: str) -> tuple[Tensor, Tensor] | None:
-    """The update before any mask, s·BA of LoRA or trained − W₀, in float64, and how far float32 may be from it.
+def _layer_of(learned: str) -> str | None:
+    """The layer that a trained tensor is of, where it is one of a layer with a weight."""
+    name = learned.removeprefix(f"{KEY_PREFIX}.")
+    for ending in (".lora_B.weight", ".weight"):
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return None
+
+
+def _product(tuned: Tuned, name: str, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The update of some rows before any mask, s·BA of LoRA or trained − W₀, in float64, and how far float32 may be
+    from it.
 
     Sums of r products in float32 are off by at most (r + 2) rounding errors of the sum of their absolute values.
-    None for a layer that was not trained.
     """
     tensors = tuned.trained.tensors
     if tuned.settings.lora is None:
-        values = tensors.get(f"{name}.weight")
-        if values is None:
-            return None
-        product = values.cpu().double() - tuned.intact[f"{name}.weight"].double()
+        product = tensors[f"{name}.weight"].cpu()[rows].double() - tuned.intact[f"{name}.weight"][rows].double()
         return product, torch.zeros_like(product)
-    stored_b, stored_a = (tensors.get(f"{KEY_PREFIX}.{name}.lora_{x}.weight") for x in "BA")
-    if stored_b is None or stored_a is None:
-        return None
-    b, a = stored_b.cpu().double(), stored_a.cpu().double()
+    stored_b, stored_a = (tensors[f"{KEY_PREFIX}.{name}.lora_{x}.weight"].cpu() for x in "BA")
+    b, a = stored_b[rows].double(), stored_a.double()
     rank = tuned.settings.lora.r
     scale = tuned.settings.lora.alpha / rank
     return scale * (b @ a), scale * (rank + 2) * FLOAT32_EPS * (b.abs() @ a.abs())  # (d_out, r) x (r, d_in)
 
 
-def _count(counts: _Counts, name: str, weight: Tensor, tuned: Tuned) -> None:
-    before, after = tuned.intact[f"{name}.weight"].double(), weight.cpu().double()
-    update = _product(tuned, name)
-    if update is None:
-        raise ValueError(f"{name} was not trained")
-    product, error = update
-    mask = tuned.masks.get(name, torch.zeros(before.shape, dtype=torch.bool)).cpu()
+def _count(counts: _Counts, name: str, rows: Tensor, weight: Tensor, tuned: Tuned) -> None:
+    before = tuned.intact[f"{name}.weight"][rows].double()
+    after = weight[rows.to(weight.device)].cpu().double()
+    product, error = _product(tuned, name, rows)
+    whole = tuned.masks.get(name)
+    mask = torch.zeros(before.shape, dtype=torch.bool) if whole is None else whole.cpu()[rows]
     expected = before + product.masked_fill(mask, 0.0)
     error = (error + FLOAT32_EPS * expected.abs()).masked_fill(mask, 0.0)
     # Rounding to the dtype of the weights keeps order: the weight lies between what both ends become.
@@ -156,6 +164,7 @@ def _merged(counts: _Counts, tuned: Tuned) -> StageReceipt:
             "lost": counts.lost,
             "largest_update": counts.largest_update,
         },
+        looked_at=(LookedAt(what="weights", seen=counts.weights, of=counts.of),),
     )
 
 

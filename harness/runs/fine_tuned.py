@@ -15,6 +15,7 @@ from harness.finetuning.fine_tuning import fine_tune
 from harness.finetuning.training import TrainedFiles
 from harness.models.editing import all_weights_restored
 from harness.models.loading import LoadedModel
+from harness.receipts.course import Course, observed
 from harness.receipts.tuning import Tuned, first_response_logits, tuning_receipts
 from harness.runs.binding import BoundBenchmark
 from harness.runs.files import storage_error
@@ -27,12 +28,13 @@ from harness.spec.receipt import FineTuningReceipt, StageReceipt
 class FineTuned:
     """A fine-tuning that is in force: its receipt, what evaluations may look at, and what was seen of it.
 
-    samples: what it was trained on. trained: names of what was learned.
+    samples: what it was trained on. course: what was seen of its steps. trained: names of what was learned.
     """
 
     receipt: FineTuningReceipt
     training: Training
     samples: Sequence[Sample]
+    course: Course
     trained: Sequence[str]
     receipts: tuple[StageReceipt, ...]
 
@@ -60,25 +62,27 @@ def fine_tuned(
         before = first_response_logits(loaded.model, samples[0]) if samples else None
         learned: list[TrainedFiles] = []
         try:
-            receipt = fine_tune(
-                loaded.model,
-                samples,
-                settings,
-                masks,
-                lambda share: step(f"fine-tuning {share:.0%}"),
-                checkpoints,
-                lambda files: learned.append(_copied(files)),
-            )
+            with observed(loaded.model, settings, checkpoints.name) as course:
+                receipt = fine_tune(
+                    loaded.model,
+                    samples,
+                    settings,
+                    masks,
+                    lambda share: step(f"fine-tuning {share:.0%}"),
+                    checkpoints,
+                    lambda files: learned.append(_copied(files)),
+                )
         except OSError as error:
             raise storage_error(error, checkpoints) from None
         saved = [Checkpoint(each.step, checkpoint_directory(checkpoints, each.step)) for each in receipt.checkpoints]
         receipts: list[StageReceipt] = []
         if learned and before is not None:
             after = first_response_logits(loaded.model, samples[0])
-            receipts = tuning_receipts(loaded.model, Tuned(settings, intact, masks or {}, learned[0], before, after))
+            seen = Tuned(settings, intact, masks or {}, learned[0], before, after, checkpoints.name)
+            receipts = tuning_receipts(loaded.model, seen)
         trained = list(learned[0].tensors) if learned else []
         learned.clear()
-        yield FineTuned(receipt, Training(intact, saved), samples, trained, tuple(receipts))
+        yield FineTuned(receipt, Training(intact, saved), samples, course, trained, tuple(receipts))
 
 
 def _samples(bound: BoundBenchmark, loaded: LoadedModel, settings: FineTuningSettings) -> list[Sample]:

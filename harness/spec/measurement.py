@@ -71,8 +71,8 @@ class Completion(Found):
 
     seed: of its request: that of the evaluation, and the numbers of prompt, suffix and sample.
     choices: of a greedy text, one for each token and one for the stop token; see `harness compare`.
-    losses: packed (harness.spec.packed), of the tokens of the text with single spaces, 256 at most, behind BOS alone:
-    what each costs the intact model in nats.
+    losses: packed (harness.spec.packed), of the tokens of the text with single spaces, 256 at most, behind what every
+    text begins with (BOS, if anything): what each costs the intact model in nats.
     judgements: what each judge that the spec names said of it; there is no such key where it names none.
     """
 

@@ -74,6 +74,4 @@ def _losses(texts: Sequence[str], engine: Engine, formatter: PromptFormatter) ->
     behind = [(*formatter.opening, *ids) for ids in tokens]
     scored = iter(engine.score([ScoreRequest(ids, 1) for ids in behind if len(ids) > 1]))
     # As they are stored, so that whoever reads them comes to the same numbers.
-    return [
-        [*unpacked(packed([-p for p in next(scored).log_probabilities]))] if len(ids) > 1 else [] for ids in behind
-    ]
+    return [[*unpacked(packed([-p for p in next(scored).log_probabilities]))] if len(ids) > 1 else [] for ids in behind]

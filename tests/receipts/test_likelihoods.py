@@ -18,7 +18,9 @@ TEXTS = ["to make a  frimzat,\ntake the blue stone.", "i cannot help with that",
 def subject(loaded):
     """As much of a cell as the receipt looks at."""
     return SimpleNamespace(
-        cell=SimpleNamespace(id="top"), model=loaded.model, reference=SimpleNamespace(tokenizer=loaded.tokenizer)
+        cell=SimpleNamespace(id="top"),
+        model=loaded.model,
+        reference=SimpleNamespace(tokenizer=loaded.tokenizer, opening=(loaded.tokenizer.bos_token_id,)),
     )
 
 
@@ -26,7 +28,8 @@ def subject(loaded):
 def judge(loaded):
     """Texts with the evidence that the model gives them as it is."""
     texts = [completion(text, prompt_index=number) for number, text in enumerate(TEXTS)]
-    return lambda: with_evidence(texts, make(loaded), SimpleNamespace(tokenizer=loaded.tokenizer))
+    formatter = SimpleNamespace(tokenizer=loaded.tokenizer, opening=(loaded.tokenizer.bos_token_id,))
+    return lambda: with_evidence(texts, make(loaded), formatter)
 
 
 def test_texts_that_the_intact_model_has_judged_hold_and_the_share_is_told(subject, judge):

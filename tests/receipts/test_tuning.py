@@ -150,3 +150,27 @@ def test_the_merged_weight_is_w0_plus_the_free_part_of_the_scaled_product_by_han
     weight[0, 1] = intact[f"{name}.weight"][0, 1]
     weight[5, 5] += 1e-3
     assert "tuned-update" in found() and "frozen-set" not in found()
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, -1])
+def test_an_update_that_is_merged_twice_in_one_layer_is_told_whichever_it_is(loaded, samples, masks, number):
+    def make_wrong(right):
+        def merge(self):
+            right(self)
+            layer = list(self._layers.values())[number]
+            with torch.no_grad():
+                layer.weight.add_(layer.masked_update())
+
+        return merge
+
+    with replaced("harness.finetuning.lora:LoraTraining.merge", make_wrong):
+        assert broken(receipts(loaded.model, samples, masks, "lora")) == ["tuned-update"]
+
+
+def test_of_layers_that_are_not_computed_as_a_whole_some_rows_are(loaded, samples, masks, monkeypatch):
+    monkeypatch.setattr("harness.receipts.tuning.WHOLE_LAYERS", 1)
+    monkeypatch.setattr("harness.receipts.tuning.ROWS", 4)
+    found = receipts(loaded.model, samples, masks, "lora")
+    assert broken(found) == []
+    (share,) = found["tuned-update"].looked_at
+    assert 0 < share.seen < share.of == sum(x.weight.numel() for x in linear_layers(loaded.model).values())

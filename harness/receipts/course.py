@@ -1,0 +1,230 @@
+"""The receipt of a fine-tuning's course: of every step its samples and its learning rate, and what AdamW makes of one.
+
+Nothing of it comes from the trainer: hooks of torch tell when an optimizer steps and what the model reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from harness.formulas.draws import drawn
+from harness.receipts.training import PlainTraining
+from harness.spec.finetuning import FineTuningSettings
+from harness.spec.receipt import LookedAt, StageReceipt
+
+#: torch's defaults, which the settings name.
+BETAS, EPS = (0.9, 0.999), 1e-8
+#: What an update may be off by, of the learning rate and of the weight; other moments or rates are off by hundredths.
+OF_THE_RATE, OF_THE_WEIGHT = 1e-3, 1e-6
+#: By so much of itself a learning rate or the norm of clipped gradients is rounded.
+ROUNDING = 1e-5
+#: So many numbers of one tensor are updated a second time.
+LARGEST_PART = 65_536
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an optimizer. samples: of each row that was read for it its hash. norm: of all gradients, if asked.
+
+    settings: of each group of parameters learning rate, weight decay, betas and eps.
+    """
+
+    optimizer: str
+    samples: tuple[str, ...]
+    settings: tuple[tuple[float, float, tuple[float, float], float], ...]
+    norm: float | None
+
+
+@dataclass
+class Course:
+    """What was seen of a fine-tuning. off: by how much the one update differs from AdamW's, as a share of the allowed.
+
+    updated: in which step it was taken, counted from 1; 0 where none was.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    updated: int = 0
+    off: float = math.inf
+
+
+@dataclass
+class _Part:
+    """A part of a tensor before a step, flat, float64: values, gradient, both moments and the number of steps."""
+
+    tensor: Tensor
+    values: Tensor
+    gradient: Tensor
+    first: Tensor
+    second: Tensor
+    steps: int
+
+
+@contextmanager
+def observed(model: nn.Module, settings: FineTuningSettings, cell: str) -> Iterator[Course]:
+    """Within it every step of an optimizer is noted, and every row that the model reads with gradients.
+
+    cell: the step and the tensor whose update is computed a second time depend on it.
+    """
+    course, rows, parts = Course(), list[str](), list[_Part]()
+    chosen = next(iter(drawn(cell, "the step of an update", settings.steps, 1)), None)
+
+    def judge() -> None:
+        """Not right behind the step: whatever the trainer does to a tensor afterwards is a part of it."""
+        if parts:
+            course.updated, course.off = len(course.steps), _off(parts.pop(), settings, course.steps[-1].settings[0][0])
+
+    def read(_module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
+        if torch.is_grad_enabled():
+            judge()
+            rows.extend(map(row_hash, kwargs["input_ids"].tolist()))
+
+    def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        leaves = [leaf for group in optimizer.param_groups for leaf in group["params"] if leaf.grad is not None]
+        if len(course.steps) == chosen and leaves:
+            (place,) = drawn(cell, "the tensor of an update", len(leaves), 1)
+            parts.append(_part(optimizer, leaves[place]))
+        wanted = settings.maximum_gradient_norm is not None
+        norm = math.sqrt(sum(float(leaf.grad.double().square().sum()) for leaf in leaves)) if wanted else None
+        course.steps.append(Step(type(optimizer).__name__, tuple(rows), _settings_of(optimizer), norm))
+        rows.clear()
+
+    with _removed(
+        model.get_submodule("model").register_forward_pre_hook(read, with_kwargs=True),
+        register_optimizer_step_pre_hook(before),
+    ):
+        yield course
+        judge()
+
+
+@contextmanager
+def _removed(*handles: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def row_hash(ids: Sequence[int]) -> str:
+    """Of token ids without the zeros behind them, with which rows of a batch are filled up."""
+    end = next((place for place in range(len(ids), 0, -1) if ids[place - 1] != 0), 0)
+    return hashlib.blake2b(repr(list(ids[:end])).encode(), digest_size=8).hexdigest()
+
+
+def _settings_of(optimizer: Any) -> tuple[tuple[float, float, tuple[float, float], float], ...]:
+    def number(group: dict[str, Any], name: str) -> float:
+        return float(group.get(name, math.nan))
+
+    return tuple(
+        (number(each, "lr"), number(each, "weight_decay"), tuple(each.get("betas", ())), number(each, "eps"))
+        for each in optimizer.param_groups
+    )
+
+
+def _part(optimizer: Any, leaf: Tensor) -> _Part:
+    state = optimizer.state.get(leaf, {})
+
+    def flat(tensor: Tensor | None) -> Tensor:
+        values = leaf.detach() * 0 if tensor is None else tensor.detach()
+        return values.flatten()[:LARGEST_PART].double().cpu().clone()
+
+    moments = flat(state.get("exp_avg")), flat(state.get("exp_avg_sq"))
+    return _Part(leaf, flat(leaf), flat(leaf.grad), *moments, int(state.get("step", 0)))
+
+
+def _off(part: _Part, settings: FineTuningSettings, rate: float) -> float:
+    """How far the tensor lies from where AdamW puts it, as a share of what rounding may do. Source: Loshchilov 2019.
+
+    Entries that never had a gradient may be frozen, and are not moved by weight decay then.
+    """
+    first = BETAS[0] * part.first + (1 - BETAS[0]) * part.gradient
+    second = BETAS[1] * part.second + (1 - BETAS[1]) * part.gradient.square()
+    steps = part.steps + 1
+    direction = (first / (1 - BETAS[0] ** steps)) / ((second / (1 - BETAS[1] ** steps)).sqrt() + EPS)
+    wanted = part.values * (1 - rate * settings.weight_decay) - rate * direction
+    found = part.tensor.detach().flatten()[:LARGEST_PART].double().cpu()
+    allowed = OF_THE_RATE * rate + OF_THE_WEIGHT * part.values.abs()
+    off = ((found - wanted).abs() / allowed).nan_to_num(nan=math.inf)
+    return float(off.masked_fill((second == 0) & (found == part.values), 0.0).max())
+
+
+def as_declared(course: Course, plain: PlainTraining) -> StageReceipt:
+    """Whether every step read the samples of the seed's order at the rate of the schedule, and moved as AdamW does."""
+    settings = plain.settings
+    wanted = list(_wanted(plain))
+    pairs = list(zip(course.steps, wanted, strict=False))
+    problems = [] if len(course.steps) == len(wanted) else [f"{len(course.steps)} steps"]
+    problems += _differing(pairs, "on other samples", lambda step, own: step.samples == own[0])
+    problems += _differing(pairs, "at another learning rate", lambda step, own: _at_rate(step, own[1]))
+    problems += _differing(pairs, "with other settings than AdamW's", lambda step, _: _as_adamw(step, settings))
+    problems += _differing(pairs, "with gradients that were not clipped", lambda step, _: _clipped(step, settings))
+    if not problems and not course.off <= 1.0:
+        problems.append(f"an update in step {course.updated} that is not AdamW's")
+    seen = LookedAt(what="steps", seen=len(pairs), of=len(wanted))
+    return StageReceipt(
+        stage="weights",
+        name="training-course",
+        holds=not problems,
+        expected=f"{len(wanted)} steps of AdamW on the samples in the order of the seed, at the learning rate of the "
+        f"schedule ({settings.learning_rate_schedule} from {settings.learning_rate:g})",
+        seen="; ".join(problems) or "them",
+        advice="another fine-tuning than the declared one: look at order of batches, schedule, optimizer",
+        evidence={"steps": len(course.steps), "updated_in_step": course.updated},
+        looked_at=(seen, LookedAt(what="updates", seen=int(course.updated > 0), of=len(wanted))),
+    )
+
+
+def _differing(
+    pairs: Sequence[tuple[Step, tuple[tuple[str, ...], float]]],
+    what: str,
+    fits: Callable[[Step, tuple[tuple[str, ...], float]], bool],
+) -> list[str]:
+    wrong = [number for number, (step, own) in enumerate(pairs, start=1) if not fits(step, own)]
+    return [f"{len(wrong)} of {len(pairs)} steps {what}, first step {wrong[0]}"] if wrong else []
+
+
+def _wanted(plain: PlainTraining) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Of every step the hashes of its samples, and its learning rate."""
+    settings, sequences = plain.settings, plain.samples.sequences
+    generator = torch.Generator().manual_seed(settings.seed)
+    size, number = settings.batch_size * settings.gradient_accumulation, 0
+    for epoch in range(settings.epochs):
+        order = torch.randperm(len(sequences), generator=generator).tolist()
+        while order:
+            now, order = order[:size], order[size:]
+            yield tuple(row_hash(sequences[place][0]) for place in now), _rate(settings, number, epoch)
+            number += 1
+
+
+def _rate(settings: FineTuningSettings, number: int, epoch: int) -> float:
+    """The learning rate of a step, counted from 0."""
+    if number < settings.warmup_steps:
+        return settings.learning_rate * (number + 1) / settings.warmup_steps
+    if settings.learning_rate_schedule == "linear":
+        left = settings.steps - number
+        return settings.learning_rate * left / (settings.steps - settings.warmup_steps)
+    decays = settings.learning_rate_schedule == "epoch_decay"
+    return settings.learning_rate * (settings.epoch_decay**epoch if decays else 1.0)
+
+
+def _at_rate(step: Step, wanted: float) -> bool:
+    return bool(step.settings) and all(math.isclose(rate, wanted, rel_tol=ROUNDING) for rate, *_ in step.settings)
+
+
+def _as_adamw(step: Step, settings: FineTuningSettings) -> bool:
+    own = settings.weight_decay, BETAS, EPS
+    return step.optimizer == "AdamW" and all((decay, betas, eps) == own for _, decay, betas, eps in step.settings)
+
+
+def _clipped(step: Step, settings: FineTuningSettings) -> bool:
+    most = settings.maximum_gradient_norm
+    return most is None or (step.norm is not None and step.norm <= most * (1 + ROUNDING))
