@@ -127,15 +127,23 @@ class Evaluation(base.Evaluation[Settings]):
     ) -> list[StageReceipt]:
         """The items that reached the engine, and the share of likeliest answers that are right."""
         from harness.receipts import counts, figures
+        from harness.receipts.plain_items import plain_items
 
-        settings, tasks = self.settings, tasks_with_data(task_places(context.variant, context.path_of))
+        settings, places = self.settings, task_places(context.variant, context.path_of)
+        tasks = tasks_with_data(places)
         expected = counts.expected_items(tasks, settings.limit)
         as_asked = counts.zero_shot_items(settings.name, expected, measurements, observed, settings.limit)
         if not as_asked.holds:  # answers cannot be told apart
             return [as_asked]
         items = figures.scored_items(tasks, settings.limit, observed)
         tokenizer = context.formatter.tokenizer
-        return [as_asked, figures.zero_shot_accuracy(settings.name, list(items), measurements, tokenizer)]
+        read = {
+            str(task.task_name): plain_items(place)
+            for task, place in zip(tasks, places, strict=True)
+            if isinstance(place, Path)
+        }
+        plain = {task: own for task, own in read.items() if own is not None}
+        return [as_asked, figures.zero_shot_accuracy(settings.name, list(items), measurements, tokenizer, plain)]
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """All answers with their contexts."""

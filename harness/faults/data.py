@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +43,35 @@ def _of_another_name(right: Callable[..., Any]) -> Callable[..., Any]:
     return dataset_path
 
 
+def _rotated(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The next choice is called the right one of some items, as where choices are numbered from 1."""
+
+    def load(place: Any) -> Any:
+        task = right(place)
+        own = task.doc_to_target
+
+        def target(document: Any, *arguments: Any) -> Any:
+            found = own(document, *arguments)
+            return (found + 1) % len(task.doc_to_choice(document)) if len(str(document)) % 2 else found
+
+        wrong = copy.copy(task)
+        wrong.doc_to_target = target
+        return wrong
+
+    return load
+
+
 FAULTS = (
+    Fault(
+        id="another_answer_is_right",
+        number=UNLISTED,
+        title="Zero-shot items with another choice as the right one",
+        says="another right answer",
+        stage="data",
+        caught_by=("scorer/zero-shot-accuracy",),
+        replaces={"harness.evaluations.zero_shot:_load_task": _rotated},
+        cells=(),
+    ),
     Fault(
         id="evaluation_requests_leaked",
         number=18,

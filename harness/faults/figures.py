@@ -119,7 +119,33 @@ def _mean_of_losses(_original: Callable[..., Any]) -> Callable[..., Any]:
     return lambda losses: sum(losses) / max(1, len(losses))
 
 
+def _of_the_cell_before(measured: Callable[..., Any]) -> Callable[..., Any]:
+    """Everything that was measured of an edited cell is filed under the next one, as if it had been measured there."""
+    last: list[Any] = []
+
+    def wrong(bench: Any, learned: Any, job: Any) -> Any:
+        own = measured(bench, learned, job)
+        if own.result.receipt is None:
+            return own
+        names = ("id", "group", "title", "parameters", "invalid_is_expected")
+        before = last[-1] if last else own
+        last.append(own)
+        return replace(before, result=before.result.model_copy(update={n: getattr(own.result, n) for n in names}))
+
+    return wrong
+
+
 FAULTS = (
+    Fault(
+        id="figures_of_the_cell_before",
+        number=UNLISTED,
+        title="A cell with everything that was measured of another one",
+        says="what was measured",
+        stage="figures",
+        caught_by=(VERIFICATION,),
+        replaces={"harness.runs.workbench:measure_cell": _of_the_cell_before},
+        cells=("snip-set-difference", "wanda-top"),
+    ),
     Fault(
         id="likelihoods_of_other_texts",
         number=UNLISTED,

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.observed_engine import Observed
+from harness.receipts.plain_items import PlainItem
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import LookedAt, StageReceipt
 
@@ -57,11 +58,16 @@ def _indices(gold: Any, choices: Sequence[str]) -> frozenset[int]:
 
 
 def zero_shot_accuracy(
-    name: str, items: Sequence[ScoredItem], measurements: Sequence[Measurement], tokenizer: PreTrainedTokenizerBase
+    name: str,
+    items: Sequence[ScoredItem],
+    measurements: Sequence[Measurement],
+    tokenizer: PreTrainedTokenizerBase,
+    plain: Mapping[str, Sequence[PlainItem]],
 ) -> StageReceipt:
     """Whether the engine was sent question and answer whole, and the accuracy is that of the likeliest answers.
 
-    name: of the evaluation. Texts are compared letter by letter, of all items.
+    name: of the evaluation. plain: by task, the items of its file, where they can be read by other means. Texts are
+    compared letter by letter, of all items.
     """
     by_task: dict[str, list[ScoredItem]] = {}
     for item in items:
@@ -80,7 +86,9 @@ def zero_shot_accuracy(
         for task, places in unasked.items()
         if places
     ]
+    problems += _other_answers(by_task, plain)
     problems += _off(figures, found, "where the engine's likelihoods give")
+    known = sum(len(own) for task, own in by_task.items() if task in plain)
     return StageReceipt(
         stage="scorer",
         name="zero-shot-accuracy",
@@ -90,8 +98,29 @@ def zero_shot_accuracy(
         seen="; ".join(problems[:3]) or "that",
         advice="look at which of lm-eval's figures is read, and at what is sent to the engine",
         evidence={"figures": len(figures), "wrong": len(problems)},
-        looked_at=(LookedAt(what="items", seen=len(items), of=len(items)),),
+        looked_at=(
+            LookedAt(what="items", seen=len(items), of=len(items)),
+            LookedAt(what="right answers", seen=known, of=len(items)),
+        ),
     )
+
+
+def _other_answers(
+    by_task: Mapping[str, Sequence[ScoredItem]], plain: Mapping[str, Sequence[PlainItem]]
+) -> Iterator[str]:
+    """Tasks whose choices or right answers are others than those of their files."""
+    for task in by_task.keys() & plain.keys():
+        own, known = by_task[task], plain[task]
+        wrong = [
+            place
+            for place, item in enumerate(own)
+            if place >= len(known) or (tuple(map(str, item.choices)), item.gold) != known[place]
+        ]
+        if wrong:
+            yield (
+                f"{len(wrong)} of {len(own)} items of {task} with another right answer than its file, first number "
+                f"{wrong[0] + 1}"
+            )
 
 
 def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -26,6 +26,7 @@ from harness.runs.bench import Bench, Learned, Step
 from harness.runs.fine_tuned import FineTuned, fine_tuned
 from harness.runs.judges import JudgedTexts, figures_by_judge, judged_texts
 from harness.runs.judging import judged, know_intact_answers, unfit_of
+from harness.runs.keys import asked_digest
 from harness.spec.cell import Cell
 from harness.spec.measurement import Completion, Measurement, RawValues
 from harness.spec.receipt import EditReceipt, StageReceipt
@@ -132,6 +133,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         measurements=_invalidated(figures, receipts),
         completion_classes=class_counts(texts),
         seconds=round(time.monotonic() - began, 3),
+        asked_sha256=asked_digest(bench.bound.spec, job.cell),
         completions_sha256="",
         task_hashes=raw.task_hashes,
         receipts=tuple(receipts),

@@ -11,7 +11,7 @@ from typing import Any
 from harness.runs.binding import PLANTED, BoundBenchmark
 from harness.runs.computed_by import of_cells
 from harness.runs.used_plugins import named_plugins
-from harness.spec.benchmark import Cell
+from harness.spec.benchmark import BenchmarkSpec, Cell
 
 #: What of a spec decides no figure.
 _JUDGED_AFTERWARDS = {"title", "source", "claims", "golden_values", "layout"}
@@ -79,6 +79,19 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
             "code": of_cells(named_plugins(bound.variant, cell, *spec.evaluations)),
             "variant": bound.variant.model_dump(mode="json"),
             **asdict(surroundings),
+        }
+    )
+
+
+def asked_digest(spec: BenchmarkSpec, cell: Cell) -> str:
+    """Hash of what a cell measures, as its result has it: whoever files it under another cell leaves a trace."""
+    sets = {name for region in cell.regions for name in region.calibration_sets}
+    return digest(
+        {
+            "region": None if cell.region is None else cell.region.model_dump(mode="json"),
+            "fine_tuning": None if cell.fine_tuning is None else cell.fine_tuning.model_dump(mode="json"),
+            "calibration": {name: spec.calibration[name].model_dump(mode="json") for name in sorted(sets)},
+            "attribution": spec.attribution.model_dump(mode="json"),
         }
     )
 

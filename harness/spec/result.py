@@ -40,6 +40,8 @@ class CellResult(Strict):
     unchecked: what no receipt checks by other means, in words.
     judges: by name, what each judge that the spec names made of known texts and of the cell's own.
 
+    asked_sha256: of what was measured: region, fine-tuning, their calibration sets and attribution, as JSON with sorted
+    keys. It stays with the figures, whatever cell they are filed under.
     measured_in: the run and cell in which it was measured, where benchmarks that were run together
     share a cell, `<run id>#<cell id>`.
     """
@@ -56,6 +58,7 @@ class CellResult(Strict):
     completions_sha256: str
     task_hashes: dict[str, str] = Field(default_factory=dict)
     seconds: float
+    asked_sha256: str | None = None
     measured_in: str | None = None
     receipts: tuple[StageReceipt, ...] = ()
     unchecked: tuple[str, ...] = ()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.cell import CellGroup
+from harness.spec.cell import Cell, CellGroup
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.attacks import attack_names
 from harness.verification.findings import Ledger
@@ -37,7 +39,8 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
     ledger.same("name", "the run", "variant", record.id.split("/")[:1], [record.variant.get("name")])
     declared = {cell_id: (group, point) for cell_id, group, point in declared_cells(spec)}
     # What a region needs, its settings alone can say, since it may be a plugin's; everything else is expanded here.
-    planted = {cell.id for cell in spec.expanded_cells() if cell.requires_planted_region}
+    expanded = {cell.id: cell for cell in spec.expanded_cells()}
+    planted = {name for name, cell in expanded.items() if cell.requires_planted_region}
     reasons = {name: _why_not(name, group, planted, record.variant) for name, (group, _) in declared.items()}
     skipped = {name: why for name, why in reasons.items() if why is not None}
     ledger.each_once("cell", "the run", [cell.id for cell in record.cells], [c for c in declared if c not in skipped])
@@ -46,6 +49,8 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
     for cell in record.cells:
         if cell.id in declared:
             _check_cell(run, cell, declared[cell.id], ledger)
+        if cell.id in expanded:
+            ledger.same("cell", cell.id, "what was measured", cell.asked_sha256, _asked(spec, expanded[cell.id]))
     wanted = _CANARIES if any(map(_is_plain_attack, spec.evaluations)) else ()
     ledger.each_once("canary", "the run", [f"{each.stage}/{each.name}" for each in record.canaries], wanted)
     hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
@@ -54,6 +59,19 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
         for task, words in cell.task_hashes.items():
             ledger.same("task", cell.id, task, words, hashes[task])
     _check_data(record, ledger)
+
+
+def _asked(spec: BenchmarkSpec, cell: Cell) -> str:
+    """SHA-256 of what a cell removes or trains, and of the data and the ways by which that is found."""
+    data = sorted({name for region in cell.regions for name in region.calibration_sets})
+    parts = {
+        "attribution": spec.attribution,
+        "calibration": {name: spec.calibration[name] for name in data},
+        "fine_tuning": cell.fine_tuning,
+        "region": cell.region,
+    }
+    text = json.dumps(parts, default=lambda part: part.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def declared_cells(spec: BenchmarkSpec) -> Iterator[tuple[str, CellGroup, dict[str, Any]]]:

@@ -8,6 +8,7 @@ import pytest
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.receipts.figures import perplexity_figure, scored_items, zero_shot_accuracy
 from harness.receipts.observed_engine import Observed
+from harness.receipts.plain_items import plain_items
 from harness.spec.measurement import Measurement
 
 WORDS = ["<s>", "is", "grass", "green", "red", "sky", "blue", "dark"]
@@ -48,10 +49,10 @@ SCORED = [
 ]
 
 
-def accuracy(value, scored=SCORED, metrics=("acc",)):
+def accuracy(value, scored=SCORED, metrics=("acc",), plain=None):
     items = list(scored_items([task(metrics)], None, Observed(scored=scored)))
     found = [Measurement(metric=f"accuracy_{name}", value=value, n=2) for name in ("facts", "mean")]
-    return zero_shot_accuracy("accuracy", items, found, TOKENIZER)
+    return zero_shot_accuracy("accuracy", items, found, TOKENIZER, plain or {})
 
 
 def test_accuracy_is_that_of_the_likeliest_answers():
@@ -72,6 +73,45 @@ def test_an_item_without_its_question_is_told():
     assert "1 of 2 items of facts were sent without their question or answer whole, first number 2" in (
         accuracy(1.0, [*SCORED[:2], *bare[2:]]).words
     )
+
+
+def test_right_answers_are_those_of_the_file():
+    right = [(("green", "red"), frozenset({0})), (("blue", "dark blue"), frozenset({0}))]
+    receipt = accuracy(1.0, plain={"facts": right})
+    assert receipt.holds
+    assert [(each.what, each.seen, each.of) for each in receipt.looked_at] == [("items", 2, 2), ("right answers", 2, 2)]
+    words = accuracy(1.0, plain={"facts": [right[0], (right[1][0], frozenset({1}))]}).words
+    assert "1 of 2 items of facts with another right answer than its file, first number 2" in words
+    assert "first number 2" in accuracy(1.0, plain={"facts": right[:1]}).words
+    assert accuracy(1.0).looked_at[1].seen == 0
+
+
+TASK = """
+task: t
+dataset_path: json
+dataset_kwargs: {data_files: {test: t.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: q
+doc_to_choice: c
+doc_to_target: TARGET
+metric_list: [{metric: acc}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "content", "found"),
+    [
+        ("a", '{"q": "x", "c": ["u", "v"], "a": 1}\n', ((("u", "v"), frozenset({1})),)),
+        ("a", '[{"q": "x", "c": ["u", "v"], "a": "u"}]', ((("u", "v"), frozenset({0})),)),
+        ("'{{a}}'", '{"q": "x", "c": ["u", "v"], "a": 1}\n', None),
+        ("a", '{"q": "x", "c": ["u", "v"], "a": "w"}\n', None),
+    ],
+)
+def test_items_are_read_from_their_file_where_columns_hold_them(tmp_path, target, content, found):
+    (tmp_path / "t.yaml").write_text(TASK.replace("TARGET", target), encoding="utf-8")
+    (tmp_path / "t.jsonl").write_text(content, encoding="utf-8")
+    assert plain_items(tmp_path / "t.yaml") == found
 
 
 def perplexity(value, *likelihoods):
