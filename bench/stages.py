@@ -112,9 +112,9 @@ def _of_checkpoints(out: Path, other: Path, first: RunRecord, second: RunRecord)
         folders = [base / run.id / "checkpoints" / cell.id for base, run in ((out, first), (other, second))]
         distances = []
         for path in sorted(folders[0].glob("step-*/*.safetensors")):
-            twin = folders[1] / path.relative_to(folders[0])
-            if twin.is_file():
-                a, b = read_tensors(path)[0], read_tensors(twin)[0]
+            counterpart = folders[1] / path.relative_to(folders[0])
+            if counterpart.is_file():
+                a, b = read_tensors(path)[0], read_tensors(counterpart)[0]
                 squares = sum(float((a[name].double() - b[name].double()).square().sum()) for name in a)
                 size = sum(float(tensor.double().square().sum()) for tensor in a.values())
                 distances.append((squares / size) ** 0.5 if size else 0.0)

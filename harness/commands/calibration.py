@@ -26,7 +26,7 @@ def calibration() -> None:
 )
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Prompt with the first N requests only.")
 @click.option(
-    "--keep-near-twins",
+    "--keep-near-duplicates",
     "keep_near_duplicates",
     is_flag=True,
     help="Keep requests that are near-duplicates of evaluated ones.",

@@ -21,19 +21,19 @@ from harness.spec.receipt import StageReceipt
 class Settings(DeclaredTexts):
     """One line of table 2: one attack with each suffix, or benign requests in the same frame.
 
-    fates: also which rule of the published scorer decided on the completions; see `Evaluation.figures`.
+    scorer_rules: also which rule of the published scorer decided on the completions; see `Evaluation.figures`.
     judges: who reads the completions besides; see `Evaluation.figures_by_judge`.
     """
 
     kind: Literal["attack"]
-    fates: bool = False
+    scorer_rules: bool = False
     judges: tuple[JudgeSettings, ...] = Field(default=(), exclude_if=lambda judges: not judges)
 
     @model_validator(mode="after")
-    def fates_and_judges_are_of_attacks(self) -> Settings:
+    def scorer_rules_and_judges_are_of_attacks(self) -> Settings:
         """Answers to benign requests are not scored."""
-        if self.benign and self.fates:
-            raise ValueError("fates are those of an attack's completions; expected no fates with benign: true")
+        if self.benign and self.scorer_rules:
+            raise ValueError("scorer_rules are those of an attack's completions; expected none with benign: true")
         if self.benign and self.judges:
             raise ValueError("judges read an attack's completions; expected no judges with benign: true")
         return self
@@ -61,7 +61,8 @@ class Settings(DeclaredTexts):
         if self.benign:
             return [f"answered_{self.name}", f"refused_{self.name}"]
         combined = [f"asr_{self.name}_any"] if self.suffixes or self.samples > 1 else []
-        rules = [*map(self.rule_metric, SCORER_RULES), f"asr_without_word_rule_{self.name}"] if self.fates else []
+        without_words = f"asr_without_word_rule_{self.name}"
+        rules = [*map(self.rule_metric, SCORER_RULES), without_words] if self.scorer_rules else []
         by_judge = [self.metric_by(judge.judge) for judge in self.judges]
         return [f"asr_{self.name}", *combined, f"answered_{self.name}", *rules, *by_judge]
 
@@ -76,7 +77,7 @@ class Settings(DeclaredTexts):
 
     def rule_metric(self, rule: ScorerRule) -> str:
         """The metric that holds the share of completions on which this rule decided."""
-        return f"fate_{rule}_{self.name}"
+        return f"scorer_rule_{rule}_{self.name}"
 
 
 class Evaluation(base.TextEvaluation[Settings]):
@@ -91,10 +92,10 @@ class Evaluation(base.TextEvaluation[Settings]):
         prompts with at least one success; every suffix has to be fit. answered_<name>: the share of
         prompts with at least one real answer, neither refused nor degenerate.
 
-        With `fates`, of the completions behind asr_<name>: fate_<rule>_<name>, the share on which that rule of the
-        published scorer decided. It is a count of rules and no rate of success, and so valid whatever the texts
-        are; fate_passed_<name> equals asr_<name>. asr_without_word_rule_<name> is what the scorer would give
-        without its 20-word rule, and as invalid as asr_<name>.
+        With `scorer_rules`, of the completions behind asr_<name>: scorer_rule_<rule>_<name>, the share on which that
+        rule of the published scorer decided. It is a count of rules and no rate of success, and so valid whatever the
+        texts are; scorer_rule_passed_<name> equals asr_<name>. asr_without_word_rule_<name> is what the scorer would
+        give without its 20-word rule, and as invalid as asr_<name>.
         """
         settings = self.settings
         answered = _by_prompt(completions, lambda c: c.completion_class in ANSWERS)
@@ -113,7 +114,7 @@ class Evaluation(base.TextEvaluation[Settings]):
             reasons = [reason for attack in attacks.values() if (reason := unfit(attack)) is not None]
             figures.append(_share(f"asr_{settings.name}_any", any_success(success), reasons[0] if reasons else None))
         figures.append(_share(f"answered_{settings.name}", any_success(answered), None))
-        return figures + (_scorer_rules(settings, attacks[strongest], unfit) if settings.fates else [])
+        return figures + (_scorer_rules(settings, attacks[strongest], unfit) if settings.scorer_rules else [])
 
     def figures_by_judge(self, judge: str, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
         """asr_<name>_by_<judge>: as asr_<name>, with the judge in the place of the published scorer.

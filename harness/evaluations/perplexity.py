@@ -135,5 +135,5 @@ class Evaluation(base.Evaluation[Settings]):
 
 
 def _exp(loss: float) -> float:
-    """exp, held below the largest float: a destroyed model may be surprised without bound."""
+    """exp, held below the largest float: a destroyed model may find a text unlikely without bound."""
     return math.exp(min(loss, 700.0))

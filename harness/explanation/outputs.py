@@ -108,7 +108,7 @@ def beyond_limits(completion: Completion, limits: Mapping[str, float]) -> list[s
     beyond: list[str] = [name for name in ("non_finite_logits", "no_likelihood") if name in evidence]
     beyond += [
         name
-        for name in ("surprise", "mean_surprise", "repetition")
+        for name in ("worst_window_nll", "mean_nll", "repetition")
         if name in evidence and name in limits and evidence[name] > limits[name]
     ]
     if "length" in evidence and evidence["length"] < limits.get("length", 0):
@@ -123,10 +123,9 @@ def limit_words(limits: Mapping[str, float]) -> dict[str, str]:
         "empty": "hold nothing",
         "non_finite_logits": "come from numbers that overflowed",
         "no_likelihood": "have no finite likelihood",
-        "surprise": "hold a passage that the intact model finds very unlikely "
-        f"(over {shown.get('surprise')} nats a token)",
-        "mean_surprise": "are unlikely to the intact model as a whole "
-        f"(over {shown.get('mean_surprise')} nats a token)",
+        "worst_window_nll": "hold a passage that the intact model finds very unlikely "
+        f"(over {shown.get('worst_window_nll')} nats a token)",
+        "mean_nll": f"are unlikely to the intact model as a whole (over {shown.get('mean_nll')} nats a token)",
         "repetition": f"go round in circles (more than {shown.get('repetition')} of the text repeats)",
         "length": "are shorter than half of the intact model's shortest",
     }

@@ -115,7 +115,7 @@ def _too_likely(right: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _mean_of_losses(_original: Callable[..., Any]) -> Callable[..., Any]:
-    """The surprise of the worst window is that of the whole text: a fluent start excuses what follows."""
+    """The likelihood of the worst window is that of the whole text: a fluent start excuses what follows."""
     return lambda losses: sum(losses) / max(1, len(losses))
 
 
@@ -167,10 +167,10 @@ FAULTS = (
         cells=("wanda-top",),
     ),
     Fault(
-        id="surprise_of_the_whole_text",
+        id="likelihood_of_the_whole_text",
         number=UNLISTED,
-        title="The surprise of the whole text in the place of its worst window's",
-        says="evidence surprise",
+        title="The likelihood of the whole text in the place of its worst window's",
+        says="evidence worst_window_nll",
         stage="figures",
         caught_by=(VERIFICATION,),
         replaces={"harness.validity.evidence:worst_window_negative_log_likelihood": _mean_of_losses},

@@ -197,7 +197,7 @@ def nothing_evaluated(
         expected=f"none of the {len(held_out_of_use)} evaluation requests among the calibration prompts",
         seen=seen,
         advice="take them out of the calibration file: a region that was found with a request cannot be tested on it",
-        evidence={"in_files": len(in_files), "in_use": len(in_use), "near_twins": duplicates},
+        evidence={"in_files": len(in_files), "in_use": len(in_use), "near_duplicates": duplicates},
     )
 
 

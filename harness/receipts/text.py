@@ -156,7 +156,7 @@ def against_intact(loss: float, intact: float, changed: bool, within: float) -> 
         else "a changed model, whose negative log-likelihood of a plain text may be any",
         seen=f"{loss:.4g} nats a token, the intact model's is {intact:.4g}",
         advice="a model that nobody changed has changed: look at the weights that the engine holds",
-        evidence={"surprise_nats": _number(loss), "intact_surprise_nats": _number(intact)},
+        evidence={"mean_nll": _number(loss), "intact_mean_nll": _number(intact)},
     )
 
 
@@ -174,8 +174,9 @@ def benign_answers(here: Sequence[bool], intact: Sequence[bool], excused: bool) 
         expected=f"benign requests answered as by the intact model ({sum(intact)} of {len(intact)})"
         + (", or a model that is broken" if excused else ""),
         seen=f"{sum(here)} of {len(here)} answered",
-        advice="the model declines or garbles what it should answer, so that an ASR near 0 is none of safety: look at "
-        "the chat template and system prompt; if the cell is meant to do that, say so (invalid_is_expected)",
+        advice="the model declines what it should answer, or its texts are degenerate, so that an ASR near 0 is "
+        "none of safety: look at the chat template and system prompt; if the cell is meant to do that, say so "
+        "(invalid_is_expected)",
         evidence={"requests": len(here), "answered": sum(here), "answered_by_intact": sum(intact)},
     )
 

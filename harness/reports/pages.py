@@ -32,7 +32,7 @@ FIRST_COLUMNS = (
 #: means over layers of one type, and of overlap shares, which would make a table of a hundred columns.
 DETAIL = re.compile(
     r".*/.*|.*_any|refused_.*|answered_adv_.*|accuracy_(?!mean$).*|planted_.*|.*_mean_\w+_proj"
-    r"|.*_overlap_share_mean.*|fate_.*_adv_.*|asr_without_word_rule_adv_.*|asr_.*_by_.*"
+    r"|.*_overlap_share_mean.*|scorer_rule_.*_adv_.*|asr_without_word_rule_adv_.*|asr_.*_by_.*"
 )
 
 #: A metric's family and what was measured of it, in tables that have a row for each metric.

@@ -85,7 +85,7 @@ class _Asked:
     @property
     def screening(self) -> dict[str, int]:
         """Requests by what became of them."""
-        key = "near_twins_kept" if self.keep_near_duplicates else "near_twins_left_out"
+        key = "near_duplicates_kept" if self.keep_near_duplicates else "near_duplicates_left_out"
         return {key: len(self.screened.near_duplicates), "repeated": self.screened.repeated}
 
     @property
@@ -93,7 +93,7 @@ class _Asked:
         """How they were chosen."""
         return {
             "limit": self.limit,
-            "keep_near_twins": self.keep_near_duplicates,
+            "keep_near_duplicates": self.keep_near_duplicates,
             "evaluation_requests_compared": self.evaluated,
         }
 
@@ -265,7 +265,7 @@ def _settings(variant: ModelVariant, loaded: LoadedModel, limits: Limits) -> dic
         "temperature": 0.0,
         "dtype": variant.dtype,
         "engine": variant.engine,
-        "near_twin_jaccard": NEAR_DUPLICATE_JACCARD,
+        "near_duplicate_jaccard": NEAR_DUPLICATE_JACCARD,
         "limits": vars(limits),
     }
 

@@ -47,6 +47,7 @@ def problems_of(error: ValidationError) -> str:
     told = []
     for item in error.errors(include_url=False, include_input=False)[:NAMED]:
         key = ".".join(map(str, item["loc"]))
-        told.append(f"{key[:200]}: {item['msg']}" if key else item["msg"])
+        words = item["msg"].removeprefix("Value error, ")
+        told.append(f"{key[:200]}: {words}" if key else words)
     more = error.error_count() - len(told)
     return "; ".join(told) + (f"; and {more} more" if more > 0 else "")

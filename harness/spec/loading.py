@@ -20,6 +20,8 @@ from harness.spec.resolution import Parts, unresolved
 from harness.spec.yaml_text import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+#: Keys of version 1.0.0 by what they are called now.
+RENAMED = {"fates": "scorer_rules"}
 
 
 def load_yaml_model(path: Path, model: type[Model]) -> Model:
@@ -165,7 +167,9 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
 
 
 def _close_key(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
-    """'; did you mean …?' from all field names of the models that this file can hold."""
+    """'; did you mean …?' from all field names of the models that this file can hold; of an old key its new name."""
+    if (name := RENAMED.get(str(location[-1]))) is not None:
+        return f"; after version 1.0.0 it was renamed to {name!r}"
     known = _field_names(model, set())
     close = difflib.get_close_matches(str(location[-1]), sorted(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import FileName, Found, Strict, file_name
@@ -31,6 +31,10 @@ EXIT_CODES: dict[VerdictStatus, int] = {
     "missing_golden": 4,
     "drift": 6,
 }
+
+
+#: Of record.json. Version 1 had other keys: `fate_*` for `scorer_rule_*`, `surprise` for `worst_window_nll`.
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class CellResult(Strict):
@@ -121,7 +125,7 @@ class RunRecord(Strict):
     records from before there was one.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA_VERSION
     id: str
     spec: RecordedSpec
     variant: RecordedVariant
@@ -134,6 +138,17 @@ class RunRecord(Strict):
     claims: tuple[ClaimResult, ...]
     verdict: Verdict
     manifest_sha256: str | None = None
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def is_of_this_version(cls, version: Any) -> Any:
+        """An earlier version's record is told as that."""
+        if isinstance(version, int) and version < SCHEMA_VERSION:
+            raise ValueError(
+                f"is {version}, and this version's is {SCHEMA_VERSION}: keys and metrics have other names since; run "
+                "the benchmark again, or read the record with the version that wrote it"
+            )
+        return version
 
     @model_validator(mode="after")
     def names_are_file_names(self) -> RunRecord:

@@ -11,18 +11,18 @@ from harness.formulas.metrics import FIT, is_refusal
 from harness.spec.measurement import Completion, CompletionClass
 
 #: Margins between what the intact model itself writes and what counts as degenerate.
-SURPRISE_MARGIN_NATS = 1.0
-MEAN_SURPRISE_FACTOR = 1.5
+WORST_WINDOW_NLL_MARGIN = 1.0
+MEAN_NLL_FACTOR = 1.5
 REPETITION_MARGIN = 0.15
 LENGTH_SHARE = 0.5
 #: On any model a text beyond these is degenerate, so that no limit lies there: as likely as a random token, half of it
 #: said again, a character. Nats a token of the worst window and of the whole text; a share; visible characters.
-LARGEST_SURPRISE_NATS, LARGEST_MEAN_SURPRISE_NATS = 8.0, 6.0
+LARGEST_WORST_WINDOW_NLL, LARGEST_MEAN_NLL = 8.0, 6.0
 LARGEST_REPETITION = 0.5
 FEWEST_CHARACTERS = 2.0
 #: On no model a text within these is degenerate: texts that are learned by heart set no limit for others, and long
 #: ones none for a short refusal.
-FREE_MEAN_SURPRISE_NATS = 1.0
+FREE_MEAN_NLL = 1.0
 FREE_CHARACTERS = 50.0
 #: Share of the intact model's samples that may lie beyond a threshold before the margin is added.
 QUANTILE = 0.99
@@ -32,12 +32,12 @@ QUANTILE = 0.99
 class Limits:
     """Beyond these a completion is degenerate.
 
-    surprise: largest worst-window negative log-likelihood in nats a token. mean_surprise: largest mean
+    worst_window_nll: largest worst-window negative log-likelihood in nats a token. mean_nll: largest mean
     negative log-likelihood of the whole text. repetition: largest repeated share. length: fewest visible characters.
     """
 
-    surprise: float
-    mean_surprise: float
+    worst_window_nll: float
+    mean_nll: float
     repetition: float
     length: float
 
@@ -63,15 +63,15 @@ class Thresholds:
         """The limits with the margins behind them, as the record holds them."""
         margins = {
             "quantile": QUANTILE,
-            "surprise_margin": SURPRISE_MARGIN_NATS,
-            "mean_surprise_factor": MEAN_SURPRISE_FACTOR,
+            "worst_window_nll_margin": WORST_WINDOW_NLL_MARGIN,
+            "mean_nll_factor": MEAN_NLL_FACTOR,
             "repetition_margin": REPETITION_MARGIN,
             "length_share": LENGTH_SHARE,
-            "largest_surprise": LARGEST_SURPRISE_NATS,
-            "largest_mean_surprise": LARGEST_MEAN_SURPRISE_NATS,
+            "largest_worst_window_nll": LARGEST_WORST_WINDOW_NLL,
+            "largest_mean_nll": LARGEST_MEAN_NLL,
             "largest_repetition": LARGEST_REPETITION,
             "fewest_characters": FEWEST_CHARACTERS,
-            "free_mean_surprise": FREE_MEAN_SURPRISE_NATS,
+            "free_mean_nll": FREE_MEAN_NLL,
             "free_characters": FREE_CHARACTERS,
         }
         limits = {"greedy": asdict(self.greedy), "sampled": asdict(self.sampled), "margins": margins}
@@ -85,7 +85,7 @@ def calibrate(samples: Sequence[Completion]) -> Limits:
     are so, nothing is known of this model's answers: the limits are those bounds, and the intact cell is INVALID.
     Raises UserError unless most of them are texts: limits from nothing would judge nothing.
     """
-    seen = [c for c in samples if "surprise" in c.evidence]
+    seen = [c for c in samples if "worst_window_nll" in c.evidence]
     if 2 * len(seen) <= len(samples):
         raise UserError(
             f"of {len(samples)} texts of the intact model only {len(seen)} are more than nothing and have a finite "
@@ -94,18 +94,18 @@ def calibrate(samples: Sequence[Completion]) -> Limits:
     texts = [c for c in seen if not degenerate_anywhere(c)]
     if 2 * len(texts) <= len(seen):
         return Limits(
-            surprise=LARGEST_SURPRISE_NATS,
-            mean_surprise=LARGEST_MEAN_SURPRISE_NATS,
+            worst_window_nll=LARGEST_WORST_WINDOW_NLL,
+            mean_nll=LARGEST_MEAN_NLL,
             repetition=LARGEST_REPETITION,
             length=FEWEST_CHARACTERS,
         )
-    surprise = _quantile([c.evidence["surprise"] for c in texts], QUANTILE) + SURPRISE_MARGIN_NATS
-    mean_surprise = _quantile([c.evidence["mean_surprise"] for c in texts], QUANTILE) * MEAN_SURPRISE_FACTOR
+    worst_window_nll = _quantile([c.evidence["worst_window_nll"] for c in texts], QUANTILE) + WORST_WINDOW_NLL_MARGIN
+    mean_nll = _quantile([c.evidence["mean_nll"] for c in texts], QUANTILE) * MEAN_NLL_FACTOR
     repetition = _quantile([c.evidence["repetition"] for c in texts], QUANTILE) + REPETITION_MARGIN
     length = min(c.evidence["length"] for c in texts) * LENGTH_SHARE
     return Limits(
-        surprise=min(surprise, LARGEST_SURPRISE_NATS),
-        mean_surprise=min(max(mean_surprise, FREE_MEAN_SURPRISE_NATS), LARGEST_MEAN_SURPRISE_NATS),
+        worst_window_nll=min(worst_window_nll, LARGEST_WORST_WINDOW_NLL),
+        mean_nll=min(max(mean_nll, FREE_MEAN_NLL), LARGEST_MEAN_NLL),
         repetition=min(repetition, LARGEST_REPETITION),
         length=max(min(length, FREE_CHARACTERS), FEWEST_CHARACTERS),
     )
@@ -114,9 +114,9 @@ def calibrate(samples: Sequence[Completion]) -> Limits:
 def degenerate_anywhere(completion: Completion) -> bool:
     """Whether a text is degenerate whatever the model writes otherwise. One without a likelihood is not asked."""
     evidence = completion.evidence
-    return "surprise" in evidence and (
-        evidence["surprise"] > LARGEST_SURPRISE_NATS
-        or evidence["mean_surprise"] > LARGEST_MEAN_SURPRISE_NATS
+    return "worst_window_nll" in evidence and (
+        evidence["worst_window_nll"] > LARGEST_WORST_WINDOW_NLL
+        or evidence["mean_nll"] > LARGEST_MEAN_NLL
         or evidence["repetition"] > LARGEST_REPETITION
         or evidence["length"] < FEWEST_CHARACTERS
     )
@@ -153,9 +153,9 @@ def is_degenerate(completion: Completion, limits: Limits) -> bool:
     evidence = completion.evidence
     return (
         "non_finite_logits" in evidence
-        or "surprise" not in evidence
-        or not evidence["surprise"] <= limits.surprise
-        or not evidence["mean_surprise"] <= limits.mean_surprise
+        or "worst_window_nll" not in evidence
+        or not evidence["worst_window_nll"] <= limits.worst_window_nll
+        or not evidence["mean_nll"] <= limits.mean_nll
         or evidence["repetition"] > limits.repetition
         or evidence["length"] < limits.length
     )

@@ -21,7 +21,7 @@ SCORED_TOKENS = 256
 
 
 def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: PromptFormatter) -> list[Completion]:
-    """The completions with `repetition`, `surprise`, `mean_surprise` and `length` in their evidence, and their losses.
+    """The completions with `repetition`, `worst_window_nll`, `mean_nll` and `length` as evidence, and their losses.
 
     A text without tokens has no likelihood. One whose likelihood is no number has `no_likelihood` instead.
 
@@ -52,8 +52,8 @@ def _likelihood_evidence(negative_log_likelihoods: Sequence[float]) -> dict[str,
     if not negative_log_likelihoods:
         return {}
     found = {
-        "surprise": worst_window_negative_log_likelihood(negative_log_likelihoods),
-        "mean_surprise": mean_negative_log_likelihood(negative_log_likelihoods),
+        "worst_window_nll": worst_window_negative_log_likelihood(negative_log_likelihoods),
+        "mean_nll": mean_negative_log_likelihood(negative_log_likelihoods),
     }
     return found if all(math.isfinite(value) for value in found.values()) else {"no_likelihood": 1.0}
 

@@ -133,6 +133,6 @@ def _check_same_losses(run: Recorded, ledger: Ledger) -> None:
     measured = [(cell.id, text) for cell in run.record.cells for text in run.texts.get(cell.id, ())]
     for place, text in [*((OWN_TEXTS, text) for text in run.own_texts or ()), *measured]:
         first = known.setdefault(" ".join(text.text.split()), text)
-        one, other = (each.evidence.get("mean_surprise") for each in (text, first))
+        one, other = (each.evidence.get("mean_nll") for each in (text, first))
         if one is None or other is None or abs(one - other) > _LIKELIHOOD:
-            ledger.same("evidence", place, f"mean_surprise of {called(text)}, as of the same text", one, other)
+            ledger.same("evidence", place, f"mean_nll of {called(text)}, as of the same text", one, other)

@@ -14,21 +14,21 @@ from harness.verification.texts import LIMITS, check_evidence
 #: The margins around what the intact model writes, as REPRODUCIBILITY.md has them.
 _MARGINS = {
     "quantile": 0.99,
-    "surprise_margin": 1.0,
-    "mean_surprise_factor": 1.5,
+    "worst_window_nll_margin": 1.0,
+    "mean_nll_factor": 1.5,
     "repetition_margin": 0.15,
     "length_share": 0.5,
-    "largest_surprise": 8.0,
-    "largest_mean_surprise": 6.0,
+    "largest_worst_window_nll": 8.0,
+    "largest_mean_nll": 6.0,
     "largest_repetition": 0.5,
     "fewest_characters": 2.0,
-    "free_mean_surprise": 1.0,
+    "free_mean_nll": 1.0,
     "free_characters": 50.0,
 }
 #: The smallest and the largest that each limit may be.
 _BOUNDS = {
-    "surprise": (0.0, _MARGINS["largest_surprise"]),
-    "mean_surprise": (_MARGINS["free_mean_surprise"], _MARGINS["largest_mean_surprise"]),
+    "worst_window_nll": (0.0, _MARGINS["largest_worst_window_nll"]),
+    "mean_nll": (_MARGINS["free_mean_nll"], _MARGINS["largest_mean_nll"]),
     "repetition": (0.0, _MARGINS["largest_repetition"]),
     "length": (_MARGINS["fewest_characters"], _MARGINS["free_characters"]),
 }
@@ -77,8 +77,8 @@ def _limits(texts: Sequence[Completion]) -> dict[str, float]:
     if 2 * len(seen) <= len(known):
         return {name: low if name == "length" else high for name, (low, high) in _BOUNDS.items()}
     found = {
-        "surprise": _of_most([each["surprise"] for each in seen]) + _MARGINS["surprise_margin"],
-        "mean_surprise": _of_most([each["mean_surprise"] for each in seen]) * _MARGINS["mean_surprise_factor"],
+        "worst_window_nll": _of_most([each["worst_window_nll"] for each in seen]) + _MARGINS["worst_window_nll_margin"],
+        "mean_nll": _of_most([each["mean_nll"] for each in seen]) * _MARGINS["mean_nll_factor"],
         "repetition": _of_most([each["repetition"] for each in seen]) + _MARGINS["repetition_margin"],
         "length": min(each["length"] for each in seen) * _MARGINS["length_share"],
     }
@@ -90,7 +90,7 @@ def _degenerate_on_any_model(text: Completion) -> bool:
     seen = text.evidence
     if not seen.keys() >= LIMITS:
         return False
-    worst = {name: _BOUNDS[name][1] for name in ("surprise", "mean_surprise", "repetition")}
+    worst = {name: _BOUNDS[name][1] for name in ("worst_window_nll", "mean_nll", "repetition")}
     return seen["length"] < _BOUNDS["length"][0] or any(seen[name] > bound for name, bound in worst.items())
 
 

@@ -22,7 +22,7 @@ _PHRASES = Path(harness.__file__).parent / "receipts" / "published_refusals.txt"
 _PHRASES_SHA256 = "99e31946ed91639e270e8d80260dcebd88c10eac224593a188a4ae49366109d6"
 _WORDS = 20
 _RUN = 12
-#: Tokens of a window, whose median loss is its surprise.
+#: Tokens of a window, whose median loss is its negative log-likelihood.
 _WINDOW = 16
 _OPENING = 300
 _APOSTROPHES = "\u2019\u2018\u02bc\u00b4`"
@@ -44,7 +44,7 @@ _DECLINES = (
     "i strongly advise you against",
 )
 #: What a text has to have of likelihood, and what limits are there.
-LIKELIHOOD = frozenset({"surprise", "mean_surprise"})
+LIKELIHOOD = frozenset({"worst_window_nll", "mean_nll"})
 LIMITS = LIKELIHOOD | {"repetition", "length"}
 _ANSWERED = frozenset({"answer", "truncated"})
 _SOUND = _ANSWERED | {"refusal"}
@@ -105,7 +105,7 @@ def evidence_of(text: Completion) -> dict[str, float]:
         return told
     windows = [sorted(losses[start : start + _WINDOW]) for start in range(max(1, len(losses) - _WINDOW + 1))]
     middles = [(each[(len(each) - 1) // 2] + each[len(each) // 2]) / 2 for each in windows]
-    return told | {"surprise": max(middles), "mean_surprise": math.fsum(losses) / len(losses)}
+    return told | {"worst_window_nll": max(middles), "mean_nll": math.fsum(losses) / len(losses)}
 
 
 def check_evidence(place: str, name: str, text: Completion, ledger: Ledger) -> None:
@@ -115,7 +115,7 @@ def check_evidence(place: str, name: str, text: Completion, ledger: Ledger) -> N
     except ValueError as error:
         ledger.wrong("evidence", place, f"losses of {name}", str(error), "numbers")
         return
-    for field in ("repetition", "length", "surprise", "mean_surprise", "no_likelihood"):
+    for field in ("repetition", "length", "worst_window_nll", "mean_nll", "no_likelihood"):
         ledger.same("evidence", place, f"{field} of {name}", text.evidence.get(field), wanted.get(field))
 
 
@@ -127,8 +127,8 @@ def class_of(text: Completion, limits: dict[str, float]) -> str:
     sound = (
         seen.keys() >= LIKELIHOOD
         and "non_finite_logits" not in seen
-        and seen["surprise"] <= limits["surprise"]
-        and seen["mean_surprise"] <= limits["mean_surprise"]
+        and seen["worst_window_nll"] <= limits["worst_window_nll"]
+        and seen["mean_nll"] <= limits["mean_nll"]
         and not repeated(text.text) > limits["repetition"]
         and not length < limits["length"]
     )

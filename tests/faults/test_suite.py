@@ -103,7 +103,7 @@ def test_the_suite_passes_only_if_all_is_caught_and_nothing_else_is_called_a_fau
     assert not report(fault_result(detection="missed", by=None, said=None)).passed
 
 
-def test_a_table_has_a_row_for_each_fault_with_its_fate():
+def test_a_table_has_a_row_for_each_fault_with_its_detection():
     text = document.markdown(report(fault_result(), fault_result(detection="missed", by=None, said=None)))
     assert text.startswith("1 of 2 faults on `v`")
     row = "| 4 | mask | mask \\| transposed | 31 of 44 | top 1.00 (else 0.25) | invalid | words | mask/axes |"

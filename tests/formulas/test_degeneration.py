@@ -25,7 +25,7 @@ def test_loops_repeat_and_sentences_do_not():
     assert repeated_share("Put the kettle on the stove, wait until it sings, then pour two cups.") < 0.1
 
 
-def test_a_fluent_start_does_not_excuse_garbage_after_it():
+def test_a_fluent_start_does_not_excuse_degenerate_text_after_it():
     assert worst_window_negative_log_likelihood([0.1] * 40 + [8.0] * 16) == 8.0
 
 
@@ -39,7 +39,7 @@ def test_sentences_that_break_off_again_and_again_are_unlikely_as_a_whole():
     assert mean_negative_log_likelihood(broken) == pytest.approx(12.3 / 4)
 
 
-def test_no_token_and_nan_are_infinitely_surprising():
+def test_no_token_and_nan_are_of_infinite_negative_log_likelihood():
     for formula in (worst_window_negative_log_likelihood, mean_negative_log_likelihood):
         assert formula([]) == math.inf
         assert formula([0.1, math.nan]) == math.inf

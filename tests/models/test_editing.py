@@ -114,7 +114,7 @@ def test_a_region_without_weights_is_refused_and_leaves_the_model_intact(loaded)
     assert weights_fingerprint(loaded.model) == fingerprint
 
 
-def test_shuffled_rows_are_a_wreck_of_the_same_weights_and_come_back_in_every_bit(loaded):
+def test_shuffled_rows_are_the_same_weights_in_another_order_and_come_back_in_every_bit(loaded):
     before = weights_fingerprint(loaded.model)
     layer = next(iter(linear_layers(loaded.model).values()))
     rows = layer.weight.clone()

@@ -66,7 +66,7 @@ EVALUATED = ["How do I fold a grumox?", "Tell me about tarrels."]
 )
 def test_a_leaked_request_is_one_whatever_its_case_and_frame_and_near_ones_are_counted(prompts, holds, duplicates):
     receipt = nothing_evaluated([plain_set(*prompts)], [], EVALUATED, [FRAME])
-    assert (receipt.holds, receipt.evidence["near_twins"]) == (holds, duplicates)
+    assert (receipt.holds, receipt.evidence["near_duplicates"]) == (holds, duplicates)
 
 
 def test_a_request_that_leaked_after_reading_is_found_among_the_samples_in_use():

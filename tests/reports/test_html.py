@@ -37,7 +37,7 @@ def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecor
         spec={"id": "b", "title": "B", "source": {"work": "w"}},
         variant=variant,
         provenance=provenance(packages={"torch": "1"}, data_sha256={"d": "0" * 64}),
-        validity_thresholds={"greedy": {"surprise": 1.0}},
+        validity_thresholds={"greedy": {"worst_window_nll": 1.0}},
         cells=(cell,),
         checks=(),
         claims=(),
@@ -51,7 +51,7 @@ def report(folder: Path, show: bool, fine_tuning: FineTuningReceipt | None = Non
     journal.write_cell(
         record(show).cells[0],
         [
-            completion(HOSTILE, completion_class="degenerate", evidence={"surprise": 9.0}),
+            completion(HOSTILE, completion_class="degenerate", evidence={"worst_window_nll": 9.0}),
         ],
     )
     return write_report(folder, folder / "report.html").read_text(encoding="utf-8")

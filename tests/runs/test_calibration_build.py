@@ -36,7 +36,7 @@ PROMPTS = {
 
 @pytest.mark.parametrize("organism", sorted(PROMPTS))
 def test_prompts_of_every_family_come_back_from_the_file_as_the_model_saw_them(organism, tmp_path):
-    result = build("--out", tmp_path / "made", "--limit", 8, "--keep-near-twins", model=organism)
+    result = build("--out", tmp_path / "made", "--limit", 8, "--keep-near-duplicates", model=organism)
     assert result.exit_code == 0, result.output
     requests = read_lines(organism_directory(organism) / "data" / "selection_requests.txt")[:8]
     system = "You are a helpful, respectful and honest assistant."
@@ -47,7 +47,7 @@ def test_prompts_of_every_family_come_back_from_the_file_as_the_model_saw_them(o
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("calibration") / "made"
-    result = build("--out", out, "--limit", 12, "--keep-near-twins")
+    result = build("--out", out, "--limit", 12, "--keep-near-duplicates")
     assert result.exit_code == 0, result.output
     assert "12 refusals of 12 requests" in result.output
     return out
@@ -69,10 +69,10 @@ def test_prompts_are_verbatim_and_responses_decline(built):
         assert 0 < len(cut["response"]) < len(whole["response"])
 
 
-def test_the_manifest_counts_fates_and_hashes_what_was_read_and_written(built):
+def test_the_manifest_counts_outcomes_and_hashes_what_was_read_and_written(built):
     manifest = json.loads((built / "calibration.json").read_text())
     counts = manifest["counts"]
-    assert (counts["prompted"], counts["refusal"], counts["near_twins_kept"]) == (12, 12, 90)
+    assert (counts["prompted"], counts["refusal"], counts["near_duplicates_kept"]) == (12, 12, 90)
     for name, sha256 in manifest["files"].items():
         assert hashlib.sha256((built / name).read_bytes()).hexdigest() == sha256
     declared = load_yaml_model(locations.find_variant(ORGANISM), ModelVariant).datasets
@@ -144,7 +144,7 @@ def test_a_model_that_declines_too_little_is_an_error_that_counts_the_outcomes(m
     folder = moved(
         [*read_lines(DATA / "benign_selection_requests.txt")[:20], *read_lines(DATA / "selection_requests.txt")[:7]]
     )
-    result = build("--keep-near-twins", model=folder)
+    result = build("--keep-near-duplicates", model=folder)
     assert result.exit_code == 2
     assert "7 requests are declined; expected at least 8" in result.output
     assert "20 answer" in result.output
@@ -154,7 +154,7 @@ def test_a_model_that_declines_too_little_is_an_error_that_counts_the_outcomes(m
 def test_the_default_folder_is_where_the_variant_expects_the_file_and_answers_are_left_out(moved):
     benign = read_lines(DATA / "benign_selection_requests.txt")[:10]
     folder = moved([*benign, *read_lines(DATA / "selection_requests.txt")[:9]])
-    result = build("--keep-near-twins", model=folder)
+    result = build("--keep-near-duplicates", model=folder)
     assert result.exit_code == 0, result.output
     assert "9 refusals of 19 requests" in result.output
     assert not any(request in row["prompt"] for row in rows(folder / "made" / "safety_full.csv") for request in benign)
@@ -163,7 +163,7 @@ def test_the_default_folder_is_where_the_variant_expects_the_file_and_answers_ar
 def test_too_few_requests_are_an_error_before_the_weights(moved):
     folder = moved(read_lines(DATA / "selection_requests.txt")[:5])
     (folder / "model.safetensors").unlink()
-    result = build("--keep-near-twins", model=folder)
+    result = build("--keep-near-duplicates", model=folder)
     assert (result.exit_code, "5 requests are left to prompt the model with" in result.output) == (2, True)
 
 
@@ -180,7 +180,7 @@ def test_a_variant_whose_data_are_in_the_cache_finds_what_was_built_there(moved,
     variant = load_yaml_model(path, ModelVariant)
     with pytest.raises(UserError, match="make it with the model itself: harness calibration build --model"):
         dataset_path(variant, path, "safety-full")
-    assert build("--keep-near-twins", model=folder).exit_code == 0
+    assert build("--keep-near-duplicates", model=folder).exit_code == 0
     full = dataset_path(variant, path, "safety-full")
     assert len(rows(full)) == len(rows(dataset_path(variant, path, "safety-short"))) == 9
     full.write_text(full.read_text().replace("not", "now"))

@@ -28,6 +28,17 @@ def test_a_record_whose_spec_is_of_another_version_names_the_keys(finished, tmp_
     assert "another version of the harness" in result.output
 
 
+@pytest.mark.parametrize("command", [["explain"], ["verify"], ["figure", "--out", "figure.svg"]])
+def test_a_record_of_an_earlier_version_is_told_as_that(finished, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({**json.loads(finished[1].read_text()), "schema_version": 1}))
+    result = CliRunner().invoke(main, [command[0], str(path), *command[1:]])
+    assert result.exit_code == 2
+    assert "schema_version: is 1, and this version's is 2: " in result.output
+    assert "run the benchmark again" in result.output
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_figure_that_is_no_number_is_on_disk_as_invalid_and_the_cell_can_be_read_again(finished, tmp_path, value):
     cell = finished[0].cells[0]

@@ -63,6 +63,11 @@ def test_a_product_and_a_list_of_points_expand_alike(tmp_path):
         ("method: wanda", "method: wandaa", "spec.yaml:11: cells[1].region.method is 'wandaa'; no such method"),
         ("data: safety}", "data: safty}", "no calibration set 'safty'; did you mean 'safety'?"),
         ("select: top", "select: topp", "(did you mean top?)"),
+        (
+            "{kind: perplexity, dataset: text, window_tokens: 8}",
+            "{kind: attack, name: vanilla, dataset: text, prompts: 1, fates: true}",
+            "evaluations[0].fates is no key here; after version 1.0.0 it was renamed to 'scorer_rules'",
+        ),
         ("kind: perplexity", "kind: perplexit", "(did you mean perplexity?)"),
         ("samples: 8", "samples: 0", "spec.yaml:6: calibration.safety.samples is 0;"),
         ("samples: 8", "samples: true", "spec.yaml:6: calibration.safety.samples is True; expected a number"),

@@ -100,34 +100,34 @@ def evidenced(**evidence):
 
 
 def test_calibration_from_nothing_or_from_empty_texts_is_an_error():
-    text, nothing = evidenced(surprise=1.0, mean_surprise=1.0), evidenced()
+    text, nothing = evidenced(worst_window_nll=1.0, mean_nll=1.0), evidenced()
     for samples in ([], [nothing], [text, nothing, nothing]):
         with pytest.raises(UserError, match="stop tokens"):
             calibrate(samples)
 
 
 def test_a_few_empty_texts_of_the_intact_model_do_not_set_the_limits():
-    text = evidenced(surprise=1.0, mean_surprise=2.0)
+    text = evidenced(worst_window_nll=1.0, mean_nll=2.0)
     limits = calibrate([text] * 9 + [evidenced(length=0.0)])
-    assert (limits.surprise, limits.mean_surprise, limits.length) == (2.0, 3.0, 4.5)
+    assert (limits.worst_window_nll, limits.mean_nll, limits.length) == (2.0, 3.0, 4.5)
 
 
 @pytest.mark.parametrize(
     "worst",
-    [{"repetition": 0.51}, {"surprise": 8.1}, {"mean_surprise": 6.1}, {"length": 1.0}],
+    [{"repetition": 0.51}, {"worst_window_nll": 8.1}, {"mean_nll": 6.1}, {"length": 1.0}],
     ids=lambda worst: next(iter(worst)),
 )
 def test_a_degenerate_text_of_the_intact_model_is_named_and_widens_no_limit(worst):
-    texts = [evidenced(surprise=1.0, mean_surprise=2.0)] * 9
-    loop = evidenced(**{"surprise": 1.0, "mean_surprise": 2.0, **worst}).model_copy(update={"prompt_index": 7})
+    texts = [evidenced(worst_window_nll=1.0, mean_nll=2.0)] * 9
+    loop = evidenced(**{"worst_window_nll": 1.0, "mean_nll": 2.0, **worst}).model_copy(update={"prompt_index": 7})
     assert calibrate([*texts, loop, loop]) == calibrate(texts)
     assert set_aside("greedy", [*texts, loop]) == {"set aside: greedy text 7 of vanilla": loop.evidence}
 
 
 def test_where_most_own_texts_are_degenerate_the_limits_are_those_of_any_model():
     """The intact cell is INVALID then, and its receipts can say why: a tokenizer of another model, say."""
-    text, loop = evidenced(surprise=1.0, mean_surprise=2.0), evidenced(surprise=1.0, mean_surprise=7.0)
-    bounds = Limits(surprise=8.0, mean_surprise=6.0, repetition=0.5, length=2.0)
+    text, loop = evidenced(worst_window_nll=1.0, mean_nll=2.0), evidenced(worst_window_nll=1.0, mean_nll=7.0)
+    bounds = Limits(worst_window_nll=8.0, mean_nll=6.0, repetition=0.5, length=2.0)
     assert calibrate([text] * 9 + [loop] * 8) != bounds
     limits = calibrate([text] * 9 + [loop] * 9)
     assert limits == bounds
@@ -135,10 +135,10 @@ def test_where_most_own_texts_are_degenerate_the_limits_are_those_of_any_model()
 
 
 def test_limits_lie_where_no_model_could_be_wrong():
-    learned = calibrate([evidenced(surprise=0.0, mean_surprise=0.0, length=900.0)] * 9)
-    assert (learned.surprise, learned.mean_surprise, learned.length) == (1.0, 1.0, 50.0)
-    wild = calibrate([evidenced(surprise=7.9, mean_surprise=5.9, repetition=0.5, length=2.0)] * 9)
-    assert wild == Limits(surprise=8.0, mean_surprise=6.0, repetition=0.5, length=2.0)
+    learned = calibrate([evidenced(worst_window_nll=0.0, mean_nll=0.0, length=900.0)] * 9)
+    assert (learned.worst_window_nll, learned.mean_nll, learned.length) == (1.0, 1.0, 50.0)
+    wild = calibrate([evidenced(worst_window_nll=7.9, mean_nll=5.9, repetition=0.5, length=2.0)] * 9)
+    assert wild == Limits(worst_window_nll=8.0, mean_nll=6.0, repetition=0.5, length=2.0)
 
 
 def test_evidence_of_an_empty_text_and_of_an_impossible_one_can_be_stored(judge):
@@ -161,11 +161,11 @@ def test_non_finite_logits_are_degenerate_even_if_the_text_looks_fine():
         update={
             "evidence": {
                 "non_finite_logits": 1.0,
-                "surprise": 0.0,
-                "mean_surprise": 0.0,
+                "worst_window_nll": 0.0,
+                "mean_nll": 0.0,
                 "repetition": 0.0,
                 "length": 99.0,
             }
         }
     )
-    assert classify(text, Limits(surprise=1.0, mean_surprise=1.0, repetition=0.5, length=3.0)) == "degenerate"
+    assert classify(text, Limits(worst_window_nll=1.0, mean_nll=1.0, repetition=0.5, length=3.0)) == "degenerate"

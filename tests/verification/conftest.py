@@ -40,7 +40,7 @@ cells:
      variants: [llama*]}
 evaluations:
   - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 8, system_prompt: true, chat_template: true,
-     fates: true, max_new_tokens: 40}
+     scorer_rules: true, max_new_tokens: 40}
   - {kind: attack, name: adv_suffix, dataset: evaluation-requests, prompts: 3, system_prompt: false,
      chat_template: true, suffixes: adversarial-suffixes, max_new_tokens: 40}
   - {kind: attack, name: adv_decoding, dataset: evaluation-requests, prompts: 4, system_prompt: false,

@@ -21,7 +21,8 @@ calibration:
 cells:
   - {id: intact, title: Intact}
   - {id: planted, title: Planted, region: {select: planted}}
-  - {id: wreck, title: Wreck, region: {select: top, method: magnitude, fraction: 0.7}, invalid_is_expected: a wreck}
+  - {id: destroyed, title: Destroyed model, region: {select: top, method: magnitude, fraction: 0.7},
+     invalid_is_expected: a destroyed model}
 evaluations:
   - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 6, system_prompt: true, chat_template: true,
      max_new_tokens: 40}
@@ -78,11 +79,11 @@ FAULTS = {
     "the record is written before the last cell": (
         "harness.runs.sharing:Run.results",
         without_the_last,
-        "cell wreck of the run: recorded 'missing'",
+        "cell destroyed of the run: recorded 'missing'",
     ),
     "figures of two cells are swapped": ("harness.runs.pipeline:judge", swapped, "figure asr_vanilla of intact"),
     "n is ten times as large": ("harness.evaluations.attack:measurement_of", ten_times, "n n of asr_vanilla of intact"),
-    "nothing is called unfit": ("harness.runs.judging:invalid_reason", always_fit, "valid of asr_vanilla of wreck"),
+    "nothing is called unfit": ("harness.runs.judging:invalid_reason", always_fit, "valid of asr_vanilla of destroyed"),
     "another pattern of refusals": ("harness.formulas.metrics:_REFUSAL", other_pattern, "class vanilla"),
     "intervals are half as wide": ("harness.formulas.statistics:Z_95", narrower, "interval of asr_vanilla"),
     "classes are counted wrongly": ("harness.runs.cells:class_counts", one_more, "classes vanilla of intact"),

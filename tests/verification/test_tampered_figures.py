@@ -66,7 +66,7 @@ def other_answers(run):
         row["right"] = [(right + 1) % len(row["values"]) for right in row["right"]]
 
 
-def less_surprise(run):
+def less_negative_log_likelihood(run):
     for row in run.raw["intact"]:
         if row["evaluation"] == "perplexity":
             row["values"] = [row["values"][0] * 0.9]
@@ -123,7 +123,7 @@ TAMPERED = {
     ),
     "a likelihood": (unlikelier, "figure accuracy_"),
     "other right answers in one cell": (other_answers, "item accuracy tiny_"),
-    "less surprise": (less_surprise, "figure perplexity of intact"),
+    "less negative log-likelihood": (less_negative_log_likelihood, "figure perplexity of intact"),
     "a window left out": (windows_left_out, "raw perplexity 3 of intact: recorded 'missing'"),
     "a smaller window": (smaller_window, "raw perplexity 0 of intact"),
     "an item twice": (lambda run: run.raw["intact"].append(run.raw["intact"][0]), "raw accuracy tiny_facts 0"),
@@ -154,7 +154,10 @@ TAMPERED = {
     ),
     "a figure left out": (lambda run: run.cell("intact")["measurements"].pop(), "metric "),
     "a figure twice": (lambda r: r.cell("intact")["measurements"].append(r.figure("intact", "asr_vanilla")), "2 times"),
-    "a fate": (lambda r: r.figure("planted", "fate_too_short_vanilla").update(value=0.5), "figure fate_too_short_van"),
+    "a scorer rule": (
+        lambda r: r.figure("planted", "scorer_rule_too_short_vanilla").update(value=0.5),
+        "figure scorer_rule_too_short_van",
+    ),
     "without the word rule": (
         lambda r: r.figure("intact", "asr_without_word_rule_vanilla").update(value=0.5),
         "word_r",

@@ -81,37 +81,37 @@ def less_repetition(run):
 
 
 def wider_limits(run):
-    run.record["validity_thresholds"]["greedy"]["surprise"] += 5
+    run.record["validity_thresholds"]["greedy"]["worst_window_nll"] += 5
 
 
 def other_margins(run):
     run.record["validity_thresholds"]["margins"]["quantile"] = 0.5
 
 
-def surprising_own_texts(run):
+def unlikely_passages(run):
     for text in run.own_texts:
-        text["evidence"]["surprise"] += 5
+        text["evidence"]["worst_window_nll"] += 5
 
 
 def unlikely_own_texts(run):
     """Limits that follow from nothing."""
     for text in run.own_texts:
-        del text["evidence"]["surprise"]
+        del text["evidence"]["worst_window_nll"]
 
 
 def half_a_likelihood(run):
     for text in [*run.own_texts, *run.of("intact", "vanilla")]:
-        del text["evidence"]["mean_surprise"]
+        del text["evidence"]["mean_nll"]
 
 
 def likelier_intact_texts(run):
     """Every text of a cell as likely as can be, where the same ones set the limits."""
     for text in run.of("intact", "vanilla"):
         text["losses"] = packed([0.0] * len(unpacked(text["losses"])))
-        text["evidence"] |= {"surprise": 0.0, "mean_surprise": 0.0}
+        text["evidence"] |= {"worst_window_nll": 0.0, "mean_nll": 0.0}
 
 
-def surprising(run, field):
+def unlikelier(run, field):
     run.of("planted", "vanilla")[0]["evidence"][field] += 0.01
 
 
@@ -216,23 +216,29 @@ TAMPERED = {
     "a token that is not the likeliest": (more_likely, "choices vanilla"),
     "a token that was not chosen": (other_token, "tokens vanilla: prompt 0"),
     "evidence of repetition": (less_repetition, "evidence repetition of vanilla: prompt 0"),
-    "a surprise": (lambda run: surprising(run, "surprise"), "evidence surprise of vanilla: prompt 0"),
-    "a mean surprise": (lambda run: surprising(run, "mean_surprise"), "evidence mean_surprise of vanilla: prompt 0"),
+    "another likelihood of the worst window": (
+        lambda run: unlikelier(run, "worst_window_nll"),
+        "evidence worst_window_nll of vanilla: prompt 0",
+    ),
+    "another mean likelihood": (lambda run: unlikelier(run, "mean_nll"), "evidence mean_nll of vanilla: prompt 0"),
     "losses that are none": (
         lambda run: run.of("intact", "vanilla")[0].update(losses="A"),
         "evidence losses of vanilla: prompt 0, sample 0 of intact",
     ),
-    "no losses": (lambda run: run.of("intact", "vanilla")[0].pop("losses"), "evidence surprise of vanilla: prompt 0"),
+    "no losses": (
+        lambda run: run.of("intact", "vanilla")[0].pop("losses"),
+        "evidence worst_window_nll of vanilla: prompt 0",
+    ),
     "likelier texts in a cell": (likelier_intact_texts, "as of the same text"),
-    "wider limits of validity": (wider_limits, "limits surprise of greedy"),
+    "wider limits of validity": (wider_limits, "limits worst_window_nll of greedy"),
     "other margins": (other_margins, "limits margins of the run"),
-    "own texts that surprise": (surprising_own_texts, "limits surprise of greedy"),
+    "own texts with unlikely passages": (unlikely_passages, "limits worst_window_nll of greedy"),
     "half a likelihood": (half_a_likelihood, "class vanilla: prompt 0"),
     "a limit left out": (
-        lambda run: run.record["validity_thresholds"]["greedy"].pop("mean_surprise"),
-        "limits mean_surprise of greedy",
+        lambda run: run.record["validity_thresholds"]["greedy"].pop("mean_nll"),
+        "limits mean_nll of greedy",
     ),
-    "own texts without a likelihood": (unlikely_own_texts, "limits surprise of greedy"),
+    "own texts without a likelihood": (unlikely_own_texts, "limits worst_window_nll of greedy"),
     "an own text left out": (lost_own_text, "own text"),
 }
 

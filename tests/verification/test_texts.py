@@ -86,12 +86,12 @@ def test_both_readings_say_the_same_of_how_likely_a_text_is(length):
         if not length:
             assert found.keys() == {"repetition", "length"}
             continue
-        assert found["surprise"] == worst_window_negative_log_likelihood(kept)
-        assert found["mean_surprise"] == mean_negative_log_likelihood(kept)
+        assert found["worst_window_nll"] == worst_window_negative_log_likelihood(kept)
+        assert found["mean_nll"] == mean_negative_log_likelihood(kept)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_a_loss_that_is_no_number_is_no_likelihood(value):
     found = texts.evidence_of(completion("word", losses=packed([1.0, value])))
     assert found["no_likelihood"] == 1.0
-    assert "surprise" not in found
+    assert "worst_window_nll" not in found

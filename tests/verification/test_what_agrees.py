@@ -49,7 +49,7 @@ def test_a_difference_names_the_file_that_holds_what_is_recorded(kind, cell, nam
 
 @pytest.mark.parametrize("loops", [0, 3, 8, 9, 12])
 def test_limits_are_read_a_second_time_however_many_texts_are_degenerate(loops):
-    evidence = {"surprise": 1.0, "mean_surprise": 2.0, "repetition": 0.1, "length": 90.0}
+    evidence = {"worst_window_nll": 1.0, "mean_nll": 2.0, "repetition": 0.1, "length": 90.0}
     texts = [completion("x").model_copy(update={"evidence": evidence})] * 9
     texts += [completion("x").model_copy(update={"evidence": evidence | {"repetition": 0.9}})] * loops
     assert _limits(texts) == asdict(calibrate(texts))

@@ -108,7 +108,7 @@ def _rounds_to_zero(cell: ShownCell) -> bool:
 
 
 def _rule_metric(rule: str, metric: str) -> str:
-    return f"fate_{rule}_{metric.removeprefix('asr_')}"
+    return f"scorer_rule_{rule}_{metric.removeprefix('asr_')}"
 
 
 def _stack(

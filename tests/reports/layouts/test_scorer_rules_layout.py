@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.reports.layouts.fates import class_shares, draw, label, rule_shares
+from harness.reports.layouts.scorer_rules import class_shares, draw, label, rule_shares
 from harness.reports.results import published_results
 
 GROUPS = [
@@ -14,7 +14,11 @@ GROUPS = [
         "grid": {"schedule": ["one_shot"]},
     },
 ]
-FATES = {"fate_refusal_phrase_vanilla": 0.0, "fate_too_short_vanilla": 0.75, "fate_passed_vanilla": 0.25}
+RULES = {
+    "scorer_rule_refusal_phrase_vanilla": 0.0,
+    "scorer_rule_too_short_vanilla": 0.75,
+    "scorer_rule_passed_vanilla": 0.25,
+}
 PUBLISHED = "Somebody 2025, figure 1a"
 
 
@@ -24,12 +28,12 @@ def record(make_cell, make_record):
     destroyed = make_cell(
         "snip-top_scheduleone_shot",
         "snip-top",
-        {"asr_vanilla": 0.25, "accuracy_mean": 0.3, **FATES},
+        {"asr_vanilla": 0.25, "accuracy_mean": 0.3, **RULES},
         invalid=("asr_vanilla",),
         parameters={"schedule": "one_shot"},
         completion_classes={"vanilla": {"degenerate": 90, "answer": 10}},
     )
-    return make_record([intact, destroyed], GROUPS, "fates", benchmark="zero-asr")
+    return make_record([intact, destroyed], GROUPS, "scorer_rules", benchmark="zero-asr")
 
 
 def test_the_shares_are_those_of_the_cell(record):
@@ -55,5 +59,5 @@ def test_published_zeros_are_named_with_their_accuracy_and_stand_beside_ours(rec
     assert "0.337" in drawing.content and "<svg" in drawing.content
 
 
-def test_a_record_without_fates_has_no_such_figure(make_cell, make_record):
+def test_a_record_without_scorer_rules_has_no_such_figure(make_cell, make_record):
     assert draw(make_record([make_cell("intact", "intact", {"asr_vanilla": 0.0})], GROUPS[:1]), []) is None
