@@ -10,6 +10,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -127,9 +128,15 @@ def start_tracker() -> None:
     """Start Python's own process that clears up semaphores, deaf to signals to the whole group.
 
     To be called before libraries that start it (joblib) are imported: SIGHUP would end it before the first process.
+    It clears up what a killed worker leaves, such as the lock of a progress bar, and says nothing of that: which is
+    what it is for, and would stand behind the last word.
     """
     with _signals_blocked():
-        resource_tracker.ensure_running()
+        sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # which it gets on its command line
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            sys.warnoptions.pop()
 
 
 def exit_words(exit_codes: Sequence[int | None]) -> str:

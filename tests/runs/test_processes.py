@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from harness.errors import InvalidRun, MachineError, UserError
 from harness.exit_codes import with_exit_codes
+from harness.interruption import words
 from harness.runs import processes
 from harness.runs.processes import WorkerEnded, exit_words, pool
 from tests.environment import ROOT, environment
@@ -159,3 +160,28 @@ def test_a_worker_that_is_still_importing_ends_with_the_first_process(importing,
     ended = time.monotonic()
     wait_for(lambda: not members(importing.pid))
     assert time.monotonic() - ended < 1
+
+
+#: A program whose worker holds a semaphore of its own, as that of a progress bar, when the program is told to end.
+HOLDS = """
+import multiprocessing, os, signal
+from harness.interruption import ends_in_words
+from harness.runs.processes import pool
+def hold():
+    global kept
+    kept = multiprocessing.get_context("spawn").RLock()
+    os.kill(os.getppid(), signal.SIGTERM)
+    signal.pause()
+if __name__ == "__main__":
+    with ends_in_words(), pool(1) as workers:
+        workers.result(workers.submit(hold))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_nothing_is_said_of_what_a_killed_worker_held(tmp_path):
+    (tmp_path / "holds.py").write_text(HOLDS)
+    ended = subprocess.run(
+        [sys.executable, "holds.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (128 + signal.SIGTERM, words(signal.SIGTERM))
