@@ -57,13 +57,13 @@ def one_line(text: str) -> str:
 
 
 def passed_on(text: str) -> str:
-    """The same, line breaks left, for a file that is given to others: no secret of this machine in it."""
-    return spelled_out(without_secrets(text))
+    """The same, line breaks left, for a file that is given to others: no secret, and no place on a machine, in it."""
+    return spelled_out(without_places(text))
 
 
 def printable(text: str) -> str:
     """The same, and no line of it a command to the build server that shows it."""
-    text = passed_on(text)
+    text = spelled_out(without_secrets(text))
     return _COMMAND.sub(lambda found: f"{found[1]}\\::" if found[0].endswith("::") else "##\\[", text)
 
 

@@ -138,6 +138,22 @@ def test_a_command_that_ends_early_leaves_no_place_for_others_to_read(home, comm
         assert "markedmissing.txt: no such file" in content or path.suffix == ".lock", path
 
 
+def test_places_in_a_record_that_was_sent_are_not_passed_on_with_the_report(home, command, tmp_path):
+    out = home / "markedout" / "runs"
+    command("reproduce", "--only", home / "spec.yaml", "--model", home / "variant.yaml", "--out", out)
+    (record,) = out.rglob("record.json")
+    content = json.loads(record.read_text())
+    content["provenance"]["command"] = "harness run /home/markedsender/spec.yaml --model /home/markedsender/model"
+    content["spec"]["title"] = "Of /home/markedsender/notes.txt"
+    record.write_text(json.dumps(content))
+    command("report", out, "--out", tmp_path / "report.html")
+    command("report", out, "--markdown", "--out", tmp_path / "table.md")
+    page = (tmp_path / "report.html").read_text()
+    assert "…/notes.txt" in page
+    for name in ("report.html", "table.md"):
+        assert "markedsender" not in (tmp_path / name).read_text(), name
+
+
 THROWS = """
 import os, sys
 from harness.exit_codes import with_exit_codes

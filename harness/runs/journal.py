@@ -257,10 +257,19 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
                 f"{directory}: another process is at work on this run; wait for it or use another --out"
             ) from None
         clear_leftovers(directory, below=True)
-        outdated = take_away_outdated(directory, Journal(directory).id, json_of(directory / HEADER), run.header)
+        outdated = take_away_outdated(directory, Journal(directory).id, own_header(directory), run.header)
         journal = Journal(directory, outdated)
         journal.write_header(run.header)
         yield journal
+
+
+def own_header(directory: Path) -> dict[str, Any]:
+    """run.json as it was written; empty where the manifest does not bear it out, so that no cell counts by it."""
+    try:
+        changed = manifest.read_manifest(directory).doubt(directory, HEADER)
+    except UserError:
+        return {}
+    return {} if changed else json_of(directory / HEADER)
 
 
 def _new_directory(parent: Path, key: str) -> Path:

@@ -37,7 +37,7 @@ def take_away_outdated(folder: Path, run_id: str, made: Mapping[str, Any], now: 
 def _changed(made: Any, now: Mapping[str, Any]) -> str | None:
     """Why a cell is another one now. made, now: what a finished cell is kept by."""
     if not isinstance(made, Mapping):
-        return "an earlier version of the harness measured it"
+        return "run.json is of an earlier version, or has changed: what measured it is unknown"
     if made.get("key") == now["key"]:
         return None
     return "; ".join(departures(made.get("code"), now["code"])) or "the data that it rests on have changed"

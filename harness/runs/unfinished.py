@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.runs import computed_by
-from harness.runs.journal import HEADER, RECORD, Journal, json_of
+from harness.runs.journal import RECORD, Journal, own_header
 
 
 def finished_cells(folder: Path) -> list[str]:
@@ -18,7 +18,7 @@ def finished_cells(folder: Path) -> list[str]:
 
 def outdated(folder: Path) -> dict[str, str]:
     """Those of them that the code here would make otherwise, each with the reason. Data are not looked at."""
-    made = json_of(folder / HEADER).get("cells")
+    made = own_header(folder).get("cells")
     known = made if isinstance(made, Mapping) else {}
     reasons = {cell: _why(known.get(cell)) for cell in finished_cells(folder)}
     return {cell: why for cell, why in reasons.items() if why is not None}
@@ -40,7 +40,7 @@ def kept_cells(out: Path, variant: str, benchmark: str, cells: Sequence[str]) ->
 def _why(made: Any) -> str | None:
     """made: what a cell is kept by, see `keys.cell_basis`."""
     if not isinstance(made, Mapping):
-        return "an earlier version of the harness measured it"
+        return "run.json is of an earlier version, or has changed: what measured it is unknown"
     try:
         now = computed_by.of_cells((str(kind), str(name)) for kind, name in made.get("plugins", []))
     except (UserError, ValueError, TypeError) as error:

@@ -94,4 +94,19 @@ def test_a_run_of_which_nobody_knows_what_made_its_cells_is_no_longer_read(folde
     header = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({"key": header["key"], "machine": header["machine"]}))
     (run,) = (entry for entry in entries(folder.parents[2]) if entry.kind == "unfinished run")
-    assert (run.state, run.why) == ("stale", "an earlier version of the harness measured it")
+    assert (run.state, run.why) == (
+        "stale",
+        "run.json is of an earlier version, or has changed: what measured it is unknown",
+    )
+
+
+def test_a_header_that_is_not_as_it_was_written_vouches_for_no_cell(bound, folder, another):
+    another("attribution", "wanda")
+    header = json.loads((folder / "run.json").read_text())
+    header["cells"] = {cell: {**basis, "key": "0" * 64} for cell, basis in header["cells"].items()}
+    (folder / "run.json").write_text(json.dumps(header))
+    assert set(outdated(folder)) == CELLS
+    record, path = run_in_process(bound, folder.parents[2])
+    assert path.parent == folder
+    assert record.provenance.resumed == 0
+    assert set(record.provenance.measured_anew) == CELLS
