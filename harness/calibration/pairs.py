@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +27,14 @@ LARGEST_PADDING = 0.1
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt, verbatim as the model sees it after its opening (chat template included), and its response."""
+    """A prompt, verbatim as the model sees it after its opening (chat template included), and its response.
+
+    place: file and line that it ends in, for whoever has to mend it.
+    """
 
     prompt: str
     response: str
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def read_pairs(path: Path) -> list[Pair]:
         for row in reader:
             if not row["prompt"] or not (row["response"] or "").strip():
                 raise UserError(f"{path}:{reader.line_num}: a row needs a prompt and a response that are not empty")
-            pairs.append(Pair(row["prompt"], row["response"]))
+            pairs.append(Pair(row["prompt"], row["response"], f"{path}:{reader.line_num}"))
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: not a CSV file: {error}") from None
     if not pairs:
@@ -96,19 +100,26 @@ def tokenise(
     template: the variant's, which says what texts begin with (models/opening.py).
     The published code drops the first response token on the assumption that it is BOS; here no
     special token is added to the response, so none has to be dropped (REPRODUCIBILITY.md, row 14).
+    Raises UserError, with file and line, for a prompt that leaves no room for its response or holds a BOS.
     """
     samples, begins = [], opening(tokenizer, template)
     for index, pair in enumerate(pairs):
-        prompt = opened(tokenizer, token_ids(tokenizer, pair.prompt), begins)
-        response = token_ids(tokenizer, pair.response)
-        ids = (prompt + response)[:context_tokens]
-        if len(ids) <= len(prompt):
-            raise UserError(
-                f"pair {index}: the prompt fills all {context_tokens} tokens of context; no response is left"
-            )
-        labels = [IGNORED] * len(prompt) + ids[len(prompt) :]
-        samples.append(Sample(torch.tensor(ids), torch.tensor(labels)))
+        try:
+            samples.append(_tokenised(pair, tokenizer, context_tokens, begins))
+        except UserError as error:
+            raise UserError(f"{pair.place or f'pair {index}'}: {error}") from None
     return samples
+
+
+def _tokenised(pair: Pair, tokenizer: PreTrainedTokenizerBase, context_tokens: int, begins: tuple[int, ...]) -> Sample:
+    prompt = opened(tokenizer, token_ids(tokenizer, pair.prompt), begins)
+    ids = (prompt + token_ids(tokenizer, pair.response))[:context_tokens]
+    if len(ids) <= len(prompt):
+        raise UserError(
+            f"the prompt has {len(prompt)} tokens of the {context_tokens} that fit, and no response is left; expected "
+            "a shorter prompt, or more tokens (context_tokens of the variant, max_tokens of a fine-tuning)"
+        )
+    return Sample(torch.tensor(ids), torch.tensor([IGNORED] * len(prompt) + ids[len(prompt) :]))
 
 
 def batches(samples: Sequence[Sample], batch_tokens: int, padding_id: int = 0) -> list[Batch]:

@@ -22,6 +22,7 @@ from harness.spec.measurement import Choice, Completion, Measurement
 from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
+    from harness.models.prompts import PromptFormatter
     from harness.receipts.observed_engine import Observed
     from harness.spec.region import Region
     from harness.spec.variant import ModelVariant
@@ -68,6 +69,12 @@ class Evaluation(Generic[Declared]):
         """Read what it measures with, before any weight is loaded. path_of: the checked file behind a dataset name.
 
         Raises UserError where it is not there, cannot be read, or is other than was fetched.
+        """
+
+    def check_tokens(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> None:
+        """Compare its data with what it asks of them in tokens, before any weight is loaded.
+
+        Raises UserError, with the file, where they hold too few or too many.
         """
 
     def prepare(self, context: EvaluationContext) -> Any:

@@ -22,6 +22,7 @@ from harness.spec.receipt import StageReceipt
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.models.prompts import PromptFormatter
     from harness.receipts.observed_engine import Observed
     from harness.spec.variant import ModelVariant
 
@@ -64,7 +65,7 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.engines.base import ScoreRequest
 
         settings, width = self.settings, self.settings.window_tokens
-        windows = self._windows(context)
+        windows = self._windows(context.formatter, context.path_of)
         scored = context.engine.score([ScoreRequest(window, 1) for window in windows])
         sums = [-sum(tokens.log_probabilities) for tokens in scored]
         rows = tuple(
@@ -96,14 +97,20 @@ class Evaluation(base.Evaluation[Settings]):
             ),
         )
 
-    def _windows(self, context: EvaluationContext) -> list[tuple[int, ...]]:
+    def check_tokens(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> None:
+        """Two windows at least, without which there is no interval."""
+        self._windows(formatter, path_of)
+
+    def _windows(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> list[tuple[int, ...]]:
         """Token ids of the windows. Raises UserError for a text that holds fewer than two."""
         settings, width = self.settings, self.settings.window_tokens
-        ids = context.formatter.ids(read_prose(context.path_of(settings.dataset)))
+        path = path_of(settings.dataset)
+        ids = formatter.ids(read_prose(path))
         windows = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)]
         if len(windows[: settings.windows]) < 2:
             raise UserError(
-                f"the dataset {settings.dataset!r} holds {len(ids)} tokens; two windows of {width} are needed"
+                f"{path}: holds {len(ids)} tokens, but the evaluation {settings.name} needs two windows of {width}; "
+                "expected a longer text, or a smaller window_tokens"
             )
         return windows[: settings.windows]
 

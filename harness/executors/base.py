@@ -9,6 +9,7 @@ from harness import plugins
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import Progress
 from harness.runs.pipeline import run_benchmarks
+from harness.runs.token_checks import require_tokens
 from harness.spec.result import RunRecord
 
 
@@ -19,6 +20,10 @@ def run_all(
     progress: Progress,
     executor: str = "local",
 ) -> list[tuple[RunRecord, Path]]:
-    """Run benchmarks together, with the executor of that name. Raises UserError if there is none."""
+    """Run benchmarks together, with the executor of that name.
+
+    Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens.
+    """
+    require_tokens(benchmarks)
     with plugins.load("executors", executor).executor(benchmarks, out) as chosen:
         return run_benchmarks(benchmarks, out, command, progress, chosen, executor)

@@ -1,0 +1,87 @@
+"""Whether data are as many tokens as is asked of them: by the variant's tokenizer, before any weight is loaded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from harness.calibration.pairs import draw, read_pairs, tokenise
+from harness.errors import UserError
+from harness.evaluations import base as evaluations
+from harness.finetuning.data import training_samples
+from harness.models.loading import load_tokenizer
+from harness.models.prompts import PromptFormatter
+from harness.regions import base as regions
+from harness.runs.binding import BoundBenchmark
+from harness.spec.region import sources_of
+
+
+def require_tokens(benchmarks: Sequence[BoundBenchmark]) -> None:
+    """Raise one UserError for every pair, text and tokenizer that benchmarks cannot be measured with.
+
+    What several benchmarks ask is looked at once.
+    """
+    problems: dict[str, None] = {}
+    tokenizers: dict[Any, PreTrainedTokenizerBase | None] = {}
+    looked_at: set[object] = set()
+    for bound in benchmarks:
+        source = (bound.variant_file, bound.variant.model_dump_json())
+        if source not in tokenizers:
+            tokenizers[source] = _tried(problems, functools.partial(load_tokenizer, bound.variant, bound.variant_file))
+        tokenizer = tokenizers[source]
+        for what, check in _checks(bound, tokenizer) if tokenizer is not None else ():
+            if (source, what) not in looked_at:
+                looked_at.add((source, what))
+                _tried(problems, check)
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _checks(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """(what is looked at, in full; the look at it)."""
+    for name, seed in _drawn_sets(bound):
+        yield (
+            f"{bound.spec.calibration[name]!r} with seed {seed}",
+            functools.partial(_tokenise_set, bound, tokenizer, name, seed),
+        )
+    tuned = [bound.variant.scaled(cell.fine_tuning) for cell in bound.cells if cell.fine_tuning is not None]
+    for settings in tuned:
+        if settings.examples:
+            yield repr(settings), functools.partial(_tokenise_examples, bound, tokenizer, settings)
+    formatter = PromptFormatter(tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
+    for declared in bound.spec.evaluations:
+        evaluation = evaluations.evaluation(declared)
+        yield repr(declared), functools.partial(evaluation.check_tokens, formatter, bound.path_of)
+
+
+def _drawn_sets(bound: BoundBenchmark) -> set[tuple[str, int | None]]:
+    """(calibration set, seed in the place of its own) of every draw."""
+    found: set[tuple[str, int | None]] = {(name, None) for name in bound.spec.calibration_sets_of_evaluations}
+    of_cells = [region for cell in bound.cells for region in cell.regions]
+    of_evaluations = [region for evaluation in bound.spec.evaluations for region in evaluation.regions]
+    for region in sources_of([*of_cells, *of_evaluations]):
+        found |= {(name, regions.region(region).seed) for name in region.calibration_sets}
+    return found
+
+
+def _tokenise_set(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase, name: str, seed: int | None) -> None:
+    declared = bound.spec.calibration[name]
+    pairs = read_pairs(bound.path_of(declared.dataset))
+    drawn = draw(pairs, declared.samples, declared.seed if seed is None else seed, declared.skip)
+    tokenise(drawn, tokenizer, bound.variant.context_tokens, bound.variant.chat_template)
+
+
+def _tokenise_examples(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase, settings: Any) -> None:
+    pairs = read_pairs(bound.path_of(settings.dataset))
+    training_samples(pairs, tokenizer, bound.variant.chat_template, settings, bound.variant.context_tokens)
+
+
+def _tried(problems: dict[str, None], attempt: Callable[[], Any]) -> Any:
+    try:
+        return attempt()
+    except UserError as error:
+        problems[str(error)] = None
+        return None
