@@ -1,4 +1,4 @@
-"""Fixtures: a random two-block Llama with a tokenizer of its own, made on the spot."""
+"""Fixtures: a random two-block Llama with a tokenizer of its own, made on the spot, and a benchmark that was run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness.models.loading import LoadedModel, load_checkpoint
+from harness.runs.binding import BoundBenchmark, bind
+from harness.spec import locations
+from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import ModelVariant
+from tests.runs.conftest import SMALL, run_in_process
 from tests.tiny_llama3 import write_llama3_checkpoint
 
 WORDS = "the cat sat on a mat and then it ran to red blue green house tree with seven small dogs under one moon"
@@ -82,3 +88,24 @@ def pairs_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f'"{" ".join(words[i : i + 3 + i])}","{" ".join(words[5 : 8 + 2 * i])}"' for i in range(6)]
     path.write_text("prompt,response\n" + "\n".join(rows) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def small_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("specs") / "small.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def bound(small_spec: Path) -> BoundBenchmark:
+    path = locations.find_variant("tiny-llama2-chat")
+    return bind(load_yaml_model(small_spec, BenchmarkSpec), load_yaml_model(path, ModelVariant), path)
+
+
+@pytest.fixture(scope="session")
+def finished(bound: BoundBenchmark, tmp_path_factory: pytest.TempPathFactory):
+    """(record, path of record.json, runs folder) of an uninterrupted run."""
+    out = tmp_path_factory.mktemp("runs")
+    record, path = run_in_process(bound, out)
+    return record, path, out

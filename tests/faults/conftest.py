@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,16 @@ golden_values: none
 """
 
 
-def bound_on(variant: str, folder: Path, text: str = SMALL) -> BoundBenchmark:
+def bound_on(variant: str, folder: Path, text: str = SMALL, cells: Collection[str] | None = None) -> BoundBenchmark:
+    """The benchmark on a variant. cells: those that a test looks at, which are measured with the intact one alone."""
     path = folder / "faulty.yaml"
     path.write_text(text, encoding="utf-8")
     place = locations.find_variant(variant) if not Path(variant).is_file() else Path(variant)
-    return bind(load_yaml_model(path, BenchmarkSpec), load_yaml_model(place, ModelVariant), place)
+    spec = load_yaml_model(path, BenchmarkSpec)
+    if cells is not None:
+        kept = tuple(group for group in spec.cells if group.id in {"intact", *cells})
+        spec = spec.model_copy(update={"cells": kept})
+    return bind(spec, load_yaml_model(place, ModelVariant), place)
 
 
 @pytest.fixture(params=["tiny-llama2-chat", "tiny-llama3-instruct"])

@@ -108,7 +108,7 @@ def heads_and_all(original):
     ],
 )
 def test_it_is_named(target, make_wrong, cell, receipt, words, tmp_path):
-    bound = bound_on(ORGANISM, tmp_path)
+    bound = bound_on(ORGANISM, tmp_path, cells=(cell,))
     with replaced(target, make_wrong):
         record, _ = run_in_process(bound, tmp_path)
     assert record.verdict.status == "invalid"
@@ -116,7 +116,7 @@ def test_it_is_named(target, make_wrong, cell, receipt, words, tmp_path):
 
 
 def test_a_region_without_a_weight_is_explained_by_the_receipts_that_do_not_hold(tmp_path):
-    bound = bound_on(ORGANISM, tmp_path)
+    bound = bound_on(ORGANISM, tmp_path, cells=("snip-set-difference",))
     with (
         replaced("harness.runs.scoring:finite_scores", magnitude),
         pytest.raises(UserError, match=r"(?s)holds no weight.*scores/plain-definition.*method magnitude"),
@@ -158,7 +158,7 @@ def leaking_variant(tmp_path):
 
 
 def test_a_file_with_evaluation_requests_and_the_right_hash_makes_the_run_invalid(leaking_variant, tmp_path):
-    record, _ = run_in_process(bound_on(str(leaking_variant), tmp_path), tmp_path)
+    record, _ = run_in_process(bound_on(str(leaking_variant), tmp_path, cells=("wanda-top",)), tmp_path)
     assert record.verdict.status == "invalid"
     assert "2 in the files" in broken(record)["wanda-top"]["data/no-evaluation-request"]
 

@@ -41,7 +41,7 @@ def test_without_a_fault_every_receipt_holds(organism, tmp_path):
 @pytest.mark.parametrize("name", IN_A_RECEIPT)
 def test_a_fault_makes_the_run_invalid_and_is_named(name, tmp_path):
     fault, (cells, words) = find_fault(name), IN_A_RECEIPT[name]
-    bound = bound_on("tiny-llama2-chat", tmp_path)
+    bound = bound_on("tiny-llama2-chat", tmp_path, cells=cells)
     with fault.injected():
         record, _ = run_in_process(bound, tmp_path)
     assert (record.verdict.status, record.verdict.exit_code) == ("invalid", 3)
@@ -55,6 +55,6 @@ def test_a_fault_makes_the_run_invalid_and_is_named(name, tmp_path):
 
 
 def test_the_tokenizer_of_another_model_is_refused_before_anything_is_measured(tmp_path):
-    bound = bound_on("tiny-llama2-chat", tmp_path)
+    bound = bound_on("tiny-llama2-chat", tmp_path, cells=())
     with find_fault("tokenizer_of_another_model").injected(), pytest.raises(UserError, match="revision"):
         run_in_process(bound, tmp_path)

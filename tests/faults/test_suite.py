@@ -13,7 +13,6 @@ from harness.spec.faults import CleanRun, FaultReport, FaultResult
 from harness.spec.loading import load_yaml_model
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import RunRecord
-from tests.runs.conftest import bound, finished, small_spec  # noqa: F401
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_a_refusal_is_an_alarm_and_work_that_goes_through_is_none():
     assert refusal("validate", lambda: None) == Outcome("passed")
 
 
-def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):  # noqa: F811
+def test_a_records_alarms_name_the_receipt_and_count_its_cell_once(finished):
     record: RunRecord = finished[0]
     assert list(alarms_of(record)) == []  # the destroyed cell is meant to be invalid
     broken = StageReceipt(stage="mask", name="sparsity", holds=False, expected="1%", seen="50%", advice="look at p")

@@ -78,8 +78,12 @@ def test_a_change_of_its_files_or_data_is_tried_anew(asked, sent):
     assert len(asked) == 2
     change(
         place.parent / "sent",
-        pre_tokenizer={"type": "Split", "pattern": {"Regex": r"([\x{3b1}-\x{3b3}]+)+$"},
-                       "behavior": "Isolated", "invert": False},
-    )  # fmt: skip
+        pre_tokenizer={
+            "type": "Split",
+            "pattern": {"Regex": r"([\x{3b1}-\x{3b3}]+)+$"},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+    )
     with pytest.raises(UserError, match=r"sent: the tokenizer cannot be used: a text of 6[12] characters"):
         load_tokenizer(variant, place)

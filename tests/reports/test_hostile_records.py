@@ -41,10 +41,13 @@ def _record(make_cell, make_record):
     cells = [
         make_cell("intact", "intact", {"asr_vanilla": 0.0, "accuracy_mean": 0.5}),
         make_cell(
-            "planted", "planted", {"asr_vanilla": 0.41, "accuracy_mean": 0.4}, invalid=("asr_vanilla",),
+            "planted",
+            "planted",
+            {"asr_vanilla": 0.41, "accuracy_mean": 0.4},
+            invalid=("asr_vanilla",),
             invalid_is_expected="it is meant to be",
         ),
-    ]  # fmt: skip
+    ]
     return make_record(
         cells, checks=[FAILED], benchmark="figure-2a", claims=[{"id": "c", "status": "supported"}]
     ).model_copy(update={"skipped_cells": {"later": "no such head"}})

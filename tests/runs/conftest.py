@@ -1,20 +1,14 @@
-"""A benchmark in miniature on the shipped organism, run once for all tests of this folder."""
+"""A benchmark in miniature on the shipped organism; tests/conftest.py runs it once for all tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from harness.executors.local import InProcess
-from harness.runs.binding import BoundBenchmark, bind
+from harness.runs.binding import BoundBenchmark
 from harness.runs.pipeline import run_benchmarks
 from harness.runs.workbench import Workbench
-from harness.spec import locations
-from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.loading import load_yaml_model
 from harness.spec.result import RunRecord
-from harness.spec.variant import ModelVariant
 
 SMALL = """
 id: small
@@ -64,24 +58,3 @@ def run_in_process(bound: BoundBenchmark, out: Path, kind: type[InProcess] = InP
     executor = kind(Workbench(out / "store"))
     (done,) = run_benchmarks([bound], out, lambda b: f"harness run {b.spec.id} --model m", Silent(), executor)
     return done
-
-
-@pytest.fixture(scope="session")
-def small_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("specs") / "small.yaml"
-    path.write_text(SMALL, encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="session")
-def bound(small_spec: Path) -> BoundBenchmark:
-    path = locations.find_variant("tiny-llama2-chat")
-    return bind(load_yaml_model(small_spec, BenchmarkSpec), load_yaml_model(path, ModelVariant), path)
-
-
-@pytest.fixture(scope="session")
-def finished(bound: BoundBenchmark, tmp_path_factory: pytest.TempPathFactory):
-    """(record, path of record.json, runs folder) of an uninterrupted run."""
-    out = tmp_path_factory.mktemp("runs")
-    record, path = run_in_process(bound, out)
-    return record, path, out
