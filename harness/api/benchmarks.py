@@ -52,7 +52,7 @@ def run(
 
     Returns the record, its `verdict` among it: passed, failed, invalid, missing_golden or drift. Raises UserError for
     bad input, before any weight is loaded, and MachineError where memory, disk or a process gives out. A small model
-    is measured in several processes, which a script has to allow for: `if __name__ == "__main__":` around the call.
+    is measured in several processes, also from a script or a notebook.
 
     Example:
         >>> record = run("first-look.yaml", "tiny-llama2-chat", out="runs")
@@ -91,8 +91,7 @@ def explain(record: str | Path, cell: str | None = None, reference: str | Path |
     a cell that is not there.
 
     Example:
-        >>> record = run("first-look.yaml", "tiny-llama2-chat", out="runs")
-        >>> for story in explain(f"runs/{record.id}"):
+        >>> for story in explain(f"runs/{record.id}"):  # the record of `run`
         ...     print(story.cell, "departs at", story.departs)
         snip-top departs at text
     """
@@ -107,8 +106,7 @@ def verify(record: str | Path) -> Verification:
     and what nobody computes a second time. Raises UserError for a record that cannot be read.
 
     Example:
-        >>> record = run("first-look.yaml", "tiny-llama2-chat", out="runs")
-        >>> verify(f"runs/{record.id}").holds
+        >>> verify(f"runs/{record.id}").holds  # the record of `run`
         True
     """
     return verified(Path(record))

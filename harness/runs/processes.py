@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 from harness.errors import MachineError, UserError
@@ -51,7 +52,11 @@ class Pool:
     def submit(self, work: Callable[..., Any], *arguments: object) -> Future[Any]:
         """Hand over a call. Raises WorkerEnded where a worker has died."""
         try:
-            with held(), _signals_blocked():  # for the processes that this may start, which inherit the mask
+            with (
+                held(),
+                _signals_blocked(),
+                _no_script(),
+            ):  # for the processes that this may start, which inherit the mask
                 future = self._executor.submit(_called, work, arguments)
                 self._workers |= set(multiprocessing.active_children()) - self._others
         except BrokenProcessPool:
@@ -168,6 +173,20 @@ def _signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """A worker that starts imports nothing of `__main__`: it would run a user's script again, and start workers.
+
+    It needs nothing there, since it is handed functions of modules alone.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 # What follows runs in the workers.

@@ -36,6 +36,18 @@ def test_cores_are_counted_where_the_system_does_not_say_which_are_allowed(monke
     assert processes.usable_cores() == os.cpu_count()
 
 
+def test_a_script_that_starts_workers_is_not_run_again_by_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from harness.runs.processes import pool\n"
+        "print('once', flush=True)\n"
+        "with pool(2) as workers:\n"
+        "    print([workers.result(each) for each in [workers.submit(abs, -1), workers.submit(abs, -2)]])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment(), check=False)
+    assert (done.stdout, done.stderr) == ("once\n[1, 2]\n", "")
+
+
 @pytest.mark.parametrize(
     ("end", "words"),
     [
@@ -173,8 +185,9 @@ def hold():
     os.kill(os.getppid(), signal.SIGTERM)
     signal.pause()
 if __name__ == "__main__":
+    import holds  # workers are handed functions of modules, not of a script
     with ends_in_words(), pool(1) as workers:
-        workers.result(workers.submit(hold))
+        workers.result(workers.submit(holds.hold))
 """
 
 
