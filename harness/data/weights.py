@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data.cache import data_folder
+from harness.data.cache import LockedFile, checked_file, data_folder, read_lock, record
 from harness.data.sources import pinned_file, pinned_place
+from harness.errors import UserError
 from harness.spec.variant import GGUFSource, ModelVariant
 
 #: Raised where conversion gives other files.
@@ -29,9 +30,37 @@ def converted_folder(source: GGUFSource) -> Path:
     return data_folder() / "converted" / f"{gguf_sha256(source)}-{CONVERSION}"
 
 
+def record_converted(source: GGUFSource) -> None:
+    """Write into lock.json what every file of the checkpoint holds, once it was made."""
+    folder = converted_folder(source)
+    for path in sorted(folder.iterdir()):
+        record(path.relative_to(data_folder()).as_posix(), of=gguf_sha256(source))
+
+
+def require_as_converted(source: GGUFSource, weights: bool) -> None:
+    """Compare the checkpoint with lock.json, which lies outside of its folder. weights: those too.
+
+    Raises UserError for files that are missing, others than were made, or more than those.
+    """
+    folder, known = converted_folder(source), _recorded(source)
+    next_step = f"remove {folder}, and make it again: harness data fetch --only weights"
+    for path in sorted(folder.iterdir()):
+        if path.relative_to(data_folder()).as_posix() not in known:
+            raise UserError(f"{path}: nothing says that it was made of the GGUF file; {next_step}")
+    for name, held in known.items():
+        if weights or not name.endswith(".safetensors"):
+            checked_file(name, held, next_step)
+
+
+def _recorded(source: GGUFSource) -> dict[str, LockedFile]:
+    place = converted_folder(source).relative_to(data_folder()).as_posix()
+    return {name: held for name, held in read_lock().files.items() if name.startswith(f"{place}/")}
+
+
 def weights_problem(variant: ModelVariant) -> str | None:
     """Why the checkpoint of a GGUF file is not there, with the next step; None where it is, and for other sources."""
-    if variant.source.gguf is None or (converted_folder(variant.source.gguf) / "config.json").is_file():
+    source = variant.source.gguf
+    if source is None or ((converted_folder(source) / "config.json").is_file() and _recorded(source)):
         return None
     return (
         "the checkpoint is not made yet of the GGUF file; next: "

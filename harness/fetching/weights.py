@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from harness.data.cache import data_folder, file_sha256
 from harness.data.sources import pinned_place
-from harness.data.weights import converted_folder, gguf_path, gguf_sha256, weights_problem
+from harness.data.weights import converted_folder, gguf_path, gguf_sha256, record_converted, weights_problem
 from harness.errors import MachineError, UserError
 from harness.fetching.downloads import whole_pinned
 from harness.models.gguf_files import convert
@@ -25,8 +26,11 @@ def fetch_weights(variant: ModelVariant, variant_file: Path) -> None:
     folder = converted_folder(source)
     try:
         with locked(folder.parent / f"{folder.name}.lock"):
-            if not (folder / "config.json").is_file():
+            if weights_problem(variant) is not None:
+                if folder.exists():  # half made, or by a version that did not record what it made
+                    shutil.rmtree(folder)
                 convert(_file(source, variant_file), folder)
+                record_converted(source)
     except OSError as error:
         raise MachineError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from harness.data.weights import converted_folder, weights_problem
+from harness.data.weights import converted_folder, require_as_converted, weights_problem
 from harness.errors import UserError
 from harness.models.as_named import unlike_its_files
 from harness.models.attention import share_keys_within_groups
@@ -29,7 +29,6 @@ from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.models.opening import opening
-from harness.models.tensor_files import read_tensors
 from harness.models.tokenizers import beginnings, require_tried
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
@@ -68,11 +67,10 @@ def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
 def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
     """Load a variant's weights and tokenizer. Raises UserError with the next step where it cannot.
 
-    Its golden prompts, if it has any, are checked before the weights are loaded. So are the tensors that were made of a
-    GGUF file against the hash that they were written with: no other file says what they should be.
+    Its golden prompts, if it has any, are checked before the weights are loaded. So is what was made of a GGUF file.
     """
-    if variant.source.gguf is not None:
-        read_tensors(Path(_place(variant, variant_file), "model.safetensors"))
+    if variant.source.gguf is not None and weights_problem(variant) is None:
+        require_as_converted(variant.source.gguf, weights=True)
     require_golden_prompts(variant, load_tokenizer(variant, variant_file))
     loaded = load_checkpoint(_place(variant, variant_file), variant.dtype, variant.source.revision)
     return replace(loaded, tensor_parallel_size=variant.tensor_parallel_size)
@@ -82,6 +80,8 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
     """A variant's tokenizer alone, tried on what it will be asked. Raises UserError where it cannot be used."""
     place = _place(variant, variant_file)
     _refuse_missing(place)
+    if variant.source.gguf is not None:
+        require_as_converted(variant.source.gguf, weights=False)
     with _loading(place):
         require_tried(place, variant.source.revision, beginnings(variant, variant_file.parent))
         tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(variant.source.revision))

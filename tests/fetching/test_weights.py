@@ -10,6 +10,7 @@ from harness.errors import UserError
 from harness.fetching.fetch import fetch_data, list_data
 from harness.fetching.packages import join_parts
 from harness.models.loading import load_tokenizer, load_variant
+from harness.models.tensor_files import read_tensors, write_tensors
 from harness.spec.loading import load_yaml_model
 from harness.spec.pinned import PinnedFile, PinnedPart
 from harness.spec.variant import ModelVariant
@@ -74,8 +75,44 @@ def test_a_checkpoint_that_was_damaged_since_is_not_loaded(mine):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1  # a bit of a weight
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.safetensors"):
+    with pytest.raises(UserError, match=r"model\.safetensors: has changed: .* harness data fetch --only weights"):
         load_variant(variant, mine)
+
+
+def test_a_checkpoint_that_was_changed_with_its_own_hash_is_not_loaded(mine):
+    """The file of tensors says what it held when it was written; whoever writes another one makes that say so too."""
+    fetched(mine)
+    variant = load_yaml_model(mine, ModelVariant)
+    folder = converted_folder(variant.source.gguf)
+    tensors, metadata = read_tensors(folder / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"] * 2
+    write_tensors(folder / "model.safetensors", tensors, metadata)
+    with pytest.raises(UserError, match=r"model\.safetensors: has changed"):
+        load_variant(variant, mine)
+
+
+def test_a_checkpoint_holds_nothing_but_what_was_made_of_the_file(mine):
+    fetched(mine)
+    variant = load_yaml_model(mine, ModelVariant)
+    folder = converted_folder(variant.source.gguf)
+    (folder / "added_tokens.json").write_text("{}")
+    with pytest.raises(UserError, match=r"added_tokens\.json: nothing says that it was made of the GGUF file"):
+        load_tokenizer(variant, mine)
+    (folder / "added_tokens.json").unlink()
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match=r"tokenizer\.json: is cut off"):
+        load_tokenizer(variant, mine)
+
+
+def test_a_checkpoint_of_which_nothing_is_recorded_is_made_again(mine):
+    fetched(mine)
+    variant = load_yaml_model(mine, ModelVariant)
+    (converted_folder(variant.source.gguf) / "tokenizer.json").write_text("{}")
+    (mine.parent / "data" / "lock.json").unlink()
+    with pytest.raises(UserError, match="harness data fetch --model mine --only weights"):
+        load_tokenizer(variant, mine)
+    fetched(mine)
+    assert load_tokenizer(variant, mine).bos_token == "<|begin_of_text|>"
 
 
 def test_a_record_tells_no_folder_of_the_machine(mine):
