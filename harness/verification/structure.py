@@ -13,21 +13,11 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.cell import Cell, CellGroup
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.attacks import attack_names
+from harness.verification.evidence import check_evidence
 from harness.verification.findings import Ledger
+from harness.verification.needed import check_needed
 from harness.verification.recorded import Recorded
 
-#: What every cell's receipts hold, and those of one in which texts were written, or these were measured.
-_ALWAYS = ("data/declared-files", "weights/intact-before", "engine/weights")
-_NOT_TRAINED = "weights/edited-places"
-_OF_TEXTS = (
-    *(f"prompts/{name}" for name in ("one-bos", "template", "system-prompt", "requests", "stop-tokens")),
-    *(f"text/{name}" for name in ("stop-tokens", "lengths", "decoded", "as-generated", "own-prompt", "likelihoods")),
-)
-_OF_KIND = {
-    "attack": ("scorer/published-scorer", "scorer/aggregation"),
-    "zero_shot": ("scorer/zero-shot-items",),
-    "perplexity": ("scorer/perplexity-windows", "scorer/perplexity-figure"),
-}
 #: The canaries of a run whose spec has an attack that is asked as people ask.
 _CANARIES = ("canary/intact", "canary/shuffled", "canary/random-mask", "canary/repeat")
 
@@ -51,6 +41,8 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
             _check_cell(run, cell, declared[cell.id], ledger)
         if cell.id in expanded:
             ledger.same("cell", cell.id, "what was measured", cell.asked_sha256, _asked(spec, expanded[cell.id]))
+            check_needed(cell, expanded[cell.id], run.entries_of(cell), ledger)
+    check_evidence(run, expanded, ledger)
     wanted = _CANARIES if any(map(_is_plain_attack, spec.evaluations)) else ()
     ledger.each_once("canary", "the run", [f"{each.stage}/{each.name}" for each in record.canaries], wanted)
     hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
@@ -58,7 +50,7 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
     for cell in record.cells:
         for task, words in cell.task_hashes.items():
             ledger.same("task", cell.id, task, words, hashes[task])
-    _check_data(record, ledger)
+    _check_data(run, record, ledger)
 
 
 def _asked(spec: BenchmarkSpec, cell: Cell) -> str:
@@ -110,23 +102,6 @@ def _check_cell(run: Recorded, cell: CellResult, declared: tuple[CellGroup, dict
         ledger.same("cell", cell.id, name, recorded, wanted)
     entries = run.entries_of(cell)
     _check_metrics(run, cell, entries, ledger)
-    names = [f"{receipt.stage}/{receipt.name}" for receipt in cell.receipts]
-    needed = wanted_receipts(entries) + ([] if group.fine_tuning is not None else [_NOT_TRAINED])
-    for name in needed:
-        if name in names:
-            ledger.agrees["receipt"] += 1
-        else:
-            ledger.wrong("receipt", cell.id, name, "missing", "a receipt")
-
-
-def wanted_receipts(entries: list[Any]) -> list[str]:
-    """The names of receipts that a cell with these evaluations has in any case."""
-    names = [*_ALWAYS]
-    if any(entry.generates_texts for entry in entries):
-        names += _OF_TEXTS
-    for entry in entries:
-        names += () if entry.asks_benign else _OF_KIND.get(entry.kind, ())  # harmless requests are no attack
-    return list(dict.fromkeys(names))
 
 
 def _is_plain_attack(entry: Any) -> bool:
@@ -162,8 +137,14 @@ def _check_metrics(run: Recorded, cell: CellResult, entries: list[Any], ledger: 
     ledger.each_once("metric", cell.id, found, wanted)
 
 
-def _check_data(record: RunRecord, ledger: Ledger) -> None:
-    """Data whose SHA-256 the variant declares, under those that were used."""
+def _check_data(run: Recorded, record: RunRecord, ledger: Ledger) -> None:
+    """Data whose SHA-256 the variant declares, under those that were used; and the hash of all that the spec names."""
+    spec = run.spec
+    names = [name for entry in spec.evaluations for name in entry.datasets]
+    names += [each.dataset for each in spec.calibration.values()] if record.cells else []
+    for name in dict.fromkeys(names):
+        if name not in record.provenance.data_sha256:
+            ledger.wrong("data", "the run", name, "no SHA-256", "that of the file")
     for name, declared in record.variant.get("datasets", {}).items():
         used = record.provenance.data_sha256.get(name)
         if used is not None and declared.get("sha256") is not None:

@@ -6,7 +6,13 @@ from harness.spec.golden import GoldenFile
 from harness.verification.findings import Ledger
 from harness.verification.golden import check_installed
 from harness.verification.reader import verify
-from tests.verification import test_raw_values, test_tampered_figures, test_tampered_outcomes, test_tampered_texts
+from tests.verification import (
+    test_raw_values,
+    test_tampered_figures,
+    test_tampered_outcomes,
+    test_tampered_receipts,
+    test_tampered_texts,
+)
 
 GOLDEN = {
     "variant": "v",
@@ -28,8 +34,9 @@ def test_a_clean_record_verifies_also_when_it_is_bound_again(read_twice, copied)
 
 
 def test_so_many_ways_to_tamper_are_tried():
-    tried = (test_tampered_figures, test_tampered_texts, test_tampered_outcomes, test_raw_values)
-    assert sum(len(each.TAMPERED) for each in tried) >= 125
+    modules = (test_tampered_figures, test_tampered_texts, test_tampered_outcomes, test_tampered_receipts)
+    tried = (*modules, test_raw_values)
+    assert sum(len(each.TAMPERED) for each in tried) >= 170
 
 
 def differing(installed, bound=True):

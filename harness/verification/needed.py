@@ -1,0 +1,100 @@
+"""Which receipts a cell has to have, by what it changes and what is measured in it: one that is left out tells nothing.
+
+What a plugin's own region adds is no part of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.spec.cell import Cell
+from harness.spec.result import CellResult
+from harness.verification.findings import Ledger
+
+_ALWAYS = (
+    "data/declared-files",
+    *(f"weights/{name}" for name in ("as-named", "intact-before", "at-rest", "left-as-found")),
+    "engine/weights",
+)
+_OF_TEXTS = (
+    *(f"prompts/{name}" for name in ("one-bos", "template", "system-prompt", "requests", "every-request")),
+    *(f"prompts/{name}" for name in ("stop-tokens", "tokenizer")),
+    *(f"text/{name}" for name in ("stop-tokens", "lengths", "decoded", "as-generated", "own-prompt", "likelihoods")),
+)
+_OF_OUTPUTS = ("logits/plain-forward", "logits/finite")
+_OF_KIND = {
+    "attack": ("scorer/published-scorer", "scorer/aggregation"),
+    "zero_shot": ("scorer/zero-shot-items",),
+    "perplexity": ("scorer/perplexity-windows", "scorer/perplexity-figure", "text/against-intact"),
+}
+_OF_REGION = {
+    **dict.fromkeys(("top", "bottom", "set-difference"), ("mask/layers", "mask/selection", "mask/share")),
+    **dict.fromkeys(("act-svd", "orthogonal-projection"), ("mask/ranks", "scores/plain-definition")),
+    "planted": ("mask/layers", "mask/planted"),
+    "attention-heads": ("mask/layers", "mask/heads"),
+}
+#: Methods whose scores are defined a second time.
+_DEFINED = ("snip", "signed-snip", "wanda", "magnitude")
+_OF_STEPS = (
+    *(f"data/{name}" for name in ("training-samples", "no-request-trained")),
+    *(f"weights/{name}" for name in ("first-loss", "training-course", "trained-layers")),
+    *(f"weights/{name}" for name in ("tuned-update", "tuned-logits")),
+)
+
+
+def check_needed(cell: CellResult, declared: Cell, entries: Sequence[Any], ledger: Ledger) -> None:
+    """Note the receipts that a cell lacks, and those that are there more than once.
+
+    entries: the evaluations that are measured in the cell.
+    """
+    counts = Counter(f"{receipt.stage}/{receipt.name}" for receipt in cell.receipts)
+    holds = {f"{receipt.stage}/{receipt.name}": receipt.holds for receipt in cell.receipts}
+    for name in dict.fromkeys(_needed(cell, declared, entries, holds)):
+        if counts[name]:
+            ledger.agrees["receipt"] += 1
+        else:
+            ledger.wrong("receipt", cell.id, name, "missing", "a receipt")
+    for name, count in counts.items():
+        if count > 1 and not name.startswith(("scorer/", "text/benign-answers")):  # those are of each evaluation
+            ledger.wrong("receipt", cell.id, name, f"{count} times", "once")
+
+
+def _needed(cell: CellResult, declared: Cell, entries: Sequence[Any], holds: dict[str, bool]) -> Iterator[str]:
+    yield from _ALWAYS
+    yield from wanted_of_evaluations(entries)
+    if holds.get("scorer/zero-shot-items") and any(entry.kind == "zero_shot" for entry in entries):
+        yield "scorer/zero-shot-accuracy"  # answers of other items cannot be told apart
+    texts = any(entry.generates_texts for entry in entries)
+    if texts and declared.changes_weights and holds.get("engine/weights"):
+        yield "engine/prefix-cache"  # other weights would be blamed on the cache
+    for region in declared.regions:
+        yield from _OF_REGION.get(region.select, ())
+        if region.calibration_sets:
+            yield "data/calibration-samples"
+        if region.calibration_sets and texts:
+            yield "data/no-evaluation-request"
+        if region.select in ("top", "bottom", "set-difference") and getattr(region, "method", None) in _DEFINED:
+            yield "scores/plain-definition"
+    if declared.fine_tuning is None:
+        yield "weights/edited-places"
+    if cell.fine_tuning is not None and cell.fine_tuning.steps:
+        yield from _OF_STEPS
+        if declared.fine_tuning is not None and declared.fine_tuning.frozen is not None:
+            yield from ("weights/frozen-set", "weights/frozen-rows")
+    if cell.fine_tuning is not None and cell.fine_tuning.checkpoints:
+        yield "weights/own-checkpoints"
+
+
+def wanted_of_evaluations(entries: Sequence[Any]) -> Iterator[str]:
+    """The names of receipts that a cell with these evaluations has in any case."""
+    if any(entry.generates_texts for entry in entries):
+        yield from _OF_TEXTS
+    if any(entry.generates_texts or entry.kind in _OF_KIND for entry in entries):
+        yield from _OF_OUTPUTS
+    for entry in entries:
+        if entry.generates_texts and entry.asks_benign:
+            yield "text/benign-answers"  # harmless requests are no attack
+        else:
+            yield from _OF_KIND.get(entry.kind, ())
