@@ -63,8 +63,9 @@ _SHARE = 0.02
 _ROUNDED = 1e-6
 
 
-def check_evidence(run: Recorded, cells: Mapping[str, Cell], ledger: Ledger) -> None:
-    """Compare the evidence of all receipts. cells: as declared, by id."""
+def check_evidence(run: Recorded, ledger: Ledger) -> None:
+    """Compare the evidence of all receipts."""
+    cells = {cell.id: cell for cell in run.spec.expanded_cells()}
     first = next(iter(run.record.cells), None)
     for cell in run.record.cells:
         for receipt in cell.receipts:

@@ -9,6 +9,7 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.locations import golden_path
 from harness.verification.claims import outcome, unmeasured
 from harness.verification.completions import check_texts
+from harness.verification.evidence import check_evidence
 from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
 from harness.verification.fitness import unfit_model
@@ -32,6 +33,7 @@ def verify(path: Path) -> Verification:
     asked = read_asked(run, ledger)
     check_prompts(run, asked, ledger)
     check_figures(run, check_texts(run, asked, ledger), ledger)
+    check_evidence(run, ledger)
     _check_claims(run, ledger)
     check_installed(run.golden, _installed(run), run.bound, ledger)
     _check_comparisons(run, ledger)

@@ -13,7 +13,6 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.cell import Cell, CellGroup
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.attacks import attack_names
-from harness.verification.evidence import check_evidence
 from harness.verification.findings import Ledger
 from harness.verification.needed import check_needed
 from harness.verification.recorded import Recorded
@@ -42,7 +41,6 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
         if cell.id in expanded:
             ledger.same("cell", cell.id, "what was measured", cell.asked_sha256, _asked(spec, expanded[cell.id]))
             check_needed(cell, expanded[cell.id], run.entries_of(cell), ledger)
-    check_evidence(run, expanded, ledger)
     wanted = _CANARIES if any(map(_is_plain_attack, spec.evaluations)) else ()
     ledger.each_once("canary", "the run", [f"{each.stage}/{each.name}" for each in record.canaries], wanted)
     hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
@@ -141,7 +139,9 @@ def _check_data(run: Recorded, record: RunRecord, ledger: Ledger) -> None:
     """Data whose SHA-256 the variant declares, under those that were used; and the hash of all that the spec names."""
     spec = run.spec
     names = [name for entry in spec.evaluations for name in entry.datasets]
-    names += [each.dataset for each in spec.calibration.values()] if record.cells else []
+    measured = {cell.id for cell in record.cells}
+    regions = [region for cell in spec.expanded_cells() if cell.id in measured for region in cell.regions]
+    names += [spec.calibration[name].dataset for region in regions for name in region.calibration_sets]
     for name in dict.fromkeys(names):
         if name not in record.provenance.data_sha256:
             ledger.wrong("data", "the run", name, "no SHA-256", "that of the file")
