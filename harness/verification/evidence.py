@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.spec.cell import Cell
-from harness.spec.measurement import Completion
+from harness.spec.measurement import Completion, RawValues
 from harness.spec.receipt import EditReceipt, StageReceipt
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
@@ -59,6 +59,8 @@ _SHARED = (
 )
 #: A mask may miss the share that was asked for by this much: rounding to whole weights in rows of 32 and more.
 _SHARE = 0.02
+#: Of regions that hold a share of all linear weights, what says which.
+_ASKED = {"top": "fraction", "bottom": "fraction"}
 #: Digits that evidence is rounded to.
 _ROUNDED = 1e-6
 
@@ -119,16 +121,27 @@ def _from_files(run: Recorded, cell: CellResult) -> Iterator[tuple[str, str, obj
     of_kind: dict[str, list[Any]] = {}
     for entry in run.entries_of(cell):
         of_kind.setdefault(entry.kind, []).append(entry)
-    if len(of_kind.get("perplexity", ())) == 1:
-        (entry,) = of_kind["perplexity"]
-        windows = sum(row.evaluation == entry.name for row in run.raw.get(cell.id, ()))
-        yield "scorer/perplexity-windows", "windows", windows
-        yield "scorer/perplexity-windows", "window_tokens", entry.window_tokens
-        yield "scorer/perplexity-figure", "tokens", windows * (entry.window_tokens - 1)
-    if len(of_kind.get("zero_shot", ())) == 1:
-        rows = [row for row in run.raw.get(cell.id, ()) if row.evaluation == of_kind["zero_shot"][0].name]
-        yield "scorer/zero-shot-items", "items", len(rows)
-        yield "scorer/zero-shot-items", "answers_expected", sum(len(row.values) for row in rows)
+    for kind, entries in of_kind.items():
+        if kind in _COUNTED and len(entries) == 1:  # of several, receipts do not say which is whose
+            rows = [row for row in run.raw.get(cell.id, ()) if row.evaluation == entries[0].name]
+            yield from _COUNTED[kind](entries[0], rows)
+
+
+def _windows(entry: Any, rows: Sequence[RawValues]) -> Iterator[tuple[str, str, object]]:
+    yield "scorer/perplexity-windows", "windows", len(rows)
+    yield "scorer/perplexity-windows", "window_tokens", entry.window_tokens
+    yield "scorer/perplexity-figure", "tokens", len(rows) * (entry.window_tokens - 1)
+
+
+def _items(entry: Any, rows: Sequence[RawValues]) -> Iterator[tuple[str, str, object]]:
+    yield "scorer/zero-shot-items", "items", len(rows)
+    yield "scorer/zero-shot-items", "answers_expected", sum(len(row.values) for row in rows)
+
+
+_COUNTED: Mapping[str, Callable[[Any, Sequence[RawValues]], Iterator[tuple[str, str, object]]]] = {
+    "perplexity": _windows,
+    "zero_shot": _items,
+}
 
 
 def _check_shares(run: Recorded, cell: CellResult, ledger: Ledger) -> None:
@@ -198,8 +211,8 @@ def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledg
         between = min(shares) - _ROUNDED <= edit.sparsity <= max(shares) + _ROUNDED
         ledger.same("edit", cell.id, "sparsity between those of layer types", between, True)
     region = None if declared is None else declared.region
-    asked = getattr(region, "fraction", None)
-    if region is not None and region.select in ("top", "bottom") and asked is not None and edit.sparsity is not None:
+    asked = None if region is None else getattr(region, _ASKED.get(region.select, ""), None)
+    if asked is not None and edit.sparsity is not None:
         ledger.same("edit", cell.id, "sparsity as asked for", abs(edit.sparsity - asked) <= _SHARE, True)
     if edit.rank_by_layer and edit.rank_share is not None:
         ledger.same("edit", cell.id, "ranks", edit.rank_share > 0, any(edit.rank_by_layer.values()))

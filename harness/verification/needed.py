@@ -29,14 +29,16 @@ _OF_KIND = {
     "zero_shot": ("scorer/zero-shot-items",),
     "perplexity": ("scorer/perplexity-windows", "scorer/perplexity-figure", "text/against-intact"),
 }
+#: What there is where another one holds: answers of other items cannot be told apart.
+_FOLLOWS = {"scorer/zero-shot-items": "scorer/zero-shot-accuracy"}
+_SCORED = ("top", "bottom", "set-difference")
 _OF_REGION = {
-    **dict.fromkeys(("top", "bottom", "set-difference"), ("mask/layers", "mask/selection", "mask/share")),
+    **dict.fromkeys(_SCORED, ("mask/layers", "mask/selection", "mask/share")),
     **dict.fromkeys(("act-svd", "orthogonal-projection"), ("mask/ranks", "scores/plain-definition")),
     "planted": ("mask/layers", "mask/planted"),
     "attention-heads": ("mask/layers", "mask/heads"),
 }
-#: Methods whose scores are defined a second time.
-_DEFINED = ("snip", "signed-snip", "wanda", "magnitude")
+_OF_SCORES = dict.fromkeys(_SCORED, ("scores/plain-definition",))
 _OF_STEPS = (
     *(f"data/{name}" for name in ("training-samples", "no-request-trained")),
     *(f"weights/{name}" for name in ("first-loss", "training-course", "trained-layers")),
@@ -64,8 +66,7 @@ def check_needed(cell: CellResult, declared: Cell, entries: Sequence[Any], ledge
 def _needed(cell: CellResult, declared: Cell, entries: Sequence[Any], holds: dict[str, bool]) -> Iterator[str]:
     yield from _ALWAYS
     yield from wanted_of_evaluations(entries)
-    if holds.get("scorer/zero-shot-items") and any(entry.kind == "zero_shot" for entry in entries):
-        yield "scorer/zero-shot-accuracy"  # answers of other items cannot be told apart
+    yield from (then for name, then in _FOLLOWS.items() if holds.get(name))
     texts = any(entry.generates_texts for entry in entries)
     if texts and declared.changes_weights and holds.get("engine/weights"):
         yield "engine/prefix-cache"  # other weights would be blamed on the cache
@@ -75,8 +76,8 @@ def _needed(cell: CellResult, declared: Cell, entries: Sequence[Any], holds: dic
             yield "data/calibration-samples"
         if region.calibration_sets and texts:
             yield "data/no-evaluation-request"
-        if region.select in ("top", "bottom", "set-difference") and getattr(region, "method", None) in _DEFINED:
-            yield "scores/plain-definition"
+        if not cell.unchecked:  # else a method of which nobody has a second definition is named there
+            yield from _OF_SCORES.get(region.select, ())
     if declared.fine_tuning is None:
         yield "weights/edited-places"
     if cell.fine_tuning is not None and cell.fine_tuning.steps:
