@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
 from harness.models.opening import opened, opening
-from harness.models.own_template import OWN
 from harness.models.prompts import token_ids
 from harness.reading import read_text
+from harness.spec.variant import OWN_TEMPLATE
 
 IGNORED = -100
 #: Share of a batch that may be padding: less would make many small batches.
@@ -93,7 +93,7 @@ def draw(pairs: Sequence[Pair], samples: int, seed: int, skip: int = 0) -> list[
 
 
 def tokenise(
-    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_tokens: int, template: str = OWN
+    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context_tokens: int, template: str = OWN_TEMPLATE
 ) -> list[Sample]:
     """Opening + prompt + response, prompt and response tokenised apart, labels on the response only.
 

@@ -38,15 +38,23 @@ def list_command(model: str, as_json: bool) -> None:
 @data.command()
 @MODEL
 @click.option("--only", multiple=True, metavar="NAME", help="Fetch only this data set or task; may be repeated.")
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="A folder with files that were downloaded before: one that has a pinned hash is taken from there.",
+)
 @JSON
 @with_exit_codes
-def fetch(model: str, only: tuple[str, ...], as_json: bool) -> None:
+def fetch(model: str, only: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     """Download what is pinned and missing, and make of it what the variant reads. What is there stays."""
+    from harness.fetching.downloads import copies_in
     from harness.fetching.fetch import fetch_data
     from harness.reports.progress import ProgressBar
 
     with ProgressBar() as progress:
-        files = fetch_data(*_variant(model), only, progress.share)
+        copies = {} if folder is None else copies_in(folder)
+        files = fetch_data(*_variant(model), only, progress.share, copies)
     _show(files, as_json)
 
 

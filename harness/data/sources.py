@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from harness import plugins
@@ -15,11 +15,12 @@ from harness.data.cache import LockedFile, checked_file, data_folder, read_lock
 from harness.errors import UserError
 from harness.spec import locations
 from harness.spec.pinned import PinnedFile, pinned_data
-from harness.spec.variant import DatasetFile, ModelVariant
+from harness.spec.variant import OWN_TEMPLATE, DatasetFile, GGUFSource, ModelVariant
 
 #: `verbatim`: the pinned file. `made`: the same for every model. `wrapped`: prompts in the variant's template.
-#: `calibration`: written by `harness calibration build`. `supplied`: a file of the user's, `harness data supply`.
-Kind = Literal["verbatim", "made", "wrapped", "calibration", "supplied"]
+#: `task`: the YAML file of a zero-shot task, its items beside it. `calibration`: written by
+#: `harness calibration build`. `supplied`: a file of the user's, `harness data supply`.
+Kind = Literal["verbatim", "made", "wrapped", "task", "calibration", "supplied"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ SOURCES = {
     "benign-evaluation": Source("made", "utility"),
     "benign-attribution": Source("made", "utility"),
     "wikitext2-test": Source("made", "wikitext2-test"),
+    "llama2-refusals": Source("wrapped", "safety-short", ".csv"),
+    "self-instruct": Source("wrapped", "user-oriented-instructions", ".csv"),
+    "self-instruct-requests": Source("made", "self-instruct-seeds"),
+    "science-passages": Source("made", "sciq"),
+    "sciq": Source("task", "sciq", ".yaml"),
+    "commonsense-qa": Source("task", "commonsense-qa", ".yaml"),
     "calibration-full": Source("calibration", ending=".csv"),
     "calibration-short": Source("calibration", ending=".csv"),
     "supplied": Source("supplied"),
@@ -68,8 +75,15 @@ def place_of(variant: ModelVariant, dataset: str) -> str:
         return f"{calibration_place(variant)}/{CALIBRATION_FILES[declared.source or '']}"
     if source.kind == "supplied":
         return f"supplied/{variant.name}/{dataset}{source.ending}"
+    if source.kind == "task":
+        return f"tasks/{declared.source}{source.ending}"
     wrapped = f".{_wrapping(variant, declared)}" if source.kind == "wrapped" else ""
     return f"made/{declared.source}{wrapped}{source.ending}"
+
+
+def items_place(task: str) -> str:
+    """Where the items of a task are, whose YAML file is at a place in the cache."""
+    return str(PurePosixPath(task).with_suffix(".jsonl"))
 
 
 def _as_published(variant: ModelVariant, declared: DatasetFile) -> bool:
@@ -88,6 +102,11 @@ def pinned_file(name: str) -> PinnedFile:
     if name not in files:
         raise UserError(f"no pinned file is called {name!r}; {plugins.suggestion(name, files)}")
     return files[name]
+
+
+def gguf_sha256(source: GGUFSource) -> str:
+    """The hash of the file, declared or pinned. Raises UserError for a name that is not pinned."""
+    return source.sha256 or pinned_file(source.pinned or "").sha256 or ""
 
 
 def calibration_place(variant: ModelVariant) -> str:
@@ -125,6 +144,8 @@ def source_file(variant: ModelVariant, variant_file: Path, dataset: str) -> Path
             raise UserError(f"{data_folder() / place}: was made of other data, or by another version; {next_step}")
     if locked is None:
         raise UserError(f"{data_folder() / place}: is not there; {next_step}")
+    if source.kind == "task" and (items := read_lock().files.get(items_place(place))) is not None:
+        checked_file(items_place(place), items, next_step)
     return checked_file(place, locked, next_step)
 
 
@@ -152,7 +173,20 @@ def shown_model(variant: ModelVariant, variant_file: Path) -> str:
 
 
 def _wrapping(variant: ModelVariant, declared: DatasetFile) -> str:
-    """Template and system prompt in the name of a file, so that models share one only where it is the same."""
+    """Template and system prompt in the name of a file, so that models share one only where it is the same.
+
+    The template that a tokenizer brings is known by the model and its revision.
+    """
+    template = variant.chat_template
+    if template == OWN_TEMPLATE:
+        source = variant.source
+        revision = source.revision or (gguf_sha256(source.gguf) if source.gguf else "")
+        template = "-".join(filter(None, (OWN_TEMPLATE, variant.name, revision[:8])))
     if not declared.system_prompt:
-        return variant.chat_template
-    return f"{variant.chat_template}-system-{hashlib.sha256(variant.system_prompt.encode()).hexdigest()[:8]}"
+        return template
+    return f"{template}-system-{hashlib.sha256(variant.system_prompt.encode()).hexdigest()[:8]}"
+
+
+def is_wrapped(variant: ModelVariant, dataset: str) -> bool:
+    """Whether a data set's prompts are written in the variant's template when it is fetched."""
+    return source_of(variant.datasets[dataset]).kind == "wrapped"

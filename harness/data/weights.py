@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.cache import LockedFile, checked_file, data_folder, read_lock, record
-from harness.data.sources import pinned_file, pinned_place
+from harness.data.sources import gguf_sha256, pinned_place
 from harness.errors import UserError
 from harness.spec.variant import GGUFSource, ModelVariant
 
 #: Raised where conversion gives other files.
 CONVERSION = 1
-
-
-def gguf_sha256(source: GGUFSource) -> str:
-    """The hash of the file, declared or pinned. Raises UserError for a name that is not pinned."""
-    return source.sha256 or pinned_file(source.pinned or "").sha256 or ""
 
 
 def gguf_path(source: GGUFSource, variant_file: Path) -> Path:

@@ -7,6 +7,8 @@ first download, before a file takes its place, and lock.json behind a lock of `f
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, is_offline_mode
@@ -17,19 +19,35 @@ from harness.errors import UserError
 from harness.fetching.packages import join_parts
 from harness.spec.pinned import PinnedFile
 
+#: Files on this machine by SHA-256, which are taken where they are those that would be downloaded.
+Copies = Mapping[str, Path]
 
-def download(name: str) -> LockedFile:
+
+def copies_in(folder: Path) -> Copies:
+    """The files that lie directly in a folder. Raises UserError where there is none, or one cannot be read."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected one with files that were downloaded elsewhere")
+    try:
+        return {file_sha256(path): path for path in sorted(folder.iterdir()) if path.is_file()}
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def download(name: str, copies: Copies) -> LockedFile:
     """Download a pinned file into the cache. What is cut off on the way, or has another hash, gets no place there.
 
+    A file on this machine that has its hash is copied in its stead.
     Raises UserError where nothing may be reached or can be, and for another hash than the published one or, for a
     file without, than that of the first download.
     """
     pinned, expected = pinned_file(name), expected_pinned(name)
-    refuse_offline()
+    wanted = pinned.sha256 or (expected.sha256 if expected else None)
+    copy = copies.get(wanted or "")
+    if copy is None:
+        refuse_offline()
     with staging_folder() as partial:
-        file = _downloaded(name, pinned, partial)
+        file = _downloaded(name, pinned, partial) if copy is None else Path(shutil.copy(copy, partial))
         found = file_sha256(file)
-        wanted = pinned.sha256 or (expected.sha256 if expected else None)
         if wanted is not None and found != wanted:
             whose = "the published one" if pinned.sha256 else "that of the first download"
             raise UserError(
@@ -39,7 +57,7 @@ def download(name: str) -> LockedFile:
         return adopt(pinned_place(name), file)
 
 
-def whole_pinned(name: str) -> LockedFile:
+def whole_pinned(name: str, copies: Copies) -> LockedFile:
     """A pinned file as it is in the cache, downloaded if it is not there or not whole. Raises UserError."""
     expected = expected_pinned(name)
     if expected is not None:
@@ -48,7 +66,7 @@ def whole_pinned(name: str) -> LockedFile:
             return expected
         except UserError:
             pass  # missing, cut off or changed: downloaded again, and held against what it was
-    return download(name)
+    return download(name, copies)
 
 
 def origin(pinned: PinnedFile) -> str:
@@ -62,8 +80,8 @@ def refuse_offline() -> None:
     """Raise UserError where HF_HUB_OFFLINE forbids connections."""
     if is_offline_mode():
         raise UserError(
-            "has to be downloaded, and HF_HUB_OFFLINE is set: unset it, or copy the data folder, lock.json "
-            "in it, from a machine that has fetched, and name it in HARNESS_DATA"
+            "has to be downloaded, and HF_HUB_OFFLINE is set: unset it, give a folder with the file as --from, or copy "
+            "the data folder, lock.json in it, from a machine that has fetched, and name it in HARNESS_DATA"
         )
 
 

@@ -10,11 +10,12 @@ from typing import Literal
 from harness import plugins
 from harness.calibration.files import dataset_path, read_lines
 from harness.data.cache import data_folder, file_sha256, store
-from harness.data.sources import pinned_place, place_of, source_file, source_of
-from harness.data.weights import converted_folder, gguf_sha256, weights_problem
+from harness.data.sources import gguf_sha256, items_place, pinned_place, place_of, source_file, source_of
+from harness.data.weights import converted_folder, weights_problem
 from harness.errors import UserError
-from harness.fetching.downloads import whole_pinned
+from harness.fetching.downloads import Copies, whole_pinned
 from harness.fetching.recipes import RECIPES, wrapping_of
+from harness.fetching.task_recipes import task_file
 from harness.fetching.tasks import fetch_task, task_problem
 from harness.fetching.weights import fetch_weights
 from harness.spec.variant import ModelVariant
@@ -47,11 +48,16 @@ def list_data(variant: ModelVariant, variant_file: Path) -> list[DataFile]:
 
 
 def fetch_data(
-    variant: ModelVariant, variant_file: Path, only: Sequence[str], report_progress: ReportProgress
+    variant: ModelVariant,
+    variant_file: Path,
+    only: Sequence[str],
+    report_progress: ReportProgress,
+    copies: Copies | None = None,
 ) -> list[DataFile]:
     """Bring what is missing or damaged and can be had; what is there and whole stays.
 
-    only: names of data sets and tasks; none means all. Files of the user's and of the model's are not touched.
+    only: names of data sets and tasks; none means all. copies: files on this machine, taken by their hash.
+    Files of the user's and of the model's are not touched.
     Raises UserError for a name that is none, and with every file that could not be had.
     """
     names = _names(variant)
@@ -63,7 +69,7 @@ def fetch_data(
     for done, name in enumerate(chosen):
         report_progress(name, done / len(chosen))
         try:
-            _fetch(variant, variant_file, name)
+            _fetch(variant, variant_file, name, copies or {})
         except UserError as error:
             problems.setdefault(str(error), []).append(name)
     if problems:
@@ -93,9 +99,9 @@ def _names(variant: ModelVariant) -> list[str]:
     return [*weights, *variant.datasets, *(task for task in variant.zero_shot_tasks if task not in variant.datasets)]
 
 
-def _fetch(variant: ModelVariant, variant_file: Path, name: str) -> None:
+def _fetch(variant: ModelVariant, variant_file: Path, name: str, copies: Copies) -> None:
     if name == WEIGHTS:
-        fetch_weights(variant, variant_file)
+        fetch_weights(variant, variant_file, copies)
         return
     if name not in variant.datasets:
         fetch_task(name)
@@ -105,12 +111,16 @@ def _fetch(variant: ModelVariant, variant_file: Path, name: str) -> None:
     source = source_of(variant.datasets[name])
     if source.of is None or _is_whole(variant, variant_file, name):
         return
-    pinned = whole_pinned(source.of)
+    pinned = whole_pinned(source.of, copies)
     place = place_of(variant, name)
-    if place != pinned_place(source.of):
-        raw = data_folder() / pinned_place(source.of)
-        recipe = RECIPES[variant.datasets[name].source or ""]
-        store(place, recipe(raw, wrapping_of(variant, name)).encode(), of=pinned.sha256, recipe=source.recipe)
+    if place == pinned_place(source.of):
+        return
+    raw, declared = data_folder() / pinned_place(source.of), variant.datasets[name].source or ""
+    made = RECIPES[declared](raw, wrapping_of(variant, variant_file, name)).encode()
+    if source.kind == "task":
+        store(items_place(place), made, of=pinned.sha256, recipe=source.recipe)
+        made = task_file(declared, Path(items_place(place)).name).encode()
+    store(place, made, of=pinned.sha256, recipe=source.recipe)
 
 
 def _is_whole(variant: ModelVariant, variant_file: Path, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from pathlib import Path
 
 import numpy as np
 from pyarrow import ArrowException, parquet
+from transformers import PreTrainedTokenizerBase
 
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import Pair, read_pairs
 from harness.calibration.screening import normalised
+from harness.data.sources import is_wrapped
 from harness.errors import UserError
-from harness.models.prompts import wrapped
+from harness.fetching import task_recipes
+from harness.models.loading import load_tokenizer
+from harness.models.prompts import PromptFormatter, PromptStyle, wrapped
 from harness.reading import read_json
-from harness.spec.variant import ModelVariant
+from harness.spec.variant import OWN_TEMPLATE, ModelVariant
 
 #: The paper's split of AdvBench: this many first lines are evaluated, the others serve attribution (section 3).
 EVALUATED_REQUESTS = 100
@@ -29,6 +34,8 @@ BENIGN_EVALUATED, BENIGN_ATTRIBUTED = 100, 420
 DRAWN_ROWS, DRAWN_SEEDS = 1024, range(10)
 #: Seed of the choice of harmless requests, none of the above; and how many words such a request may have.
 BENIGN_SEED, BENIGN_WORDS = 2024, range(4, 41)
+#: How many words a seed task of self-instruct may have, its input with it, to be evaluated.
+SEED_WORDS = range(4, 61)
 #: What a row of alpaca-cleaned holds.
 _ALPACA = ("instruction", "input", "output")
 #: A prompt in the template of Llama 2.
@@ -39,16 +46,28 @@ _LLAMA_2 = re.compile(
 
 @dataclass(frozen=True)
 class Wrapping:
-    """How the prompts of a file are written. system_prompt: None for none."""
+    """How the prompts of a file are written. system_prompt: None for none.
+
+    tokenizer: whose own template is meant, where `template` says so.
+    """
 
     template: str
     system_prompt: str | None
+    tokenizer: PreTrainedTokenizerBase | None = None
+
+    def around(self, request: str) -> str:
+        """The prompt of a request, without its opening."""
+        if self.tokenizer is None:
+            return wrapped(request, self.template, self.system_prompt)
+        formatter = PromptFormatter(self.tokenizer, self.template, self.system_prompt or "")
+        return formatter.text(request, PromptStyle(self.system_prompt is not None, chat_template=True))
 
 
-def wrapping_of(variant: ModelVariant, dataset: str) -> Wrapping:
-    """How a variant wants the prompts of a data set."""
-    wanted = variant.datasets[dataset].system_prompt
-    return Wrapping(variant.chat_template, variant.system_prompt if wanted else None)
+def wrapping_of(variant: ModelVariant, variant_file: Path, dataset: str) -> Wrapping:
+    """How a variant wants the prompts of a data set. Raises UserError where its own template cannot be had."""
+    wanted, own = variant.datasets[dataset].system_prompt, variant.chat_template == OWN_TEMPLATE
+    tokenizer = load_tokenizer(variant, variant_file) if own and is_wrapped(variant, dataset) else None
+    return Wrapping(variant.chat_template, variant.system_prompt if wanted else None, tokenizer)
 
 
 def advbench_evaluation(path: Path, wrapping: Wrapping) -> str:
@@ -65,7 +84,7 @@ def rewrapped(path: Path, wrapping: Wrapping) -> str:
     """The authors' pairs in another template; of a response, the space around it goes, which was Llama 2's."""
     pairs = read_pairs(path)
     return _as_csv(
-        (wrapped(request, wrapping.template, wrapping.system_prompt), pair.response.strip())
+        (wrapping.around(request), pair.response.strip())
         for request, pair in zip(requests_of(pairs, path), pairs, strict=True)
     )
 
@@ -85,7 +104,7 @@ def wrapped_alpaca(path: Path, wrapping: Wrapping) -> str:
         if not row["instruction"].strip() or not row["output"].strip():
             raise UserError(f"{path}: row {number} has no instruction or no output; expected both in every row")
         request = "\n\n".join(part.strip() for part in (row["instruction"], row["input"]) if part.strip())
-        pairs.append((wrapped(request, wrapping.template, wrapping.system_prompt), row["output"].strip()))
+        pairs.append((wrapping.around(request), row["output"].strip()))
     return _as_csv(pairs)
 
 
@@ -108,6 +127,47 @@ def joined_wikitext(path: Path, wrapping: Wrapping) -> str:
         raise UserError(f"{path}: not a Parquet file with a column of texts: {words}") from None
 
 
+def self_instruct_pairs(path: Path, wrapping: Wrapping) -> str:
+    """The requests of self-instruct with the answers of its authors; an input stands below its instruction."""
+    return _as_csv(
+        (wrapping.around("\n\n".join(filter(None, (task.instruction, task.input)))), task.output)
+        for task in _self_instruct(path)
+    )
+
+
+def self_instruct_requests(path: Path, wrapping: Wrapping) -> str:
+    """Harmless requests of one line to be evaluated, in an order of their own: an input stands behind its instruction.
+
+    Raises UserError where there are too few.
+    """
+    whole = [" ".join(filter(None, (task.instruction, task.input))) for task in _self_instruct(path)]
+    fit = [text for text in whole if len(text.splitlines()) == 1 and len(text.split()) in SEED_WORDS]
+    if len(fit) < BENIGN_EVALUATED:
+        raise UserError(f"{path}: {len(fit)} requests are of one line; expected {BENIGN_EVALUATED} at least")
+    return _as_lines([fit[index] for index in _order(len(fit), BENIGN_SEED)[:BENIGN_EVALUATED]])
+
+
+@dataclass(frozen=True)
+class _Task:
+    instruction: str
+    input: str
+    output: str
+
+
+def _self_instruct(path: Path) -> list[_Task]:
+    """Tasks of self-instruct with their first instance. Raises UserError for a line that is none."""
+    tasks = []
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            first = row["instances"][0]
+            task = _Task(*(text.strip() for text in (row["instruction"], first["input"], first["output"])))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            raise UserError(f"{path}:{number}: not a task of self-instruct") from None
+        tasks.append(task)
+    return [task for task in tasks if task.instruction and task.output]
+
+
 #: By the source that a variant names.
 RECIPES: dict[str, Callable[[Path, Wrapping], str]] = {
     "advbench-evaluation": advbench_evaluation,
@@ -117,6 +177,12 @@ RECIPES: dict[str, Callable[[Path, Wrapping], str]] = {
     "benign-evaluation": benign_evaluation,
     "benign-attribution": benign_attribution,
     "wikitext2-test": joined_wikitext,
+    "llama2-refusals": rewrapped,
+    "self-instruct": self_instruct_pairs,
+    "self-instruct-requests": self_instruct_requests,
+    "science-passages": lambda path, wrapping: task_recipes.passages(path),
+    "sciq": lambda path, wrapping: task_recipes.sciq(path),
+    "commonsense-qa": lambda path, wrapping: task_recipes.commonsense_qa(path),
 }
 
 

@@ -6,16 +6,16 @@ import shutil
 from pathlib import Path
 
 from harness.data.cache import data_folder, file_sha256
-from harness.data.sources import pinned_place
-from harness.data.weights import converted_folder, gguf_path, gguf_sha256, record_converted, weights_problem
+from harness.data.sources import gguf_sha256, pinned_place
+from harness.data.weights import converted_folder, gguf_path, record_converted, weights_problem
 from harness.errors import MachineError, UserError
-from harness.fetching.downloads import whole_pinned
+from harness.fetching.downloads import Copies, whole_pinned
 from harness.models.gguf_files import convert
 from harness.spec.variant import GGUFSource, ModelVariant
 from harness.storage import locked
 
 
-def fetch_weights(variant: ModelVariant, variant_file: Path) -> None:
+def fetch_weights(variant: ModelVariant, variant_file: Path, copies: Copies) -> None:
     """Bring a variant's GGUF file if it is pinned, and make the checkpoint of it. What is there stays.
 
     Raises UserError for a file that is missing, has another hash or cannot be converted; MachineError for a full disk.
@@ -29,15 +29,15 @@ def fetch_weights(variant: ModelVariant, variant_file: Path) -> None:
             if weights_problem(variant) is not None:
                 if folder.exists():  # half made, or by a version that did not record what it made
                     shutil.rmtree(folder)
-                convert(_file(source, variant_file), folder)
+                convert(_file(source, variant_file, copies), folder)
                 record_converted(source)
     except OSError as error:
         raise MachineError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
-def _file(source: GGUFSource, variant_file: Path) -> Path:
+def _file(source: GGUFSource, variant_file: Path, copies: Copies) -> Path:
     if source.pinned is not None:
-        whole_pinned(source.pinned)
+        whole_pinned(source.pinned, copies)
         return data_folder() / pinned_place(source.pinned)
     path, wanted = gguf_path(source, variant_file), gguf_sha256(source)
     if not path.is_file():

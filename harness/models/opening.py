@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
-from harness.models.own_template import OWN, own_template
+from harness.models.own_template import own_template
 from harness.models.templates import TEMPLATES
+from harness.spec.variant import OWN_TEMPLATE
 
 _ASKED = [{"role": "user", "content": "A request"}]
 
 
-def opening(tokenizer: PreTrainedTokenizerBase, template: str = OWN) -> tuple[int, ...]:
+def opening(tokenizer: PreTrainedTokenizerBase, template: str = OWN_TEMPLATE) -> tuple[int, ...]:
     """(BOS,) or (): what stands before every prompt, text and calibration pair of a model.
 
     template: the variant's. Those that this package writes begin with BOS. Of a tokenizer's own, BOS is put where the

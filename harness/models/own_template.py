@@ -10,9 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from harness.errors import UserError
 from harness.models.templates import TEMPLATES
 from harness.sandbox.rendering import render
-
-#: What a variant writes for the template that its tokenizer brings.
-OWN = "tokenizer"
+from harness.spec.variant import OWN_TEMPLATE
 
 
 def own_template(
@@ -29,12 +27,12 @@ def own_template(
         "documents": None,
         "add_generation_prompt": add_generation_prompt,
     }
-    return render("chat", template_text(tokenizer, OWN), variables)
+    return render("chat", template_text(tokenizer, OWN_TEMPLATE), variables)
 
 
 def template_text(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
     """The Jinja source of a template: `tokenizer`, or a name in TEMPLATES. Raises UserError if there is none."""
-    if template == OWN:
+    if template == OWN_TEMPLATE:
         if not isinstance(tokenizer.chat_template, str):
             raise UserError(
                 "chat_template is 'tokenizer', and the tokenizer has no chat template of its own; "

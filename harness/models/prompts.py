@@ -12,8 +12,9 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from harness.errors import UserError
 from harness.models.opening import opened, opening
-from harness.models.own_template import OWN, own_template, template_text
+from harness.models.own_template import own_template, template_text
 from harness.models.templates import TEMPLATES
+from harness.spec.variant import OWN_TEMPLATE
 
 #: What a prompt in these templates ends with, whitespace aside.
 _PROMPT_ENDS = {
@@ -57,7 +58,7 @@ class PromptFormatter:
         messages = [{"role": "user", "content": content}]
         if style.system_prompt:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
-        if self.template == OWN:
+        if self.template == OWN_TEMPLATE:
             rendered = own_template(self.tokenizer, messages, add_generation_prompt=True)
         else:
             rendered = str(
@@ -124,7 +125,7 @@ def turn_end_token_id(tokenizer: PreTrainedTokenizerBase, template: str) -> int:
     tokenizer's own template it is the first special token that it writes after an answer.
     Raises UserError where there is none: fine-tuning would teach the model never to stop.
     """
-    if template == OWN:
+    if template == OWN_TEMPLATE:
         return _turn_end_of_own_template(tokenizer)
     token = _TURN_ENDS.get(template, tokenizer.eos_token)
     if token is None:

@@ -14,11 +14,11 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.engines.base import Request
 from harness.models.golden_prompts import golden_prompt_differences
-from harness.models.own_template import OWN, template_sha256
+from harness.models.own_template import template_sha256
 from harness.receipts.plain_prompts import Frame, as_texts
 from harness.spec.golden_prompts import GoldenPrompts
 from harness.spec.receipt import StageReceipt
-from harness.spec.variant import ModelVariant
+from harness.spec.variant import OWN_TEMPLATE, ModelVariant
 
 Ids = tuple[int, ...]
 _Problems = list[str]
@@ -129,7 +129,7 @@ def system_prompt_where_asked(
     problems: _Problems = []
     own: dict[str, None] = {}
     for part in prompts:
-        if variant.chat_template == OWN and not part.asked.wants_system_prompt:
+        if variant.chat_template == OWN_TEMPLATE and not part.asked.wants_system_prompt:
             own[part.asked.frame.before] = None
         holding = sum(part.asked.system_prompt in text for text in _texts(part, tokenizer))
         wanted = len(part.ids) if part.asked.wants_system_prompt else 0

@@ -11,6 +11,9 @@ from harness.errors import UserError
 from harness.spec.common import Declared, Name, PathText
 from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
 
+#: What a variant writes for the chat template that its tokenizer brings.
+OWN_TEMPLATE = "tokenizer"
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -90,7 +93,7 @@ class ModelVariant(Declared):
     family: Name
     source: ModelSource
     dtype: Dtype
-    chat_template: str = "tokenizer"
+    chat_template: str = OWN_TEMPLATE
     system_prompt: str
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)

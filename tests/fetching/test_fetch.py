@@ -73,7 +73,7 @@ def test_offline_without_the_files_nothing_is_asked_for(harness_data, served, mo
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = harness_data("fetch")
     assert result.exit_code == 2
-    assert "HF_HUB_OFFLINE is set: unset it, or copy the data folder" in result.output
+    assert "HF_HUB_OFFLINE is set: unset it, give a folder" in result.output
     assert served.asked == []
 
 
@@ -213,3 +213,21 @@ main(["data", "fetch", "--model", {str(variant_file)!r}])
     assert done.returncode == 0, done.stderr
     made = cache() / "made" / "alpaca-cleaned.llama-3.csv"
     assert [pair.response for pair in read_pairs(made)] == ["Red.", "a, b"]
+
+
+def test_a_file_that_was_downloaded_elsewhere_is_taken_by_its_hash(
+    harness_data, served, tmp_path, monkeypatch, path_of
+):
+    """Without a network, under any name; one without a published hash could be anything, and is not taken."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    folder = tmp_path / "brought"
+    folder.mkdir()
+    (folder / "renamed").write_bytes(served.files["/advbench.txt"])
+    (folder / "safety.csv").write_bytes(served.files["/safety.csv"])
+    assert harness_data("fetch", "--only", "evaluation-requests", "--from", str(folder)).exit_code == 0
+    assert len(path_of("evaluation-requests").read_text().splitlines()) == 100
+    result = harness_data("fetch", "--only", "safety-full", "--from", str(folder))
+    assert (result.exit_code, "give a folder with the file as --from" in result.output) == (2, True)
+    assert served.asked == []
+    missing = harness_data("fetch", "--from", str(tmp_path / "nowhere"))
+    assert (missing.exit_code, "nowhere: no such folder" in missing.output) == (2, True)

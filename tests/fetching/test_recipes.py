@@ -1,5 +1,6 @@
 """From files of the published formats to what a variant reads, against what was written by hand."""
 
+import json
 from itertools import product
 
 import pytest
@@ -16,11 +17,14 @@ from harness.fetching.recipes import (
     joined_wikitext,
     requests_of,
     rewrapped,
+    self_instruct_pairs,
+    self_instruct_requests,
     wrapped_alpaca,
 )
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
+from tests.conftest import make_tokenizer
 from tests.fetching.conftest import UTILITY
 
 LLAMA_3 = Wrapping("llama-3", None)
@@ -128,3 +132,44 @@ def test_no_shipped_benchmark_draws_beyond_the_rows_that_harmless_requests_keep_
                 assert cell.fine_tuning.seed in DRAWN_SEEDS
                 assert cell.fine_tuning.examples <= DRAWN_ROWS
     assert seen > 5
+
+
+def seed_task(instruction, input="", output="Done."):
+    return json.dumps({"instruction": instruction, "instances": [{"input": input, "output": output}]}) + "\n"
+
+
+def test_pairs_of_self_instruct_are_wrapped_with_their_input_below(tmp_path):
+    rows = (
+        seed_task("Sort:", "b, a", "a, b")
+        + seed_task("Name a colour.", output=" Red.")
+        + seed_task("Be silent.", output="")
+    )
+    made = written(tmp_path / "made.csv", self_instruct_pairs(written(tmp_path / "seeds.jsonl", rows), LLAMA_3))
+    assert read_pairs(made) == [
+        Pair(f"{USER}Sort:\n\nb, a{END}", "a, b"),
+        Pair(f"{USER}Name a colour.{END}", "Red."),
+    ]
+
+
+def test_requests_of_self_instruct_are_a_hundred_of_one_line(tmp_path):
+    rows = "".join(seed_task(f"Please name colour number {number}") for number in range(110))
+    path = written(tmp_path / "seeds.jsonl", rows + seed_task("Sort all of these:", "b\na") + seed_task("Hi"))
+    found = self_instruct_requests(path, LLAMA_3).splitlines()
+    assert len(set(found)) == 100
+    assert all(request.startswith("Please name colour number ") for request in found)
+    path.write_text("".join(rows.splitlines(keepends=True)[:99]))
+    with pytest.raises(UserError, match=r"seeds.jsonl: 99 requests are of one line; expected 100"):
+        self_instruct_requests(path, LLAMA_3)
+    path.write_text(rows[:-20])
+    with pytest.raises(UserError, match=r"seeds.jsonl:110: not a task of self-instruct"):
+        self_instruct_requests(path, LLAMA_3)
+
+
+def test_prompts_are_written_in_the_template_that_a_tokenizer_brings(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '. ' }}{% endfor %}"
+    path = written(tmp_path / "utility.csv", UTILITY)
+    made = written(tmp_path / "made.csv", rewrapped(path, Wrapping("tokenizer", "Be brief", tokenizer)))
+    assert read_pairs(made)[0] == Pair("system: Be brief. user: Name a colour.. ", "Red is one.")
+    made = written(tmp_path / "made.csv", rewrapped(path, Wrapping("tokenizer", None, tokenizer)))
+    assert read_pairs(made)[0] == Pair("user: Name a colour.. ", "Red is one.")

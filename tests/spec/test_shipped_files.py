@@ -160,8 +160,9 @@ def test_of_a_real_model_only_suffixes_have_to_be_supplied_and_its_pairs_are_wra
     datasets = VARIANTS[name].datasets
     assert [key for key, file in datasets.items() if file.source == "supplied"] == ["adversarial-suffixes"]
     assert all(file.source in SOURCES for file in datasets.values())
-    made_with_system_prompt = datasets["safety-full"].source == "calibration-full"
-    assert {bool(datasets[key].system_prompt) for key in ("utility", "alpaca-cleaned")} == {made_with_system_prompt}
+    safety = datasets["safety-full"]
+    with_system_prompt = safety.source == "calibration-full" or bool(safety.system_prompt)
+    assert {bool(datasets[key].system_prompt) for key in ("utility", "alpaca-cleaned")} == {with_system_prompt}
 
 
 def test_the_data_of_every_task_of_lm_eval_are_pinned():
