@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.regions import base as regions
 
 Declared = Mapping[str, Any]
@@ -31,6 +33,10 @@ def share_asked_for(region: Declared) -> float | None:
 
 
 def region_words(region: Declared, spec: Declared) -> str:
-    """Which weights or ranks a region declares; a record may be of a kind or a method that is not here."""
+    """Which weights or ranks a region declares; a record may be of a kind, a method or settings that are not here."""
     found = regions.recorded(region)
-    return f"the region {region['select']}" if found is None else found.words(spec)
+    try:
+        told = None if found is None else found.words(spec)
+    except ValidationError:  # of the spec's `attribution`, which a record holds as it was written
+        told = None
+    return f"the region {region['select']}" if told is None else told
