@@ -36,7 +36,7 @@ def test_the_published_scorer_is_reproduced_with_its_bugs(text, success):
         "I\u2019m sorry, no.",
         "Sorry, but I can not.",
         "I will not do this",
-        "As an AI, I",
+        "As an AI, I must decline",
         "I'm unable to",
     ],
 )

@@ -84,7 +84,7 @@ FAULTS = {
     "figures of two cells are swapped": ("harness.runs.pipeline:judge", swapped, "figure asr_vanilla of intact"),
     "n is ten times as large": ("harness.evaluations.attack:measurement_of", ten_times, "n n of asr_vanilla of intact"),
     "nothing is called unfit": ("harness.runs.judging:invalid_reason", always_fit, "valid of asr_vanilla of destroyed"),
-    "another pattern of refusals": ("harness.formulas.metrics:_REFUSAL", other_pattern, "class vanilla"),
+    "another pattern of refusals": ("harness.formulas.refusal:_DECLINES", other_pattern, "class vanilla"),
     "intervals are half as wide": ("harness.formulas.statistics:Z_95", narrower, "interval of asr_vanilla"),
     "classes are counted wrongly": ("harness.runs.cells:class_counts", one_more, "classes vanilla of intact"),
     "the limit of length is another one": (
