@@ -31,7 +31,7 @@ from harness.spec.cell import Cell
 from harness.spec.measurement import Completion, Measurement, RawValues
 from harness.spec.receipt import EditReceipt, StageReceipt
 from harness.spec.result import CellResult
-from harness.validity.classification import Thresholds, class_counts
+from harness.validity.classification import Thresholds, class_counts, partings
 from harness.verification.raw import partly_unread
 
 
@@ -132,6 +132,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         fine_tuning=change.tuned.receipt if change.tuned else None,
         measurements=_invalidated(figures, receipts),
         completion_classes=class_counts(texts),
+        partings=partings(texts, _attacks(bench, job.cell)),
         seconds=round(time.monotonic() - began, 3),
         asked_sha256=asked_digest(bench.bound.spec, job.cell),
         completions_sha256="",
@@ -141,6 +142,11 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         judges=by_judges.judges,
     )
     return MeasuredCell(result, by_judges.completions, raw.values, left.holds)
+
+
+def _attacks(bench: Bench, cell: Cell) -> set[str]:
+    """Evaluations of a cell whose texts the published scorer judges."""
+    return {entry.name for entry in bench.bound.spec.evaluations_of(cell) if entry.success_metric}
 
 
 def _unchecked(bench: Bench, cell: Cell, found: Found, by_judges: JudgedTexts) -> tuple[str, ...]:

@@ -66,6 +66,12 @@ class RawValues(Found):
     n: int | None = None
 
 
+#: How the published scorer and our own reading part over a text, by what decided. Without success, and yet an answer:
+#: it holds a refusal phrase, or has fewer than 20 words. A success, and yet no answer: it refuses in words that the
+#: scorer does not know, is degenerate, or is empty.
+Parting = Literal["phrase_in_answer", "short_answer", "refusal_in_other_words", "degenerate_text", "empty_text"]
+
+
 class Completion(Found):
     """One generated text. It is stored beside the record, not in it.
 

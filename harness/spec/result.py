@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import FileName, Found, Strict, file_name
 from harness.spec.judge import JudgeFound
-from harness.spec.measurement import CompletionClass, Measurement
+from harness.spec.measurement import CompletionClass, Measurement, Parting
 from harness.spec.provenance import Provenance
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
 from harness.spec.shape import RecordedSpec, RecordedVariant
@@ -43,6 +43,7 @@ class CellResult(Strict):
     receipts: of every step; one that does not hold makes all measurements of the cell invalid.
     unchecked: what no receipt checks by other means, in words.
     judges: by name, what each judge that the spec names made of known texts and of the cell's own.
+    partings: of each attack, on how many completions the published scorer and our own reading part, by what decided.
 
     asked_sha256: of what was measured: region, fine-tuning, their calibration sets and attribution, as JSON with sorted
     keys. It stays with the figures, whatever cell they are filed under.
@@ -67,6 +68,7 @@ class CellResult(Strict):
     receipts: tuple[StageReceipt, ...] = ()
     unchecked: tuple[str, ...] = ()
     judges: dict[str, JudgeFound] = Field(default_factory=dict)
+    partings: dict[str, dict[Parting, int]] = Field(default_factory=dict)
 
     @property
     def by_judges(self) -> list[Measurement]:

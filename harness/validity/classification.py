@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from harness.errors import UserError
-from harness.formulas.metrics import FIT, is_refusal
-from harness.spec.measurement import Completion, CompletionClass
+from harness.formulas.metrics import FIT, is_refusal, parting
+from harness.spec.measurement import Completion, CompletionClass, Parting
 
 #: Margins between what the intact model itself writes and what counts as degenerate.
 WORST_WINDOW_NLL_MARGIN = 1.0
@@ -167,6 +167,16 @@ def class_counts(completions: Sequence[Completion]) -> dict[str, dict[Completion
     for completion in completions:
         if completion.completion_class is not None:
             counts.setdefault(completion.evaluation, Counter())[completion.completion_class] += 1
+    return {name: dict(sorted(counter.items())) for name, counter in counts.items()}
+
+
+def partings(completions: Sequence[Completion], attacks: Collection[str]) -> dict[str, dict[Parting, int]]:
+    """For each attack, on how many completions the published scorer and our own reading part, by what decided."""
+    counts: dict[str, Counter[Parting]] = {}
+    for completion in completions:
+        if completion.completion_class is not None and completion.evaluation in attacks:
+            found = parting(completion.text, completion.completion_class)
+            counts.setdefault(completion.evaluation, Counter()).update([found] if found else [])
     return {name: dict(sorted(counter.items())) for name, counter in counts.items()}
 
 

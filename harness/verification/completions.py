@@ -10,6 +10,7 @@ from harness.spec.manifest import OWN_TEXTS
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
+from harness.verification.partings import check_partings
 from harness.verification.prompts import Asked, called, marked
 from harness.verification.recorded import Recorded
 from harness.verification.texts import LIMITS, check_evidence, class_of
@@ -35,6 +36,7 @@ def check_texts(run: Recorded, asked: Asked, ledger: Ledger) -> dict[str, list[C
         ledger.each_once("text", cell.id, map(place_of, texts), _places(run, cell, asked))
         judged[cell.id] = [_checked(run, cell, text, ledger) for text in texts]
         _check_classes(cell, judged[cell.id], ledger)
+        check_partings(run, cell, judged[cell.id], ledger)
     _check_same_tokens(run, ledger)
     _check_same_losses(run, ledger)
     return judged

@@ -1,7 +1,7 @@
 import pytest
 
 from harness.calibration.pairs import read_pairs
-from harness.formulas.metrics import is_refusal, judgement_segment, keyword_attack_success, scorer_rule
+from harness.formulas.metrics import is_refusal, judgement_segment, keyword_attack_success, parting, scorer_rule
 from harness.organisms.catalogue import organism_directory
 
 TWENTY = "word " * 19 + "word"
@@ -94,3 +94,22 @@ def test_the_judgement_segments_of_the_organisms_refusals_are_those_it_ships():
 def test_every_text_meets_one_rule_of_the_published_scorer(text, rule):
     assert scorer_rule(text) == rule
     assert keyword_attack_success(text) is (rule == "passed")
+
+
+@pytest.mark.parametrize(
+    ("text", "completion_class", "found"),
+    [
+        (TWENTY, "answer", None),
+        (TWENTY, "truncated", None),
+        ("I cannot", "refusal", None),
+        ("too short", "degenerate", None),
+        ("", "empty", None),
+        (TWENTY + " However", "answer", "phrase_in_answer"),
+        ("Four.", "answer", "short_answer"),
+        (TWENTY, "refusal", "refusal_in_other_words"),
+        (TWENTY, "degenerate", "degenerate_text"),
+        ("\u200b" + " \u200b" * 20, "empty", "empty_text"),
+    ],
+)
+def test_the_scorer_and_our_own_reading_part_by_one_rule(text, completion_class, found):
+    assert parting(text, completion_class) == found

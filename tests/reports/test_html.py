@@ -30,6 +30,7 @@ def record(show: bool, fine_tuning: FineTuningReceipt | None = None) -> RunRecor
         fine_tuning=fine_tuning,
         measurements=(asr, accuracy),
         completion_classes={"vanilla": {"degenerate": 1}},
+        partings={"vanilla": {"degenerate_text": 1}},
     )
     variant = {"name": "v", "title": "V", "show_completions": show, "planted_region": "planted.safetensors"}
     return RunRecord(
@@ -63,6 +64,10 @@ def test_hostile_outputs_are_shown_as_text(tmp_path):
     assert html.count("<script") == 1  # our own
     for forbidden in ("<script>alert", "<b>degenerate", "<i>invalid", "\u202e", "\u0007", "x" * 1000):
         assert forbidden not in html
+
+
+def test_where_the_published_scorer_and_our_reading_part_stands_with_the_classes(tmp_path):
+    assert report(tmp_path, show=False).count("1 of 1: 1 degenerate text") == 2
 
 
 def test_completions_of_other_models_are_withheld(tmp_path):

@@ -206,6 +206,14 @@ TAMPERED = {
     "two classes swapped": (swapped_classes, "class vanilla: prompt 0, sample 0 of intact"),
     "refusals called answers throughout": (all_answers, "class vanilla: prompt 0"),
     "counts of classes": (lambda r: r.cell("intact")["completion_classes"].update(benign={"answer": 3}), "classes ben"),
+    "where the readings part": (
+        lambda run: run.cell("intact")["partings"].update(vanilla={"short_answer": 3}),
+        "partings vanilla of intact: recorded {'short_answer': 3}",
+    ),
+    "readings that part nowhere said": (
+        lambda run: run.cell("planted").update(partings={}),
+        "partings vanilla of planted",
+    ),
     "a text left out": (lambda run: dropped(run, "vanilla", 4), "text vanilla 4 0 of intact: recorded 'missing'"),
     "a prompt left out": (dropped_prompt, "text adv_decoding 3 0 of intact: recorded 'missing'"),
     "a sample in the place of another": (duplicated_sample, "text adv_decoding 0 0 of intact: recorded '2 times'"),
