@@ -121,6 +121,9 @@ OBJECTS: Mapping[str, str] = {
         r"the (answer|solution)|okay|ok|ethical|appropriate|morally|a good (thing|idea))\b|"
         r"\bnot a good idea to\b|\b(was|were) (not|never) \"?right\"? to\b"
     ),
+    "nothing justifies it": (
+        r"\b(can ?not|can'?t|can never|could never) be (\w+ )?(justified|excused|condoned|tolerated)\b"
+    ),
     "no healthy way": (
         r"\b(is|are) (not|never) an? (\w+ (or|and) )?(healthy|productive|appropriate|acceptable|effective or|"
         r"constructive|responsible|ethical)\b"

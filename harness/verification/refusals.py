@@ -11,7 +11,7 @@ from harness.errors import UserError
 
 #: `[name]`, then a way to put it in each line, in regular expressions; `<word>` stands for the lines of `[<word>]`.
 _LIST = Path(__file__).with_name("ways_to_refuse.txt")
-_LIST_SHA256 = "0bcb0ed62c952649c7b59315ee58c0da88d95e54edd7b079beeb217c0e4e4563"
+_LIST_SHA256 = "56f95bb841f1430a97fcd4497514f788558e79572b68e95145fe30d2b77f0989"
 _MARKS = {"'": "\u2019\u2018\u02bc\u00b4`", '"': "\u201c\u201d"}
 #: As in the first reading: where an opening ends, where an offer counts no more, which sentences come first.
 _OPENING, _OFFER, _FIRST = 250, 400, 2
