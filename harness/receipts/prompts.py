@@ -124,7 +124,8 @@ def system_prompt_where_asked(
 ) -> StageReceipt:
     """Whether the system prompt's words are in the tokens exactly where the evaluation says so.
 
-    Where it is left out, a tokenizer's own template may put in a default: the evidence says how such prompts begin.
+    Where it is left out, a tokenizer's own template may put in a default, also this very one: the evidence says
+    how such prompts begin.
     """
     problems: _Problems = []
     own: dict[str, None] = {}
@@ -132,7 +133,8 @@ def system_prompt_where_asked(
         if variant.chat_template == OWN_TEMPLATE and not part.asked.wants_system_prompt:
             own[part.asked.frame.before] = None
         holding = sum(part.asked.system_prompt in text for text in _texts(part, tokenizer))
-        wanted = len(part.ids) if part.asked.wants_system_prompt else 0
+        asked = part.asked.wants_system_prompt or part.asked.system_prompt in part.asked.frame.before
+        wanted = len(part.ids) if asked else 0
         if holding != wanted:
             problems.append(f"in {part.asked.evaluation} it is in {holding} of {len(part.ids)}, expected {wanted}")
     asking = [part.asked.evaluation for part in prompts if part.asked.wants_system_prompt]

@@ -196,3 +196,14 @@ def test_an_observed_engine_lets_go_of_the_model_where_the_engine_fails():
     with pytest.raises(ValueError):
         ObservedEngine(Failing(), model).generate([])
     assert not model.embedding._forward_pre_hooks
+
+
+def test_a_template_that_puts_in_the_same_system_prompt_by_default_is_no_lost_one(loaded):
+    """As SmolLM2's does: with and without it are then the same prompt, and the record says how it begins."""
+    own = SimpleNamespace(chat_template="tokenizer", system_prompt=SYSTEM)
+    unasked = AskedPrompts("benign", FRAME, REQUESTS, SYSTEM, False, (1,))
+    receipt = prompts.system_prompt_where_asked(seen_as(ids_of(loaded), unasked), own, loaded.tokenizer)
+    assert receipt.holds
+    assert receipt.evidence["begins_without"] == FRAME.before
+    bare = seen_as(ids_of(loaded, Frame("[INST] ", " [/INST]")), unasked)
+    assert not prompts.system_prompt_where_asked(bare, own, loaded.tokenizer).holds
