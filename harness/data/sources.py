@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from harness import plugins
-from harness.data.cache import LockedFile, checked_file, data_folder, read_lock
+from harness.data.cache import LockedFile, checked_file, data_folder, file_sha256, read_lock
 from harness.errors import UserError
 from harness.spec import locations
 from harness.spec.pinned import PinnedFile, pinned_data
@@ -53,6 +53,8 @@ SOURCES = {
     "calibration-short": Source("calibration", ending=".csv"),
     "supplied": Source("supplied"),
 }
+#: The files of a checkpoint in which its tokenizer's chat template may be.
+_WITH_TEMPLATE = ("chat_template.jinja", "tokenizer_config.json")
 #: The files of `harness calibration build` by the source that they are.
 CALIBRATION_FILES = {"calibration-full": "safety_full.csv", "calibration-short": "safety_short.csv"}
 
@@ -65,7 +67,7 @@ def source_of(declared: DatasetFile) -> Source:
     return SOURCES[name]
 
 
-def place_of(variant: ModelVariant, dataset: str) -> str:
+def place_of(variant: ModelVariant, variant_file: Path, dataset: str) -> str:
     """Where in the cache the file of a data set with a `source` is, relative to the folder."""
     declared = variant.datasets[dataset]
     source = source_of(declared)
@@ -77,7 +79,7 @@ def place_of(variant: ModelVariant, dataset: str) -> str:
         return f"supplied/{variant.name}/{dataset}{source.ending}"
     if source.kind == "task":
         return f"tasks/{declared.source}{source.ending}"
-    wrapped = f".{_wrapping(variant, declared)}" if source.kind == "wrapped" else ""
+    wrapped = f".{_wrapping(variant, variant_file, declared)}" if source.kind == "wrapped" else ""
     return f"made/{declared.source}{wrapped}{source.ending}"
 
 
@@ -134,7 +136,7 @@ def source_file(variant: ModelVariant, variant_file: Path, dataset: str) -> Path
 
     Raises UserError with the command to give where it is missing, cut off, changed, or made of other data.
     """
-    place, source = place_of(variant, dataset), source_of(variant.datasets[dataset])
+    place, source = place_of(variant, variant_file, dataset), source_of(variant.datasets[dataset])
     next_step = how_to_get(variant, variant_file, dataset)
     if source.of is not None and place == pinned_place(source.of):
         locked = expected_pinned(source.of)
@@ -144,7 +146,10 @@ def source_file(variant: ModelVariant, variant_file: Path, dataset: str) -> Path
             raise UserError(f"{data_folder() / place}: was made of other data, or by another version; {next_step}")
     if locked is None:
         raise UserError(f"{data_folder() / place}: is not there; {next_step}")
-    if source.kind == "task" and (items := read_lock().files.get(items_place(place))) is not None:
+    if source.kind == "task":
+        items = read_lock().files.get(items_place(place))
+        if items is None or not _is_current(items, source):
+            raise UserError(f"{data_folder() / items_place(place)}: nothing says what it has to hold; {next_step}")
         checked_file(items_place(place), items, next_step)
     return checked_file(place, locked, next_step)
 
@@ -172,19 +177,27 @@ def shown_model(variant: ModelVariant, variant_file: Path) -> str:
     return variant.name if variant_file.resolve() in shipped else str(variant_file)
 
 
-def _wrapping(variant: ModelVariant, declared: DatasetFile) -> str:
+def _wrapping(variant: ModelVariant, variant_file: Path, declared: DatasetFile) -> str:
     """Template and system prompt in the name of a file, so that models share one only where it is the same.
 
-    The template that a tokenizer brings is known by the model and its revision.
+    The template that a tokenizer brings is known by the model and its revision; in a folder, whose files may change, by
+    what they hold.
     """
     template = variant.chat_template
     if template == OWN_TEMPLATE:
-        source = variant.source
-        revision = source.revision or (gguf_sha256(source.gguf) if source.gguf else "")
-        template = "-".join(filter(None, (OWN_TEMPLATE, variant.name, revision[:8])))
+        template = "-".join(filter(None, (OWN_TEMPLATE, variant.name, _revision(variant, variant_file)[:8])))
     if not declared.system_prompt:
         return template
     return f"{template}-system-{hashlib.sha256(variant.system_prompt.encode()).hexdigest()[:8]}"
+
+
+def _revision(variant: ModelVariant, variant_file: Path) -> str:
+    """What the tokenizer's template changes with; nothing for an organism, which ships."""
+    source = variant.source
+    if source.path is None:
+        return source.revision or (gguf_sha256(source.gguf) if source.gguf else "")
+    files = [variant_file.parent / source.path / name for name in _WITH_TEMPLATE]
+    return hashlib.sha256("".join(file_sha256(path) for path in files if path.is_file()).encode()).hexdigest()
 
 
 def is_wrapped(variant: ModelVariant, dataset: str) -> bool:

@@ -89,7 +89,7 @@ def supply(variant: ModelVariant, variant_file: Path, dataset: str, file: Path) 
     if not file.is_file():
         raise UserError(f"{file}: no such file")
     read_lines(file)
-    store(place_of(variant, dataset), file.read_bytes())
+    store(place_of(variant, variant_file, dataset), file.read_bytes())
     return _described(variant, variant_file, dataset)
 
 
@@ -112,7 +112,7 @@ def _fetch(variant: ModelVariant, variant_file: Path, name: str, copies: Copies)
     if source.of is None or _is_whole(variant, variant_file, name):
         return
     pinned = whole_pinned(source.of, copies)
-    place = place_of(variant, name)
+    place = place_of(variant, variant_file, name)
     if place == pinned_place(source.of):
         return
     raw, declared = data_folder() / pinned_place(source.of), variant.datasets[name].source or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import re
@@ -57,10 +58,16 @@ class Wrapping:
 
     def around(self, request: str) -> str:
         """The prompt of a request, without its opening."""
-        if self.tokenizer is None:
+        if self._formatter is None:
             return wrapped(request, self.template, self.system_prompt)
-        formatter = PromptFormatter(self.tokenizer, self.template, self.system_prompt or "")
-        return formatter.text(request, PromptStyle(self.system_prompt is not None, chat_template=True))
+        return self._formatter.text(request, PromptStyle(self.system_prompt is not None, chat_template=True))
+
+    @functools.cached_property
+    def _formatter(self) -> PromptFormatter | None:
+        """One for all requests: what texts begin with takes a template's rendering to find."""
+        if self.tokenizer is None:
+            return None
+        return PromptFormatter(self.tokenizer, self.template, self.system_prompt or "")
 
 
 def wrapping_of(variant: ModelVariant, variant_file: Path, dataset: str) -> Wrapping:

@@ -147,8 +147,9 @@ def test_the_variants_of_llama_3_differ_from_llama_2_in_model_template_and_data_
     assert (variant.source.repository, variant.source.revision) == (f"meta-llama/{repository}", revision)
     assert (variant.system_prompt, variant.zero_shot_tasks) == (llama2.system_prompt, llama2.zero_shot_tasks)
     assert set(variant.datasets) == set(llama2.datasets)
-    places = {key: place_of(variant, key) for key in variant.datasets}
-    own = {key for key, place in places.items() if place != place_of(llama2, key)}
+    path = locations.find_variant(name)
+    places = {key: place_of(variant, path, key) for key in variant.datasets}
+    own = {key for key, place in places.items() if place != place_of(llama2, path, key)}
     assert own == {"safety-full", "safety-short", "utility", "alpaca-cleaned", "adversarial-suffixes"}
     of_this_model = {key for key, place in places.items() if f"/{name}/" in place}
     assert of_this_model == {"safety-full", "safety-short", "adversarial-suffixes"}
