@@ -24,6 +24,7 @@ from harness.spec.json_text import load_json_model
 from harness.spec.manifest import (
     CANARIES,
     GOLDEN,
+    HEADER,
     LOCK,
     OWN_TEXTS,
     RECORD,
@@ -40,8 +41,6 @@ from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
 from harness.storage import IsLocked, clear_leftovers, locked
 
-#: What tells one run from another, in its folder.
-HEADER = "run.json"
 #: A record that has not been read a second time; what begins with a dot is no file of the run.
 CANDIDATE = ".record.json"
 #: Which runs an interrupted session would take up, in the output folder.

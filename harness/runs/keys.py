@@ -30,12 +30,13 @@ def run_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
     """Hash of what a run asks of which model on which machine: an interrupted run is taken up where it is the same.
 
     Claims, golden values and words are held against the figures when they are there: they decide none. Code and data
-    decide cell by cell, see `cell_basis`.
+    decide cell by cell, see `cell_basis`. The variant counts as the record holds it, so that whoever has nothing else
+    comes to the same key; what absolute paths lead to is there by its hash.
     """
     return digest(
         {
             "spec": bound.spec.model_dump(mode="json", exclude=_JUDGED_AFTERWARDS),
-            "variant": bound.variant.model_dump(mode="json"),
+            "variant": bound.variant.as_record(),
             **asdict(surroundings),
         }
     )
@@ -51,7 +52,7 @@ def calibration_key(bound: BoundBenchmark, surroundings: Surroundings) -> str:
             "validity": bound.spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in names},
             "code": of_cells(named_plugins(bound.variant, *asking)),
-            "variant": bound.variant.model_dump(mode="json"),
+            "variant": bound.variant.as_record(),
             **asdict(surroundings),
         }
     )
@@ -77,7 +78,7 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
             "validity": spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
             "code": of_cells(named_plugins(bound.variant, cell, *spec.evaluations)),
-            "variant": bound.variant.model_dump(mode="json"),
+            "variant": bound.variant.as_record(),
             **asdict(surroundings),
         }
     )

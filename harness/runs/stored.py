@@ -18,8 +18,9 @@ from harness.reading import parsed_json
 from harness.runs import computed_by, provenance
 from harness.runs.computed_by import Code
 from harness.runs.files import storage_error
-from harness.runs.journal import HEADER, LOCK, NOTE, RECORD, json_of
+from harness.runs.journal import LOCK, NOTE, RECORD, json_of
 from harness.runs.unfinished import finished_cells, outdated
+from harness.spec.manifest import HEADER
 from harness.storage import IsLocked, found_below, locked
 
 #: The folder of stored tensors, in an output folder.

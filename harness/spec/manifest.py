@@ -27,6 +27,8 @@ from harness.spec.result import CellResult, RunRecord
 from harness.storage import found_below, locked, write_whole
 
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
+#: What tells one run from another, in its folder: the keys of the run, its canaries and cells, and the machine.
+HEADER = "run.json"
 #: What a run is judged by: the intact model's own texts, one a line, and the golden values that were in force.
 #: Whatever holds texts of the model, or requests, is below `completions`: it is kept or removed together.
 OWN_TEXTS, GOLDEN = "completions/validity/texts.jsonl.gz", "golden.json"

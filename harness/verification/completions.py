@@ -33,6 +33,7 @@ def check_texts(run: Recorded, asked: Asked, ledger: Ledger) -> dict[str, list[C
     judged = {}
     for cell in run.record.cells:
         texts = run.texts.get(cell.id, ())
+        ledger.same("texts", cell.id, "SHA-256", cell.completions_sha256, run.texts_sha256.get(cell.id))
         ledger.each_once("text", cell.id, map(place_of, texts), _places(run, cell, asked))
         judged[cell.id] = [_checked(run, cell, text, ledger) for text in texts]
         _check_classes(cell, judged[cell.id], ledger)

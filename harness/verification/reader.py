@@ -14,6 +14,7 @@ from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
 from harness.verification.fitness import unfit_model
 from harness.verification.golden import check_installed, comparisons
+from harness.verification.keys import check_keys
 from harness.verification.limits import check_limits
 from harness.verification.prompts import check_prompts, read_asked
 from harness.verification.recorded import Recorded, open_recorded
@@ -28,6 +29,13 @@ def verify(path: Path) -> Verification:
     """
     ledger = Ledger()
     run = open_recorded(path, ledger)
+    read_again(run, ledger)
+    return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(unread(run)))
+
+
+def read_again(run: Recorded, ledger: Ledger) -> None:
+    """Compute anew what a record says that has been opened. Raises UserError where golden values cannot be read."""
+    check_keys(run, ledger)
     check_structure(run, ledger)
     check_limits(run, ledger)
     asked = read_asked(run, ledger)
@@ -38,7 +46,6 @@ def verify(path: Path) -> Verification:
     check_installed(run.golden, _installed(run), run.bound, ledger)
     _check_comparisons(run, ledger)
     _check_verdict(run, ledger)
-    return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(unread(run)))
 
 
 def _installed(run: Recorded) -> GoldenFile | None:

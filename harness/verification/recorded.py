@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
 from harness.spec.manifest import (
     GOLDEN,
+    HEADER,
     OWN_TEXTS,
     RECORD,
     below,
@@ -39,8 +41,9 @@ Line = TypeVar("Line", bound=BaseModel)
 class Recorded:
     """What is on disk of a run. texts, raw: by cell.
 
-    own_texts: of the intact model, which set the limits of validity. bound: whether all files are those that were
-    written with the record.
+    own_texts: of the intact model, which set the limits of validity. header: run.json, empty where it cannot be read.
+    texts_sha256: by cell, of the lines of its texts. bound: whether all files are those that were written with the
+    record.
     """
 
     folder: Path
@@ -50,6 +53,8 @@ class Recorded:
     raw: Mapping[str, tuple[RawValues, ...]]
     own_texts: tuple[Completion, ...] | None
     golden: GoldenFile | None
+    header: Mapping[str, Any]
+    texts_sha256: Mapping[str, str | None]
     bound: bool = True
 
     def entries_of(self, cell: CellResult) -> list[Any]:
@@ -85,7 +90,29 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
         for cell in record.cells
         for name in [raw_file(cell.id)]
     }
-    return Recorded(folder, record, spec, texts, raw, own, _golden(folder, ledger), bound=not found)
+    hashes = {cell.id: _sha256(folder, completions_file(cell.id)) for cell in record.cells}
+    golden, header = _golden(folder, ledger), _header(folder, ledger)
+    return Recorded(folder, record, spec, texts, raw, own, golden, header, hashes, bound=not found)
+
+
+def _sha256(folder: Path, name: str) -> str | None:
+    """Of the text of a compressed file; None where it cannot be read, which is noted elsewhere."""
+    try:
+        return hashlib.sha256(own_text(folder, name).encode()).hexdigest()
+    except UserError:
+        return None
+
+
+def _header(folder: Path, ledger: Ledger) -> dict[str, Any]:
+    """run.json. What is no object is noted."""
+    try:
+        content = parsed_json(own_bytes(folder, HEADER).decode("utf-8"))
+    except (ValueError, UserError) as error:
+        ledger.wrong("file", "the run", HEADER, str(error).replace(f"{folder}{os.sep}", ""), "the keys of the run")
+        return {}
+    if not isinstance(content, dict):
+        ledger.wrong("file", "the run", HEADER, "no object", "the keys of the run")
+    return content if isinstance(content, dict) else {}
 
 
 def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:
