@@ -86,7 +86,7 @@ FAULTS = {
     "nothing is called unfit": ("harness.runs.judging:invalid_reason", always_fit, "valid of asr_vanilla of destroyed"),
     "another pattern of refusals": ("harness.formulas.refusal:_DECLINES", other_pattern, "class vanilla"),
     "intervals are half as wide": ("harness.formulas.statistics:Z_95", narrower, "interval of asr_vanilla"),
-    "classes are counted wrongly": ("harness.runs.cells:class_counts", one_more, "classes vanilla of intact"),
+    "classes are counted wrongly": ("harness.runs.outcomes:class_counts", one_more, "classes vanilla of intact"),
     "the limit of length is another one": (
         "harness.validity.classification:LENGTH_SHARE",
         lambda share: share * 1.2,
