@@ -74,15 +74,13 @@ def work_of(subject: Subject) -> Work:
     spec, variant, cells, counter = subject.spec, subject.variant, subject.cells, subject.counter
     if not cells:
         return NOTHING
-    of_cells = (
-        work.of_evaluations(spec, cell, counter) + work.of_fine_tuning(cell, variant, counter) for cell in cells
-    )
     return total(
         [
             work.of_thresholds(spec, counter),
             work.of_canaries(spec, counter),
             work.of_attribution(spec, cells, counter, subject.model.shape.blocks),
-            *of_cells,
+            work.of_evaluations(spec, cells, counter),
+            *(work.of_fine_tuning(cell, variant, counter) for cell in cells),
         ]
     )
 

@@ -21,9 +21,12 @@ from harness.spec.region import AttributionSettings, Region, sources_of
 from harness.spec.variant import ModelVariant
 
 
-def of_evaluations(spec: BenchmarkSpec, cell: Cell, counter: TokenCounter) -> Work:
-    """The evaluations of one cell, and the evidence that its texts are judged by."""
-    return total([_of_evaluation(settings, spec, counter) for settings in spec.evaluations_of(cell)])
+def of_evaluations(spec: BenchmarkSpec, cells: Sequence[Cell], counter: TokenCounter) -> Work:
+    """The evaluations of cells, and the evidence that their texts are judged by; what many ask is counted once."""
+    asked = [settings for cell in cells for settings in spec.evaluations_of(cell)]
+    each = {settings.name: settings for settings in asked}
+    counted = {name: _of_evaluation(settings, spec, counter) for name, settings in each.items()}
+    return total(counted[settings.name] for settings in asked)
 
 
 def _of_evaluation(settings: Any, spec: BenchmarkSpec, counter: TokenCounter) -> Work:

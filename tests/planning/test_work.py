@@ -68,7 +68,7 @@ def test_a_cell_is_asked_exactly_the_prompts_and_tokens_that_are_planned(measure
     texts, prompt_tokens, generated, limit, scored = asked_of(watched.observed)
     with_evidence(completions, watched, bench.context.formatter)
     scored_with_evidence = asked_of(watched.observed)[-1]
-    planned = work.of_evaluations(spec, cell, counter)
+    planned = work.of_evaluations(spec, [cell], counter)
     assert (planned.texts, planned.prompt_tokens) == (texts, prompt_tokens)
     assert planned.generated_tokens == limit >= generated > 0
     bound_of_texts = sum(1 + limit // texts for _ in range(texts))
