@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness import plugins
 from harness.calibration.files import dataset_path
+from harness.calibration.pairs import Pair
 from harness.calibration.same_forward import refuse_other_forward
 from harness.errors import UserError
 from harness.models.editing import EditInProgress, FoundRegion, SelectedWeights, region_removed
 from harness.models.layers import linear_layers
-from harness.models.loading import LoadedModel, load_variant, source_directory
+from harness.models.loading import LoadedModel, load_variant, place_of, source_directory
 from harness.models.tensor_files import read_masks
 from harness.runs.checkpoint_edits import declared_region, require_fit
 from harness.runs.checkpoints import (
@@ -28,6 +29,7 @@ from harness.runs.checkpoints import (
     measured_scores,
     refuse_existing,
     require_data,
+    require_fitting,
 )
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
@@ -122,7 +124,7 @@ def score(
     uses_data = require_data(method, data)
     refuse_existing(out)
     pairs = drawn_pairs(_file(model, data), samples, seed) if uses_data and data is not None else []
-    found = measured_scores(_in_memory(model).loaded, pairs, method, seed, settings or AttributionSettings())
+    found = measured_scores(_in_memory(model, pairs).loaded, pairs, method, seed, settings or AttributionSettings())
     return found if out is None else found.written(out)
 
 
@@ -146,7 +148,7 @@ def subspaces(
     """
     refuse_existing(out)
     pairs = drawn_pairs(_file(model, data), samples, seed)
-    found = measured_grams(_in_memory(model).loaded, pairs, seed, settings or AttributionSettings())
+    found = measured_grams(_in_memory(model, pairs).loaded, pairs, seed, settings or AttributionSettings())
     return found if out is None else found.written(out)
 
 
@@ -212,8 +214,14 @@ def removed(model: Model, region: FoundRegion) -> Iterator[EditInProgress]:
         yield edit
 
 
-def _in_memory(model: Model | str | Path) -> Model:
-    return model if isinstance(model, Model) else load(model)
+def _in_memory(model: Model | str | Path, pairs: Sequence[Pair]) -> Model:
+    """The model, loaded where it is a place, and not before the pairs have been tokenised for it."""
+    if isinstance(model, Model):
+        return model
+    variant, file = _declared(model)
+    place = str(Path(model).resolve()) if variant is None or file is None else place_of(variant, file)
+    require_fitting(place, None if variant is None else variant.source.revision, pairs)
+    return load(model)
 
 
 def _file(model: Model | str | Path, data: str | Path | None) -> Path:

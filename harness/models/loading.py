@@ -72,13 +72,13 @@ def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
     if variant.source.gguf is not None and weights_problem(variant) is None:
         require_as_converted(variant.source.gguf, weights=True)
     require_golden_prompts(variant, load_tokenizer(variant, variant_file))
-    loaded = load_checkpoint(_place(variant, variant_file), variant.dtype, variant.source.revision)
+    loaded = load_checkpoint(place_of(variant, variant_file), variant.dtype, variant.source.revision)
     return replace(loaded, tensor_parallel_size=variant.tensor_parallel_size)
 
 
 def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedTokenizerBase:
     """A variant's tokenizer alone, tried on what it will be asked. Raises UserError where it cannot be used."""
-    place = _place(variant, variant_file)
+    place = place_of(variant, variant_file)
     _refuse_missing(place)
     if variant.source.gguf is not None:
         require_as_converted(variant.source.gguf, weights=False)
@@ -92,7 +92,7 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
 
 def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int]:
     """The tokens that end an answer by the files of a checkpoint: its generation config's, or else its config's."""
-    place = _place(variant, variant_file)
+    place = place_of(variant, variant_file)
     revision = _revision(variant.source.revision)
     try:
         configured = GenerationConfig.from_pretrained(place, **revision).eos_token_id
@@ -105,10 +105,22 @@ def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int
 
 def checkpoint_files(variant: ModelVariant, variant_file: Path) -> CheckpointFiles:
     """The files of a variant's checkpoint, for whoever compares with them."""
-    return CheckpointFiles.at(_place(variant, variant_file), variant.source.revision)
+    return CheckpointFiles.at(place_of(variant, variant_file), variant.source.revision)
 
 
-def _place(variant: ModelVariant, variant_file: Path) -> str:
+def checkpoint_tokenizer(place: str, revision: str | None = None) -> tuple[PreTrainedTokenizerBase, PreTrainedConfig]:
+    """The tokenizer of a directory or a repository, and its model's config; no weight is read."""
+    _refuse_missing(place)
+    options = {**_LIBRARY_ALONE, **_revision(revision)}
+    with _loading(place):
+        config = AutoConfig.from_pretrained(place, **options)
+        _refuse_more_than_weights(place, config)
+        require_tried(place, revision)
+        return AutoTokenizer.from_pretrained(place, **options), config
+
+
+def place_of(variant: ModelVariant, variant_file: Path) -> str:
+    """Where a variant's checkpoint lies: a directory, or a repository on the hub. Raises UserError for no place."""
     if (problem := weights_problem(variant)) is not None:
         raise UserError(f"{variant_file}: {problem}")
     return str(source_directory(variant, variant_file) or variant.source.repository)
@@ -116,19 +128,16 @@ def _place(variant: ModelVariant, variant_file: Path) -> str:
 
 def load_checkpoint(place: str, dtype: str | None = None, revision: str | None = None) -> LoadedModel:
     """Load a directory or a hub repository; without `dtype`, in the checkpoint's own."""
-    _refuse_missing(place)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    options = {**_LIBRARY_ALONE, **_revision(revision)}
+    tokenizer, _ = checkpoint_tokenizer(place, revision)
     with _loading(place):
-        _refuse_more_than_weights(place, AutoConfig.from_pretrained(place, **options))
-        require_tried(place, revision)
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model: Any = AutoModelForCausalLM.from_pretrained(
             place,
             dtype=_DTYPES[dtype] if dtype else "auto",
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # told by name below, where the library ends in a RuntimeError
-            **options,
+            **_LIBRARY_ALONE,
+            **_revision(revision),
         )
     linear_layers(model)
     _refuse_unfit(place, model, tokenizer)

@@ -1,6 +1,7 @@
 """`harness score`, `harness subspaces` and `harness edit` on a checkpoint of the user's."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -280,3 +281,14 @@ def test_of_two_commands_that_write_one_file_one_wins_and_the_other_says_so(tmp_
     assert "exists already" in "".join(said)
     assert Measured.read(out).metadata["method"] == "magnitude"
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize("command", [("score", "--method", "snip"), ("subspaces",)])
+def test_a_pair_that_does_not_fit_is_told_before_a_weight_is_read(command, checkpoint, tmp_path):
+    broken = shutil.copytree(checkpoint, tmp_path / "model")
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    data = tmp_path / "pairs.csv"
+    data.write_text('prompt,response\nshort,yes\n"' + "word " * 5000 + '",yes\n')
+    result = invoke(command[0], broken, *command[1:], "--data", data, "--out", tmp_path / "out.safetensors")
+    assert result.exit_code == 2
+    assert "pairs.csv:3: " in result.output and "no response is left" in result.output
