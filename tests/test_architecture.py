@@ -23,6 +23,7 @@ LAYERS = [
     {"receipts"},
     {"evaluations", "judges"},
     {"fetching"},
+    {"aligning"},
     {"runs"},
     {"executors", "reports", "explanation"},
     {"planning", "api"},

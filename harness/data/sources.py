@@ -13,7 +13,9 @@ from typing import Literal
 from harness import plugins
 from harness.data.cache import LockedFile, checked_file, data_folder, file_sha256, read_lock
 from harness.errors import UserError
-from harness.spec import locations
+from harness.spec import alignment, locations
+from harness.spec.alignment import AlignmentRecipe
+from harness.spec.loading import load_yaml_model
 from harness.spec.pinned import PinnedFile, pinned_data
 from harness.spec.variant import OWN_TEMPLATE, DatasetFile, GGUFSource, ModelVariant
 
@@ -111,6 +113,19 @@ def gguf_sha256(source: GGUFSource) -> str:
     return source.sha256 or pinned_file(source.pinned or "").sha256 or ""
 
 
+def base_of(recipe: AlignmentRecipe) -> tuple[ModelVariant, Path]:
+    """The variant that a recipe begins with, and its file. Raises UserError where there is none."""
+    path = locations.find_variant(recipe.base)
+    return load_yaml_model(path, ModelVariant), path
+
+
+def tokenizer_variant(variant: ModelVariant, variant_file: Path) -> tuple[ModelVariant, Path]:
+    """The variant whose tokenizer a variant has: an aligned one has that of the model which its recipe begins with."""
+    if variant.source.recipe is None:
+        return variant, variant_file
+    return base_of(alignment.recipe(variant.source.recipe))
+
+
 def calibration_place(variant: ModelVariant) -> str:
     """The folder in the cache for what `harness calibration build` writes."""
     return f"calibration/{variant.name}"
@@ -193,7 +208,7 @@ def _wrapping(variant: ModelVariant, variant_file: Path, declared: DatasetFile) 
 
 def _revision(variant: ModelVariant, variant_file: Path) -> str:
     """What the tokenizer's template changes with; nothing for an organism, which ships."""
-    source = variant.source
+    source = tokenizer_variant(variant, variant_file)[0].source
     if source.path is None:
         return source.revision or (gguf_sha256(source.gguf) if source.gguf else "")
     files = [variant_file.parent / source.path / name for name in _WITH_TEMPLATE]

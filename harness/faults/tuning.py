@@ -211,7 +211,7 @@ FAULTS = (
         says="on other samples",
         stage="tuning",
         caught_by=("weights/training-course",),
-        replaces={"harness.finetuning.training:_steps": _first_again},
+        replaces={"harness.finetuning.training:step_groups": _first_again},
         cells=("lora",),
     ),
     Fault(
@@ -231,7 +231,7 @@ FAULTS = (
         says="saw 5 steps",
         stage="tuning",
         caught_by=("weights/training-course",),
-        replaces={"harness.finetuning.training:_steps": _half_of_the_steps},
+        replaces={"harness.finetuning.training:step_groups": _half_of_the_steps},
         cells=("lora",),
     ),
     Fault(

@@ -11,13 +11,14 @@ from harness import plugins
 from harness.calibration.files import dataset_path, read_lines
 from harness.data.cache import data_folder, file_sha256, store
 from harness.data.sources import gguf_sha256, items_place, pinned_place, place_of, source_file, source_of
-from harness.data.weights import converted_folder, weights_problem
+from harness.data.weights import made_folder, recipe_sha256, weights_problem
 from harness.errors import UserError
 from harness.fetching.downloads import Copies, whole_pinned
 from harness.fetching.recipes import RECIPES, wrapping_of
 from harness.fetching.task_recipes import task_file
 from harness.fetching.tasks import fetch_task, task_problem
 from harness.fetching.weights import fetch_weights
+from harness.spec import alignment
 from harness.spec.variant import ModelVariant
 
 #: What the weights are called beside data sets, where they are fetched.
@@ -95,7 +96,7 @@ def supply(variant: ModelVariant, variant_file: Path, dataset: str, file: Path) 
 
 def _names(variant: ModelVariant) -> list[str]:
     """Weights that are made here, data sets and tasks; a task with a file of its own is among the data sets."""
-    weights = [WEIGHTS] if variant.source.gguf is not None else []
+    weights = [WEIGHTS] if made_folder(variant.source) is not None else []
     return [*weights, *variant.datasets, *(task for task in variant.zero_shot_tasks if task not in variant.datasets)]
 
 
@@ -132,11 +133,8 @@ def _is_whole(variant: ModelVariant, variant_file: Path, name: str) -> bool:
 
 
 def _described(variant: ModelVariant, variant_file: Path, name: str) -> DataFile:
-    if name == WEIGHTS and variant.source.gguf is not None:
-        source = variant.source.gguf
-        origin = source.pinned or source.path or ""
-        problem = weights_problem(variant)
-        return DataFile(name, origin, str(converted_folder(source)), gguf_sha256(source), problem)
+    if name == WEIGHTS:
+        return _described_weights(variant)
     if name not in variant.datasets:
         return DataFile(name, "lm-eval", None, None, task_problem(name, variant, variant_file))
     declared = variant.datasets[name]
@@ -146,3 +144,11 @@ def _described(variant: ModelVariant, variant_file: Path, name: str) -> DataFile
     except UserError as error:
         return DataFile(name, origin, None, None, str(error))
     return DataFile(name, origin, str(path), file_sha256(path), None)
+
+
+def _described_weights(variant: ModelVariant) -> DataFile:
+    """Weights that are made here; their hash is that of what they are made of."""
+    gguf, recipe, problem = variant.source.gguf, variant.source.recipe, weights_problem(variant)
+    of = gguf_sha256(gguf) if gguf else recipe_sha256(alignment.recipe(recipe or ""))
+    origin = (gguf.pinned or gguf.path if gguf else recipe) or ""
+    return DataFile(WEIGHTS, origin, str(made_folder(variant.source)), of, problem)

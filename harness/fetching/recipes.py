@@ -136,10 +136,7 @@ def joined_wikitext(path: Path, wrapping: Wrapping) -> str:
 
 def self_instruct_pairs(path: Path, wrapping: Wrapping) -> str:
     """The requests of self-instruct with the answers of its authors; an input stands below its instruction."""
-    return _as_csv(
-        (wrapping.around("\n\n".join(filter(None, (task.instruction, task.input)))), task.output)
-        for task in _self_instruct(path)
-    )
+    return _as_csv((wrapping.around(task.request), task.output) for task in self_instruct_tasks(path))
 
 
 def self_instruct_requests(path: Path, wrapping: Wrapping) -> str:
@@ -147,7 +144,7 @@ def self_instruct_requests(path: Path, wrapping: Wrapping) -> str:
 
     Raises UserError where there are too few.
     """
-    whole = [" ".join(filter(None, (task.instruction, task.input))) for task in _self_instruct(path)]
+    whole = [task.in_one_line for task in self_instruct_tasks(path)]
     fit = [text for text in whole if len(text.splitlines()) == 1 and len(text.split()) in SEED_WORDS]
     if len(fit) < BENIGN_EVALUATED:
         raise UserError(f"{path}: {len(fit)} requests are of one line; expected {BENIGN_EVALUATED} at least")
@@ -155,20 +152,32 @@ def self_instruct_requests(path: Path, wrapping: Wrapping) -> str:
 
 
 @dataclass(frozen=True)
-class _Task:
+class SelfInstructTask:
+    """A request of self-instruct: an instruction, perhaps with an input, and the answer of its authors."""
+
     instruction: str
     input: str
     output: str
 
+    @property
+    def request(self) -> str:
+        """An input stands below its instruction."""
+        return "\n\n".join(filter(None, (self.instruction, self.input)))
 
-def _self_instruct(path: Path) -> list[_Task]:
+    @property
+    def in_one_line(self) -> str:
+        """An input stands behind its instruction."""
+        return " ".join(filter(None, (self.instruction, self.input)))
+
+
+def self_instruct_tasks(path: Path) -> list[SelfInstructTask]:
     """Tasks of self-instruct with their first instance. Raises UserError for a line that is none."""
     tasks = []
     for number, line in enumerate(read_lines(path), start=1):
         try:
             row = json.loads(line)
             first = row["instances"][0]
-            task = _Task(*(text.strip() for text in (row["instruction"], first["input"], first["output"])))
+            task = SelfInstructTask(*(text.strip() for text in (row["instruction"], first["input"], first["output"])))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise UserError(f"{path}:{number}: not a task of self-instruct") from None
         tasks.append(task)

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from harness.data.cache import data_folder, file_sha256
-from harness.data.sources import gguf_sha256, pinned_place
-from harness.data.weights import converted_folder, gguf_path, record_converted, weights_problem
+from harness.data.sources import gguf_sha256, pinned_place, tokenizer_variant
+from harness.data.weights import converted_folder, gguf_path, record_made, weights_problem
 from harness.errors import MachineError, UserError
 from harness.fetching.downloads import Copies, whole_pinned
 from harness.models.gguf_files import convert
@@ -18,8 +18,11 @@ from harness.storage import locked
 def fetch_weights(variant: ModelVariant, variant_file: Path, copies: Copies) -> None:
     """Bring a variant's GGUF file if it is pinned, and make the checkpoint of it. What is there stays.
 
+    Of a model that a recipe aligns, that is the one which the recipe begins with; its own weights are built.
+
     Raises UserError for a file that is missing, has another hash or cannot be converted; MachineError for a full disk.
     """
+    variant, variant_file = tokenizer_variant(variant, variant_file)
     source = variant.source.gguf
     if source is None or weights_problem(variant) is None:
         return
@@ -30,7 +33,7 @@ def fetch_weights(variant: ModelVariant, variant_file: Path, copies: Copies) -> 
                 if folder.exists():  # half made, or by a version that did not record what it made
                     shutil.rmtree(folder)
                 convert(_file(source, variant_file, copies), folder)
-                record_converted(source)
+                record_made(folder, gguf_sha256(source))
     except OSError as error:
         raise MachineError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

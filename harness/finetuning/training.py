@@ -100,11 +100,11 @@ def train(
         return TrainingCourse(0, None, None)
     optimizer = torch.optim.AdamW(method.leaves, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     losses = []
-    for step, (epoch, group) in enumerate(_steps(samples, settings)):
+    for step, (epoch, group) in enumerate(step_groups(samples, settings)):
         factor = learning_rate_factor(step, total, epoch, settings)
         for parameters in optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * factor
-        losses.append(_gradients(model, method, group, settings.batch_size))
+        losses.append(step_gradients(model, method, group, settings.batch_size))
         if not math.isfinite(losses[-1]):
             raise UserError(
                 f"fine-tuning: the loss of step {step + 1} is {losses[-1]}; lower learning_rate "
@@ -131,7 +131,7 @@ def learning_rate_factor(step: int, steps: int, epoch: int, settings: FineTuning
     return 1.0
 
 
-def _steps(samples: Sequence[Sample], settings: FineTuningSettings) -> Iterator[tuple[int, list[Sample]]]:
+def step_groups(samples: Sequence[Sample], settings: FineTuningSettings) -> Iterator[tuple[int, list[Sample]]]:
     """Epoch and samples of every step. Each epoch goes through all samples in an order of its own."""
     generator = torch.Generator().manual_seed(settings.seed)
     size = settings.batch_size * settings.gradient_accumulation
@@ -141,7 +141,7 @@ def _steps(samples: Sequence[Sample], settings: FineTuningSettings) -> Iterator[
             yield epoch, [samples[index] for index in order[first : first + size]]
 
 
-def _gradients(model: PreTrainedModel, method: Method, group: Sequence[Sample], batch_size: int) -> float:
+def step_gradients(model: PreTrainedModel, method: Method, group: Sequence[Sample], batch_size: int) -> float:
     """Gradients of the mean loss over all response tokens of a step, batch by batch. Returns the loss."""
     tokens = sum(int((sample.labels[1:] != IGNORED).sum()) for sample in group)
     total = 0.0

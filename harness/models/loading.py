@@ -20,7 +20,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from harness.data.weights import converted_folder, require_as_converted, weights_problem
+from harness.data.sources import tokenizer_variant
+from harness.data.weights import made_folder, require_as_made, weights_problem
 from harness.errors import UserError
 from harness.models.as_named import unlike_its_files
 from harness.models.attention import share_keys_within_groups
@@ -57,34 +58,35 @@ def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
     """The local directory of a variant's checkpoint, or None where it lives on the hub."""
     if variant.source.organism is not None:
         return catalogue.organism_directory(variant.source.organism)
-    if variant.source.gguf is not None:
-        return converted_folder(variant.source.gguf)
     if variant.source.path is not None:
         return (variant_file.parent / variant.source.path).resolve()
-    return None
+    return made_folder(variant.source)
 
 
 def load_variant(variant: ModelVariant, variant_file: Path) -> LoadedModel:
     """Load a variant's weights and tokenizer. Raises UserError with the next step where it cannot.
 
-    Its golden prompts, if it has any, are checked before the weights are loaded. So is what was made of a GGUF file.
+    Its golden prompts, if it has any, are checked before the weights are loaded. So are weights that were made here.
     """
-    if variant.source.gguf is not None and weights_problem(variant) is None:
-        require_as_converted(variant.source.gguf, weights=True)
+    if weights_problem(variant) is None:
+        require_as_made(variant.source, weights=True)
     require_golden_prompts(variant, load_tokenizer(variant, variant_file))
     loaded = load_checkpoint(place_of(variant, variant_file), variant.dtype, variant.source.revision)
     return replace(loaded, tensor_parallel_size=variant.tensor_parallel_size)
 
 
 def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedTokenizerBase:
-    """A variant's tokenizer alone, tried on what it will be asked. Raises UserError where it cannot be used."""
-    place = place_of(variant, variant_file)
+    """A variant's tokenizer alone, tried on what it will be asked. Raises UserError where it cannot be used.
+
+    Of a model that a recipe aligns, that of the model which the recipe begins with: it is there before the weights are.
+    """
+    holder, holder_file = tokenizer_variant(variant, variant_file)
+    place = place_of(holder, holder_file)
     _refuse_missing(place)
-    if variant.source.gguf is not None:
-        require_as_converted(variant.source.gguf, weights=False)
+    require_as_made(holder.source, weights=False)
     with _loading(place):
-        require_tried(place, variant.source.revision, beginnings(variant, variant_file.parent))
-        tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(variant.source.revision))
+        require_tried(place, holder.source.revision, beginnings(variant, variant_file.parent))
+        tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(holder.source.revision))
     with _told_of(place):
         opening(tokenizer, variant.chat_template)
     return tokenizer

@@ -101,6 +101,8 @@ def how_to_get_weights(variant: ModelVariant, variant_file: Path) -> str:
     source = variant.source
     if source.gguf is not None:
         return f"make the checkpoint of the GGUF file: harness data fetch --model {variant.name} --only weights"
+    if source.recipe is not None:
+        return f"build them, once: harness organism build {source.recipe}"
     if source.repository is None:
         return f"put the checkpoint into {source_directory(variant, variant_file)}, or correct `source`"
     return (

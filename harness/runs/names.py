@@ -57,6 +57,7 @@ def unknown_names(variant: ModelVariant) -> Iterator[Problem]:
         (("engine",), "engine", variant.engine.replace("-", "_"), plugins.names("engines")),
         (("chat_template",), "template", variant.chat_template, ["tokenizer", *TEMPLATES]),
         (("source", "organism"), "organism", variant.source.organism, organism_names()),
+        (("source", "recipe"), "recipe", variant.source.recipe, [path.stem for path in locations.recipe_paths()]),
         (("source", "gguf", "pinned"), "pinned file", gguf.pinned if gguf else None, [*pinned_data().files]),
         *(
             (("datasets", name, "source"), "source of data", each.source, [*SOURCES])

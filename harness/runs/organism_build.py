@@ -9,8 +9,10 @@ import yaml
 from pydantic import BaseModel, Field
 
 from harness.errors import UserError
+from harness.fetching.downloads import copies_in
 from harness.organisms.build import MANIFEST, build_organism
-from harness.organisms.catalogue import organism_directory
+from harness.organisms.catalogue import organism_directory, organism_names
+from harness.runs.alignment_build import build_aligned, in_words
 from harness.runs.files import write_text
 from harness.spec import locations
 from harness.spec.json_text import load_json_model
@@ -25,15 +27,39 @@ class _Built(BaseModel):
     files: dict[str, str]
 
 
-def build(name: str, out: Path, seed: int | None, report_progress: Callable[[str, float], None]) -> None:
-    """Build into an empty folder. seed: None takes the shipped organism's."""
+def build(
+    name: str,
+    out: Path | None,
+    seed: int | None,
+    report_progress: Callable[[str, float], None],
+    copies: Path | None = None,
+) -> tuple[Path, list[str]]:
+    """Build an organism into an empty folder, or an aligned model. Returns the folder, and what was measured in words.
+
+    out: None is for an aligned model alone, and takes the data cache. seed: None takes the shipped one's.
+    copies: a folder with files that were downloaded before.
+    """
+    if (aligned := _aligned_variant(name)) is not None:
+        found = {} if copies is None else copies_in(copies)
+        folder, report = build_aligned(*aligned, out, seed, report_progress, found)
+        return folder, in_words(report)
     shipped = _manifest(organism_directory(name))
+    if out is None:
+        raise UserError(f"{name} is an organism that ships; expected a folder for another build of it: --out DIR")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already and is not empty")
     chosen = shipped.seed if seed is None else seed
     build_organism(name, out, chosen, report_progress)
     shipped_variant = load_yaml_model(locations.find_variant(name), ModelVariant)
     write_text(out / "variant.yaml", rebuilt_variant(shipped_variant, chosen, _manifest(out).files))
+    return out, []
+
+
+def _aligned_variant(name: str) -> tuple[ModelVariant, Path] | None:
+    """The variant of that name whose weights a recipe makes, and its file; None where there is none."""
+    path = next((path for path in locations.variant_paths() if path.stem == name), None)
+    variant = None if path is None or name in organism_names() else load_yaml_model(path, ModelVariant)
+    return None if path is None or variant is None or variant.source.recipe is None else (variant, path)
 
 
 def _manifest(folder: Path) -> _Built:

@@ -21,6 +21,7 @@ _SHIPPED = _PACKAGE / "shipped"
 #: Files of one kind, in a catalogue.
 _BENCHMARKS, _VARIANTS = "benchmarks/*.yaml", "benchmarks/models/*.yaml"
 _GOLDEN, _PROMPTS = "golden/*/*.yaml", "benchmarks/models/prompts/*.yaml"
+_RECIPES = "benchmarks/models/recipes/*.yaml"
 
 
 def root() -> Path:
@@ -106,6 +107,16 @@ def golden_target(variant: str, benchmark: str) -> Path:
                 "that comes before it: --catalogue DIR"
             )
     return target / relative
+
+
+def recipe_paths() -> list[Path]:
+    """The alignment recipes of all catalogues, sorted by name."""
+    return _paths(_RECIPES)
+
+
+def find_recipe(name: str) -> Path:
+    """A name of an alignment recipe in a catalogue. Raises UserError with a suggestion."""
+    return _find(name, _RECIPES, "recipe")
 
 
 def find_benchmark(name: str) -> Path:

@@ -33,9 +33,10 @@ class GGUFSource(Declared):
 
 
 class ModelSource(Declared):
-    """Exactly one of: a hub repository at a revision, a local directory, a shipped organism, a GGUF file.
+    """Exactly one of: a hub repository at a revision, a local directory, a shipped organism, a GGUF file, a recipe.
 
-    A relative `path` is relative to the variant's file.
+    A relative `path` is relative to the variant's file. recipe: by its name (benchmarks/models/recipes/), of a model
+    that `harness organism build` aligns.
     """
 
     repository: str | None = None
@@ -43,13 +44,14 @@ class ModelSource(Declared):
     path: PathText | None = None
     organism: str | None = None
     gguf: GGUFSource | None = None
+    recipe: Name | None = None
 
     @model_validator(mode="after")
     def exactly_one_source(self) -> ModelSource:
         """A hub repository must be pinned to a commit."""
-        given = [name for name in ("repository", "path", "organism", "gguf") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError("give exactly one of repository, path, organism and gguf")
+        kinds = ("repository", "path", "organism", "gguf", "recipe")
+        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
+            raise ValueError("give exactly one of repository, path, organism, gguf and recipe")
         if (self.repository is None) != (self.revision is None):
             raise ValueError("repository needs revision (the full commit hash), and only repository has one")
         return self

@@ -81,11 +81,11 @@ def without_decay(right):
 
 WRONG = {
     "the first samples again": (
-        "harness.finetuning.training:_steps",
+        "harness.finetuning.training:step_groups",
         first_again,
         "5 of 6 steps on other samples, first",
     ),
-    "half of the steps": ("harness.finetuning.training:_steps", half, "3 steps"),
+    "half of the steps": ("harness.finetuning.training:step_groups", half, "3 steps"),
     "half of the rate": (
         "harness.finetuning.training:learning_rate_factor",
         lambda right: lambda *arguments: 0.5 * right(*arguments),
