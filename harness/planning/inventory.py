@@ -106,9 +106,9 @@ def how_to_get_weights(variant: ModelVariant, variant_file: Path) -> str:
     if source.repository is None:
         return f"put the checkpoint into {source_directory(variant, variant_file)}, or correct `source`"
     return (
-        f"accept the licence at https://huggingface.co/{source.repository}, log in (hf auth login), then: "
-        f"hf download {source.repository} --revision {source.revision} "
-        "--include '*.safetensors' '*.json'"
+        f"hf download {source.repository} --revision {source.revision} --include '*.safetensors' '*.json'; where "
+        f"https://huggingface.co/{source.repository} asks for it, accept the licence there and log in first (hf auth "
+        "login)"
     )
 
 

@@ -138,4 +138,7 @@ def test_shapes_of_the_table_are_those_of_their_model_cards():
         "Meta-Llama-3-8B-Instruct": 8_030_261_248,
         "Llama-3.1-8B-Instruct": 8_030_261_248,
         "Llama-3.2-1B-Instruct": 1_235_814_400,
+        "SmolLM2-1.7B-Instruct": 1_711_376_384,
+        "TinyLlama-1.1B-Chat-v1.0": 1_100_048_384,
+        "Qwen2.5-7B-Instruct": 7_615_616_512 - 28 * (3584 + 512 + 512),  # biases, which no plan counts
     }
