@@ -30,6 +30,7 @@ from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.models.opening import opening
+from harness.models.own_decoding import keep_tokens_alone
 from harness.models.tokenizers import beginnings, require_tried
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
@@ -147,6 +148,7 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     model = model.to(device).eval()
     _refuse_unlike_its_files(place, revision, model, getattr(torch, dtype) if dtype else None)
     share_keys_within_groups(model)
+    keep_tokens_alone(model)
     return LoadedModel(model, tokenizer, device)
 
 

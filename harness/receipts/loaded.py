@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from harness.models.as_named import unlike_its_files
 from harness.models.checkpoint_files import CheckpointFiles
 from harness.models.layers import transformer_blocks
+from harness.models.own_decoding import FILE, in_words, left_out
 from harness.models.plain_llama import is_known, plain_states
 from harness.receipts.scores import ANOTHER
 from harness.spec.receipt import LookedAt, StageReceipt
@@ -36,6 +37,8 @@ class _Departure:
 def as_named(model: PreTrainedModel, files: CheckpointFiles, dtype: str) -> StageReceipt:
     """Whether every tensor, dtype and setting is that of the files. The model is intact. dtype: the variant's."""
     problems = unlike_its_files(model, files, getattr(torch, dtype))
+    asked = in_words(left_out(files.folder))
+    that = f"that; decoding leaves out what {FILE} asks for: {asked}" if asked else "that"
     tensors = len(model.state_dict())
     return StageReceipt(
         stage="weights",
@@ -43,7 +46,7 @@ def as_named(model: PreTrainedModel, files: CheckpointFiles, dtype: str) -> Stag
         holds=not problems,
         expected=f"all {tensors} tensors of the model bit for bit as its safetensors files have them in {dtype}, RoPE, "
         "epsilon of norms and biases as config.json says",
-        seen="; ".join(problems[:_SHOWN]) or "that",
+        seen="; ".join(problems[:_SHOWN]) or that,
         advice="another model is measured than the one that is named: look at what loads it and at what touches it "
         "afterwards, and at the files",
         evidence={"tensors": tensors, "problems": len(problems)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 
 from harness import plugins
 from harness.errors import InvalidRun, UserError
+from harness.models import own_decoding
 from harness.models.editing import region_removed
 from harness.models.fingerprint import model_fingerprint, weights_fingerprint
 from harness.models.layers import linear_layers
@@ -95,7 +97,7 @@ def edit_checkpoint(
     try:
         with whole_folder(out) as filled:
             with region_removed(loaded.model, found) as edit:
-                _save(loaded, filled)
+                _save(loaded, model_dir, filled)
             if edit.receipt is None:
                 raise UserError("the edit left no receipt")
             _refuse_unsaved_edit(filled, edit.receipt)
@@ -115,9 +117,12 @@ def what_was_removed(receipt: EditReceipt) -> str:
     return f"{receipt.weights_selected} of {receipt.weights_total} weights removed ({receipt.sparsity:.3%})"
 
 
-def _save(loaded: LoadedModel, directory: Path) -> None:
+def _save(loaded: LoadedModel, model_dir: Path, directory: Path) -> None:
+    """How the checkpoint asks to be decoded stays as it was, to the byte: the library refuses to save some of it."""
     loaded.model.save_pretrained(directory)
     loaded.tokenizer.save_pretrained(directory)
+    if (model_dir / own_decoding.FILE).is_file():
+        shutil.copyfile(model_dir / own_decoding.FILE, directory / own_decoding.FILE)
 
 
 def _write_receipt(
