@@ -24,6 +24,7 @@ LONGEST_INTEGER = 18
 LONGEST_INTEGER_OF_CONFIGS = 40
 #: Brackets, and text whole, since those in it nest nothing.
 _BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -72,9 +73,23 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
         raise UserError(f"{path}:{line}: cannot be read: it is not UTF-8 (byte {error.start} of the file)") from None
 
 
+def read_unmarked(path: Path, largest: int = LARGEST) -> str:
+    """The same, without the mark of byte order that editors on Windows put before a text; JSON has no room for it."""
+    return read_text(path, largest).removeprefix("\ufeff")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text that hold more than white space, without that around them.
+
+    A line ends in a line feed, a carriage return or both. Other characters that Unicode takes for the end of a line,
+    such as U+2028, U+0085 and form feeds, are part of a request as any letter is.
+    """
+    return [stripped for line in _LINE_END.split(text) if (stripped := line.strip())]
+
+
 def read_prose(path: Path) -> str:
     """The text of a file that is one text: every line end is a line feed. Raises UserError as `read_text`."""
-    return read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    return read_unmarked(path).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:

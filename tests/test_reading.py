@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from harness.errors import UserError
-from harness.reading import NotJSON, parsed_json, read_bytes, read_json, read_text
+from harness.reading import NotJSON, parsed_json, read_bytes, read_json, read_text, read_unmarked
 
 
 def refusal(path, read=read_bytes):
@@ -73,3 +73,9 @@ def test_brackets_in_text_nest_nothing():
     assert parsed_json('["' + "[" * 200 + '\\"{"]') == ["[" * 200 + '"{']
     with pytest.raises(NotJSON):
         parsed_json('["' + '\\\\"' + "," + "[" * 200)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_text(tmp_path):
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_unmarked(tmp_path / "marked") == "[1]"
+    assert refusal(tmp_path / "marked", read_json).endswith("(line 1, column 1)")

@@ -10,7 +10,7 @@ from harness.data.sources import source_file
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.plugins import suggestion
-from harness.reading import read_text
+from harness.reading import lines_of, read_unmarked
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from harness.spec.zero_shot_task import ZeroShotTask
@@ -57,7 +57,7 @@ def task_data_files(task: Path) -> dict[str, Path]:
 
 def read_lines(path: Path) -> list[str]:
     """Non-empty lines of a UTF-8 text file, stripped. Raises UserError for none."""
-    lines = [stripped for line in read_text(path).splitlines() if (stripped := line.strip())]
+    lines = lines_of(read_unmarked(path))
     if not lines:
         raise UserError(f"{path}: holds no line")
     return lines

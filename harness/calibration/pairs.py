@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from harness.errors import UserError
 from harness.models.opening import opened, opening
 from harness.models.prompts import token_ids
-from harness.reading import read_text
+from harness.reading import read_unmarked
 from harness.spec.variant import OWN_TEMPLATE
 
 IGNORED = -100
@@ -60,15 +60,22 @@ class Batch:
 def read_pairs(path: Path) -> list[Pair]:
     """Rows of a CSV file with the columns prompt and response; others are ignored.
 
-    Raises UserError with the line of the first row that has no response.
+    Raises UserError with the line of the first row that has no response, or more fields than there are columns.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    reader = csv.DictReader(io.StringIO(read_unmarked(path), newline=""))
     try:
-        missing = {"prompt", "response"} - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}:1: the column {sorted(missing)[0]!r} is missing; expected prompt,response")
+        columns = list(reader.fieldnames or ())
+        for name in ("prompt", "response"):
+            if columns.count(name) != 1:
+                found = "is missing" if name not in columns else f"is there {columns.count(name)} times"
+                raise UserError(f"{path}:1: the column {name!r} {found}; expected prompt,response")
         pairs = []
         for row in reader:
+            if None in row:
+                raise UserError(
+                    f"{path}:{reader.line_num}: the row has {len(columns) + len(row[None])} fields, and there are "
+                    f"{len(columns)} columns; expected text with a comma in it in quotes"
+                )
             if not row["prompt"] or not (row["response"] or "").strip():
                 raise UserError(f"{path}:{reader.line_num}: a row needs a prompt and a response that are not empty")
             pairs.append(Pair(row["prompt"], row["response"], f"{path}:{reader.line_num}"))

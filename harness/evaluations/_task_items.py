@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.lm_eval_tasks import first_line
 from harness.errors import UserError
-from harness.reading import LARGEST, NotJSON, parsed_json, read_bytes, read_text
+from harness.reading import LARGEST, NotJSON, parsed_json, read_bytes, read_text, read_unmarked
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -96,7 +96,7 @@ def _json_items(file: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 def _refuse_unfit_csv(file: Path) -> None:
     """Raise UserError for a row of another length than the first: pandas fills up or takes the rest for an index."""
-    reader = csv.reader(io.StringIO(read_text(file).removeprefix("\ufeff"), newline=""))
+    reader = csv.reader(io.StringIO(read_unmarked(file), newline=""))
     columns = 0
     try:
         for number, row in enumerate(reader):

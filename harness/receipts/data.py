@@ -66,7 +66,7 @@ class Tokens:
 def read_plainly(name: str, dataset: str, path: Path, draw: Draw, tokens: Tokens) -> PlainSet:
     """Opening + prompt + response of every pair drawn, prompt and response tokenised apart, cut at the context."""
     content = read_bytes(path)
-    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     order = np.random.default_rng(draw.seed).permutation(len(rows))[draw.skip : draw.skip + draw.samples]
     begins, sequences, truncated = list(tokens.opening), [], 0
     for row in (rows[index] for index in order):

@@ -237,8 +237,8 @@ class Reference:
         return AskedPrompts(settings.name, around, tuple(requests), self.variant.system_prompt, wants, self.opening)
 
     def _lines(self, dataset: str) -> list[str]:
-        text = read_text(self.path_of(dataset))
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        text = read_text(self.path_of(dataset)).lstrip("\ufeff")
+        return [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
 
     def _once(self, key: object, make: Callable[[], Any]) -> Any:
         if key not in self._kept:

@@ -49,7 +49,8 @@ def near_ties(folder: Path, record: RunRecord, spec: BenchmarkSpec) -> dict[tupl
 
 
 def _texts(folder: Path, name: str) -> list[Completion]:
-    lines = own_text(folder, name).splitlines()
+    # Not splitlines: a text may hold U+2028 and its like, which JSON leaves as they are.
+    lines = [line for line in own_text(folder, name).split("\n") if line]
     try:
         return [Completion.model_validate_json(line) for line in lines]
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UserError
-from harness.reading import LONGEST_INTEGER, read_text
+from harness.reading import LONGEST_INTEGER, read_unmarked
 from harness.spec.common import KeyPath
 
 #: The safe loader, in C where PyYAML was built with it: golden files have thousands of lines.
@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
 
     Keys are text. Raises UserError that names every line that is refused.
     """
-    text = read_text(path, LARGEST).removeprefix("\ufeff")  # which editors on Windows put before the first line
+    text = read_unmarked(path, LARGEST)
     try:
         document = _Document(_nodes_of(text))
         node = yaml.compose(text, Loader=_LOADER)

@@ -53,7 +53,7 @@ def read_asked(run: Recorded, ledger: Ledger) -> Asked:
         file = requests_file(name)
         try:
             content = unpacked(own_bytes(run.folder, file))
-            text = content.decode("utf-8")
+            text = content.decode("utf-8-sig")
         except UserError as error:
             ledger.wrong("file", "the run", file, below(run.folder, error), "the requests that were asked")
             continue
@@ -61,7 +61,7 @@ def read_asked(run: Recorded, ledger: Ledger) -> Asked:
             ledger.wrong("file", "the run", file, str(error), "text")
             continue
         ledger.same("data", "the run", file, hashlib.sha256(content).hexdigest(), hashes.get(name))
-        lines[name] = [stripped for line in text.splitlines() if (stripped := line.strip())]
+        lines[name] = [stripped for line in text.replace("\r", "\n").split("\n") if (stripped := line.strip())]
     for entry in asking:
         if entry.dataset in lines and len(lines[entry.dataset]) < entry.prompts:
             held = len(lines[entry.dataset])

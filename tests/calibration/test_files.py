@@ -1,6 +1,6 @@
 import pytest
 
-from harness.calibration.files import task_data_files
+from harness.calibration.files import read_lines, task_data_files
 from harness.errors import UserError
 
 TASK = """
@@ -40,3 +40,9 @@ def test_a_task_without_items_is_refused(tmp_path, text, wanted):
     task.write_text(TASK + text)
     with pytest.raises(UserError, match=wanted):
         task_data_files(task)
+
+
+def test_a_line_ends_where_lines_end_and_nowhere_else(tmp_path):
+    path = tmp_path / "requests.txt"
+    path.write_bytes("\ufefffirst\r\n  one\u2028two\u0085three\x0bfour\x0cfive\x1c six \rlast\n\n".encode())
+    assert read_lines(path) == ["first", "one\u2028two\u0085three\x0bfour\x0cfive\x1c six", "last"]

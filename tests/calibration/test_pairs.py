@@ -62,10 +62,24 @@ def test_a_sample_that_would_fill_a_batch_with_padding_starts_another():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("prompt,answer\na,b\n", "response"), ("prompt,response\na,\n", ":2:"), ("prompt,response\n", "no pair")],
+    [
+        ("prompt,answer\na,b\n", "response"),
+        ("prompt,response\na,\n", ":2:"),
+        ("prompt,response\n", "no pair"),
+        ("prompt,response\na,b\nfirst, second,b\n", ":3: the row has 3 fields, and there are 2 columns"),
+        ("id,prompt,response\n1,a,b\n2,a, c,b\n", ":3: the row has 4 fields"),
+        ("prompt,response,response\na,b,c\n", ":1: the column 'response' is there 2 times"),
+        ("prompt,prompt,response\na,b,c\n", ":1: the column 'prompt' is there 2 times"),
+    ],
 )
 def test_bad_files_are_explained(tmp_path, content, message):
     path = tmp_path / "pairs.csv"
     path.write_text(content)
     with pytest.raises(UserError, match=message):
         read_pairs(path)
+
+
+def test_marks_of_byte_order_and_ends_of_lines_that_are_none_change_no_pair(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_bytes("\ufeffprompt,response\r\na\u2028\u0085\x0b\x0cb,c\r\n".encode())
+    assert [(pair.prompt, pair.response) for pair in read_pairs(path)] == [("a\u2028\u0085\x0b\x0cb", "c")]
