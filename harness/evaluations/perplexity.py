@@ -18,6 +18,7 @@ from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.measurement import Measurement, RawValues
 from harness.spec.receipt import StageReceipt
+from harness.spec.sizes import Sizes as DeclaredSizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,10 @@ class Settings(DeclaredEvaluation):
     def datasets(self) -> list[str]:
         """Names of the datasets that have to be there."""
         return [self.dataset]
+
+    def sizes_within(self, sizes: DeclaredSizes) -> dict[str, int | None]:
+        """Of the windows."""
+        return {"windows": sizes.windows}
 
     @property
     def metrics(self) -> list[str]:

@@ -19,6 +19,7 @@ from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.measurement import Measurement, RawValues
 from harness.spec.receipt import StageReceipt
+from harness.spec.sizes import Sizes as DeclaredSizes
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -45,6 +46,10 @@ class Settings(DeclaredEvaluation):
     def metrics(self) -> list[str]:
         """Names of the metrics that every variant gives; one for each task comes on top."""
         return [f"{self.name}_mean", f"{self.name}_chance"]
+
+    def sizes_within(self, sizes: DeclaredSizes) -> dict[str, int | None]:
+        """Of the items of each task."""
+        return {"limit": sizes.items}
 
     @property
     def metric_prefixes(self) -> list[str]:

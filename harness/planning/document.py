@@ -79,6 +79,7 @@ class Plan:
     disk_bytes: dict[str, int]
     disk_free_bytes: int
     unfit: tuple[str, ...]
+    adaptation: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """For a program that reads along."""

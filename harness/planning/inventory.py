@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 
 from harness.calibration.files import dataset_path
+from harness.data.sources import tokenizer_variant
 from harness.errors import UserError
 from harness.formulas.memory import LlamaShape
 from harness.models.config_sizes import unfit_sizes
@@ -35,7 +36,7 @@ class Sizes:
 
 def model_sizes(variant: ModelVariant, variant_file: Path) -> Sizes:
     """From config.json of the directory or the cache, or else from the package's table. Raises UserError if neither."""
-    path = cached_file(variant, variant_file, "config.json")
+    path = cached_file(*tokenizer_variant(variant, variant_file), "config.json")  # there before weights are built
     if path is not None:
         config = read_json(path)
         try:

@@ -12,6 +12,7 @@ from harness.planning import estimates, inventory
 from harness.planning.document import Cached, CellCount, Plan, unfit
 from harness.planning.rates import rates
 from harness.planning.tokens import TokenCounter
+from harness.runs.adapting import adapted_to
 from harness.runs.binding import BoundBenchmark, bind
 from harness.runs.data_checks import needed_datasets
 from harness.runs.keys import Surroundings, cell_key
@@ -27,10 +28,12 @@ def make_plan(
     """What `harness run` would take. Raises UserError for unknown names, or where no cell can be measured at all."""
     _refuse_unknown(gpu, engine)
     variant = variant.model_copy(update={"engine": engine}) if engine else variant
+    declared = spec
+    spec, adaptation = adapted_to(declared, variant, variant_file)
     cells = [cell for cell in spec.expanded_cells() if why_skipped(cell, variant) is None]
     if not cells:
         raise UserError(f"the variant {variant.name} skips every cell of {spec.id}: there is nothing to plan")
-    here = _Here.of(spec, variant, variant_file, cells)
+    here = _Here.of(declared, variant, variant_file, cells)
     to_measure, shared, finished = _to_measure(spec, variant, variant_file, cells, out)
     counter = TokenCounter(variant, variant_file, here.present)
     subject = estimates.subject_of(spec, variant, to_measure, counter, here.sizes.shape)
@@ -52,6 +55,7 @@ def make_plan(
         host_bytes=estimates.host_bytes(subject),
         disk_bytes=estimates.disk_bytes(subject, asked, here.cached.weights),
         disk_free_bytes=inventory.free_bytes(out),
+        adaptation=adaptation.model_dump(mode="json"),
         unfit=tuple(unfit(chosen, devices, variant.engine)),
     )
 
@@ -65,13 +69,14 @@ class _Here:
     cached: Cached
 
     @classmethod
-    def of(cls, spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path, cells: Sequence[Cell]) -> _Here:
-        """Raises UserError for a model whose size nobody knows."""
+    def of(cls, declared: BenchmarkSpec, variant: ModelVariant, variant_file: Path, cells: Sequence[Cell]) -> _Here:
+        """declared: as its file has it. Raises UserError for a model whose size nobody knows."""
+        spec, _ = adapted_to(declared, variant, variant_file)
         present, missing = inventory.data_state(spec, variant, variant_file, list(cells))
         sizes = inventory.model_sizes(variant, variant_file)
         weights = not inventory.missing_weights(variant, variant_file)
         how = None if weights else inventory.how_to_get_weights(variant, variant_file)
-        problems = _problems(spec, variant, variant_file, missing)
+        problems = _problems(declared, variant, variant_file, missing)
         return cls(sizes, present, Cached(sizes.source, weights, how, tuple(present), missing, problems))
 
 

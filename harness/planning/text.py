@@ -12,6 +12,7 @@ def lines(plan: Plan) -> Iterator[str]:
     """The plan as it is printed; hours are estimates, and say of what."""
     yield f"{plan.benchmark} on {plan.variant}, {plan.parameters / 1e9:.3g} billion parameters, engine {plan.engine}"
     yield from _cells(plan)
+    yield from _adapted(plan)
     yield from _cached(plan)
     yield from _tokens(plan)
     if plan.devices[plan.device].phases:
@@ -33,6 +34,16 @@ def _cells(plan: Plan) -> Iterator[str]:
     if cells.skipped:
         words.append(f"{cells.skipped} that this variant cannot have left out")
     yield f"cells: {cells.all}" + (f" ({'; '.join(words)})" if words else "")
+
+
+def _adapted(plan: Plan) -> Iterator[str]:
+    """What the variant makes smaller, and what it leaves out."""
+    sizes = [
+        f"{key} {size['used']} of {size['declared'] or 'all'}" for key, size in plan.adaptation.get("sizes", {}).items()
+    ]
+    if sizes:
+        yield f"in the variant's sizes: {', '.join(sizes)}"
+    yield from (f"left out: {name}: {reason}" for name, reason in plan.adaptation.get("left_out", {}).items())
 
 
 def _cached(plan: Plan) -> Iterator[str]:

@@ -15,10 +15,12 @@ from harness.evaluations import base as evaluations
 from harness.fetching.tasks import task_problem
 from harness.models.loading import source_directory
 from harness.regions import base as regions
+from harness.runs.adapting import adapted_to, changed, too_small
 from harness.runs.data_checks import data_problems, needed_datasets
 from harness.runs.names import unknown_names
 from harness.runs.used_plugins import require_plugins
 from harness.spec import locations
+from harness.spec.adapting import Adaptation, without_left_out
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.coverage import why_skipped
 from harness.spec.golden import GoldenFile
@@ -34,6 +36,7 @@ class BoundBenchmark:
     """A spec on a variant with every file found and every hash checked.
 
     skipped: cells that this variant cannot have, each with the reason.
+    adaptation: what the variant changed of the spec, if anything.
     data_sha256: by dataset name; the items of a zero-shot task are under `<task>/<split>`.
     """
 
@@ -45,6 +48,7 @@ class BoundBenchmark:
     data_sha256: dict[str, str]
     planted_path: Path | None
     golden: GoldenFile | None
+    adaptation: Adaptation | None = None
 
     def path_of(self, dataset: str) -> Path:
         """The file behind a dataset name."""
@@ -52,8 +56,10 @@ class BoundBenchmark:
 
 
 def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> BoundBenchmark:
-    """Raises one UserError that names everything that is missing or wrong."""
-    problems: list[str] = []
+    """Raises one UserError that names everything that is missing or wrong. The spec is adapted to the variant first."""
+    declared = spec
+    spec, adaptation = adapted_to(declared, variant, variant_file)
+    problems = too_small(declared, spec, variant, variant_file)
     cells, skipped = _runnable(spec, variant, problems)
     paths: dict[str, Path] = {}
     for name in sorted(needed_datasets(spec, variant, cells)):
@@ -86,9 +92,12 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     if planted is not None:
         hashes[PLANTED] = file_sha256(planted)
     golden = _tried(problems, lambda: load_golden(variant.name, spec.id))
+    golden = without_left_out(golden, declared, adaptation)
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
-    return BoundBenchmark(spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden)
+    return BoundBenchmark(
+        spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden, changed(adaptation)
+    )
 
 
 def read_data_of_evaluations(bound: BoundBenchmark) -> None:

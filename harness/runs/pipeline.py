@@ -198,6 +198,7 @@ def judge(
         validity_thresholds=thresholds.as_record() if thresholds else {},
         cells=tuple(results),
         skipped_cells=bound.skipped,
+        adaptation=bound.adaptation,
         canaries=tuple(canaries),
         checks=tuple(checks),
         claims=tuple(claims),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from harness.spec.adapting import adapted, optional_data
 from harness.spec.benchmark import BenchmarkSpec, Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.metrics import CELL_METRICS
@@ -41,9 +42,11 @@ def lacking(golden: GoldenFile, spec: BenchmarkSpec, variant: ModelVariant) -> l
     """What a golden file that was made from a record lacks: `asr_vanilla of intact`, `the claim x`.
 
     Tables of a publication are partial by nature: a file without a value from a record lacks nothing.
+    What rests on data that the variant may be without is not asked for.
     """
     if not any(value.source.record for value in golden.values):
         return []
+    spec, _ = adapted(spec, variant, optional_data(variant))
     known = {(value.cell, value.metric) for value in golden.values}
     absent = [f"{metric} of {cell}" for cell, metric in measured_figures(spec, variant) if (cell, metric) not in known]
     absent += [

@@ -15,6 +15,7 @@ from harness.spec.common import Declared, Name
 from harness.spec.judge import DeclaredJudge
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import WeightRegion
+from harness.spec.sizes import Sizes
 
 if TYPE_CHECKING:
     from harness.spec.variant import ModelVariant
@@ -93,6 +94,10 @@ class DeclaredEvaluation(Declared):
         """Whether its requests are harmless, so that a model in order answers them."""
         return False
 
+    def sizes_within(self, sizes: Sizes) -> dict[str, int | None]:
+        """By key, the largest value that a variant's sizes allow; None where they say nothing."""
+        return {}
+
     @property
     def judged_by(self) -> Sequence[DeclaredJudge]:
         """The judges that read its texts besides, each of which has figures of its own."""
@@ -156,6 +161,10 @@ class DeclaredTexts(DeclaredEvaluation):
     def lines_needed(self) -> dict[str, int]:
         """The requests, and one suffix at least."""
         return {**({self.suffixes: 1} if self.suffixes else {}), self.dataset: self.prompts}
+
+    def sizes_within(self, sizes: Sizes) -> dict[str, int | None]:
+        """Of the prompts, and of the samples of each where there are several."""
+        return {"prompts": sizes.prompts, **({"samples": sizes.samples_each} if self.samples > 1 else {})}
 
     @property
     def calibrates_validity(self) -> bool:

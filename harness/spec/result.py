@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from harness.spec.adapting import Adaptation
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import FileName, Found, Strict, file_name
 from harness.spec.judge import JudgeFound
@@ -123,6 +124,7 @@ class RunRecord(Strict):
 
     canaries: states of the model whose outcome is known beforehand, measured in every run; one that does not hold
     makes the whole run invalid.
+    adaptation: what the variant changed of the benchmark's file, if anything; `spec` is as it was measured.
     manifest_sha256: of manifest.json beside the record, which has the SHA-256 of every other file of the run; None in
     records from before there was one.
     """
@@ -135,6 +137,7 @@ class RunRecord(Strict):
     validity_thresholds: dict[str, dict[str, float]]
     cells: tuple[CellResult, ...]
     skipped_cells: dict[str, str] = Field(default_factory=dict)
+    adaptation: Adaptation | None = Field(default=None, exclude_if=lambda found: found is None)
     canaries: tuple[StageReceipt, ...] = ()
     checks: tuple[Check, ...]
     claims: tuple[ClaimResult, ...]

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from harness.errors import UserError
 from harness.spec.common import Declared, Name, PathText
 from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
+from harness.spec.sizes import Sizes
 
 #: What a variant writes for the chat template that its tokenizer brings.
 OWN_TEMPLATE = "tokenizer"
@@ -63,11 +64,13 @@ class DatasetFile(Declared):
     path: relative to the model's directory (organism) or to the variant's file; its hash is checked. sha256 may be
     left out for a user's own file; the record then holds the hash that was found.
     system_prompt: whether the prompts of pairs from a `source` are wrapped with the variant's system prompt.
+    optional: where it is not there, evaluations that rest on it are left out of a benchmark.
     """
 
     path: PathText | None = None
     source: Name | None = None
     system_prompt: bool | None = None
+    optional: Literal[True] | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
@@ -87,7 +90,7 @@ class ModelVariant(Declared):
 
     family: a word for people; what is done follows from the tokenizer, the template and the config.
     tensor_parallel_size: over how many GPUs the engine spreads its copy of the weights; of engines that can.
-    fine_tuning: values of this model instead of a spec's, by method.
+    fine_tuning: values of this model instead of a spec's, by method. sizes: the largest that it asks of any spec.
     """
 
     name: Name
@@ -106,6 +109,7 @@ class ModelVariant(Declared):
     zero_shot_tasks: tuple[str, ...] = ()
     show_completions: bool = False
     fine_tuning: dict[Method, FineTuningOverrides] = Field(default_factory=dict)
+    sizes: Sizes = Field(default=Sizes(), exclude_if=lambda sizes: sizes == Sizes())
 
     def scaled(self, settings: FineTuningSettings) -> FineTuningSettings:
         """A spec's settings with this model's values in them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.locations import golden_path
+from harness.verification.adapted import check_adaptation
 from harness.verification.claims import outcome, unmeasured
 from harness.verification.completions import check_texts
 from harness.verification.evidence import check_evidence
@@ -37,6 +38,7 @@ def read_again(run: Recorded, ledger: Ledger) -> None:
     """Compute anew what a record says that has been opened. Raises UserError where golden values cannot be read."""
     check_keys(run, ledger)
     check_structure(run, ledger)
+    check_adaptation(run, ledger)
     check_limits(run, ledger)
     asked = read_asked(run, ledger)
     check_prompts(run, asked, ledger)
