@@ -18,10 +18,17 @@ ROUNDING_FLOAT32, ROUNDING_IN_EPS = 1e-4, 4
 
 def refuse_other_forward(model: PreTrainedModel, place: str) -> None:
     """Raises UserError where the two differ, whatever the architecture is called. place: where the model is from."""
-    difference, allowed = forward_difference(model)
+    name = type(model).__name__
+    try:
+        difference, allowed = forward_difference(model)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # of what a Llama's blocks are given
+        raise UserError(
+            f"{place}: the blocks of {name} cannot be run one after the other: {str(error).splitlines()[0]}; expected "
+            "a Llama, whose blocks take hidden states, a mask and positions"
+        ) from None
     if difference > allowed:
         raise UserError(
-            f"{place}: the blocks of {type(model).__name__}, one after the other, give logits that are off by "
+            f"{place}: the blocks of {name}, one after the other, give logits that are off by "
             f"{difference:.3g} from its own forward pass (rounding explains {allowed:.3g}); expected a Llama, which "
             "does nothing between its blocks: scores measured block by block would be another model's"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -37,6 +38,18 @@ from harness.spec.variant import ModelVariant
 
 #: Given to every from_pretrained. Without a word transformers asks at the terminal whether to run a folder's code.
 _LIBRARY_ALONE: dict[str, Any] = {"trust_remote_code": False}
+#: What from_pretrained raises for files that fit no model, or not each other: also what Python itself says then.
+_REFUSED = (
+    OSError,
+    ValueError,
+    KeyError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    ZeroDivisionError,
+)
 #: Differences from the files that are told one by one.
 _SHOWN = 5
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -175,10 +188,11 @@ def _loading(place: str) -> Iterator[None]:
     """What from_pretrained raises, as a UserError with the next step."""
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except _REFUSED as error:
+        told = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
+        first = str(told).strip().splitlines()[:1] or [type(told).__name__]
         raise UserError(
-            f"{place}: cannot be loaded: {first}\nA checkpoint holds config.json, tokenizer files and "
+            f"{place}: cannot be loaded: {first[0]}\nA checkpoint holds config.json, tokenizer files and "
             "model.safetensors; a gated repository needs its licence accepted and a token (hf auth login)."
         ) from None
 

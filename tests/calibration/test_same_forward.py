@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from transformers import Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GraniteConfig,
+    GraniteForCausalLM,
+)
 
 from harness.calibration.same_forward import forward_difference, refuse_other_forward
 from harness.errors import UserError
@@ -38,6 +45,12 @@ def test_an_architecture_that_does_more_between_its_blocks_is_refused(make):
     torch.manual_seed(0)
     with pytest.raises(UserError, match="expected a Llama, which does nothing between its blocks"):
         refuse_other_forward(make().eval(), "here")
+
+
+def test_an_architecture_whose_blocks_take_something_else_is_refused_with_what_they_miss():
+    model = Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, head_dim=8)).eval()
+    with pytest.raises(UserError, match=r"Gemma3ForCausalLM cannot be run one after the other: .*'layer_type'"):
+        refuse_other_forward(model, "here")
 
 
 def test_a_model_in_bfloat16_is_taken(loaded):

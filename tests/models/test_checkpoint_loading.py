@@ -1,4 +1,4 @@
-"""Tokenizers without a BOS: a template that begins with one cannot be written, others can."""
+"""Checkpoints of others: without BOS, and with a config.json that fits no model."""
 
 import json
 import shutil
@@ -34,3 +34,21 @@ def test_a_template_that_begins_with_bos_is_refused_with_file_and_next_step(with
 
 def test_a_checkpoint_without_bos_loads(without_bos):
     assert load_checkpoint(str(without_bos)).tokenizer.bos_token is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_attention_heads": 3, "num_key_value_heads": 3}, "not a multiple of the number of attention heads"),
+        ({"hidden_act": "nonsense"}, "nonsense"),
+        ({"rope_parameters": {"rope_type": "nonsense", "rope_theta": 10000.0}}, "nonsense"),
+        ({"vocab_size": "many"}, "vocab_size"),
+        ({"rms_norm_eps": [1]}, "rms_norm_eps"),
+    ],
+)
+def test_a_config_that_fits_no_model_is_bad_input(settings, words, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    with pytest.raises(UserError, match=words):
+        load_checkpoint(str(folder))
