@@ -36,17 +36,15 @@ def too_small(declared: BenchmarkSpec, spec: BenchmarkSpec, variant: ModelVarian
     declared: the spec as its file has it: what that leaves undecided is not the variant's.
     """
     full = {entry.name: entry for entry in declared.evaluations}
-    problems = []
+    most: dict[str, tuple[int, str]] = {}  # of each key, what the claim that needs most of it needs
     for entry in spec.evaluations:
         for key, count, whole in _counts(entry, full[entry.name], variant):
             for claim in spec.claims if count < whole else ():
                 needed = max((_needed(each) for each in claim.conditions if gives(entry, each.metric)), default=1)
-                if count < needed <= whole:
-                    words = (
-                        f"{count} gives {spec.id} too little to decide the claim {claim.id}; expected {needed} at least"
-                    )
-                    problems.append((("sizes", key), words))
-    return located(variant_file, list(dict.fromkeys(problems)))
+                if count < needed <= whole and needed > most.get(key, (0, ""))[0]:
+                    words = f"{count} gives {spec.id} too little to decide the claim {claim.id}; expected {needed}"
+                    most[key] = needed, f"{words} at least"
+    return located(variant_file, [(("sizes", key), words) for key, (_, words) in most.items()])
 
 
 def _counts(entry: object, whole: object, variant: ModelVariant) -> Iterator[tuple[str, int, int]]:

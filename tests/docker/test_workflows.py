@@ -19,6 +19,16 @@ def sessions():
     return {f.name for f in functions if any(ast.unparse(d).startswith("nox.session") for d in f.decorator_list)}
 
 
+def test_the_real_models_and_their_benchmarks_are_in_the_catalogue():
+    body = ast.parse((ROOT / "noxfile.py").read_text()).body
+    values = {ast.unparse(node.targets[0]): node.value for node in body if isinstance(node, ast.Assign)}
+    models = ast.literal_eval(values["REAL_MODELS"])
+    assert len(models) == 2
+    for name, benchmarks in models.items():
+        assert (ROOT / "benchmarks" / "models" / f"{name}.yaml").is_file()
+        assert benchmarks and all((ROOT / "benchmarks" / f"{each}.yaml").is_file() for each in benchmarks)
+
+
 def commands(workflow, job):
     return "\n".join(step["run"] for step in WORKFLOWS[workflow]["jobs"][job]["steps"] if "run" in step)
 
