@@ -141,6 +141,8 @@ def _dataset(variant: ModelVariant, variant_file: Path, name: str) -> Finding:
     try:
         dataset_path(variant, variant_file, name)
     except UserError as error:
+        if variant.datasets[name].optional:
+            return Finding(f"data {name}", None, "missing or wrong: what rests on it is left out", str(error))
         return Finding(f"data {name}", False, "missing or wrong", str(error), needed=True)
     return Finding(f"data {name}", True, "here", needed=True)
 

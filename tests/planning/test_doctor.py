@@ -51,6 +51,16 @@ def test_an_organism_needs_no_gpu_and_nothing_fails(tmp_path):
     assert found["data safety-full"]["good"] and found["engine hf"]["good"]
 
 
+def test_data_that_a_variant_may_be_without_is_told_and_is_no_fault(tmp_path):
+    environment = {"HARNESS_DATA": str(tmp_path / "data")}
+    found, code, _ = doctor(tmp_path, "--model", "smollm2-135m-aligned", **environment)
+    assert code == 1
+    assert found["data adversarial-suffixes"]["good"] is None
+    assert "left out" in found["data adversarial-suffixes"]["seen"]
+    assert found["data sciq"]["good"] is False
+    assert "harness organism build smollm2-135m-aligned" in found["weights of smollm2-135m-aligned"]["fix"]
+
+
 def test_a_gated_model_offline_names_every_fix_and_never_the_token(tmp_path):
     found, code, text = doctor(tmp_path, "--model", "llama2-7b-chat", HF_TOKEN=TOKEN)
     assert code == 1 and TOKEN not in text
