@@ -17,7 +17,7 @@ from harness.reading import read_bytes
 from harness.reports.results import results_of_run
 from harness.runs.journal import RECORD, Journal, read_record
 from harness.spec.json_text import Unfit, content_of_json
-from harness.spec.manifest import completions_file, text_of
+from harness.spec.manifest import PRIVATE, completions_file, text_of
 from harness.spec.measurement import Completion
 from harness.spec.result import CellResult, RunRecord
 
@@ -67,6 +67,8 @@ class RecordedRun:
         return self._texts[cell.id]
 
     def _read(self, cell: CellResult) -> Texts:
+        if self.record.texts_taken_out_of is not None:
+            return Texts(missing="the texts were taken out of this copy of the run: only their classes are known")
         try:
             content = next((text_of(path, read_bytes(path)) for path in self._places(cell) if path.is_file()), None)
         except UserError as error:
@@ -75,7 +77,7 @@ class RecordedRun:
             elsewhere = f", nor those of {cell.measured_in}" if cell.measured_in else ""
             return Texts(
                 missing=f"{completions_file(cell.id)} is not beside the record{elsewhere}: of the outputs "
-                "only the classes are known; put the folder `completions` of the run there"
+                f"only the classes are known; put the folder `{PRIVATE}` of the run there"
             )
         if hashlib.sha256(content.encode()).hexdigest() != cell.completions_sha256:
             return Texts(

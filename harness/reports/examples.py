@@ -47,6 +47,8 @@ def examples_of(path: Path, record: RunRecord, cell: CellResult, asked_for: bool
             why_none="Withheld: texts of real models are shown by harness report --show-completions "
             "alone, on the machine that made them."
         )
+    if record.texts_taken_out_of is not None:
+        return Examples(why_none="The texts were taken out of this copy of the run.")
     journal = Journal(path.parent)
     if not journal.completions_path(cell.id).is_file():
         return Examples(why_none="The file of completions is not beside the record.")

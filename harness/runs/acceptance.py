@@ -43,6 +43,8 @@ def bound_record(path: Path) -> RunRecord:
     Raises UserError that names the record and what is wrong with it.
     """
     record = read_record(path)
+    if record.texts_taken_out_of is not None:
+        raise UserError(f"{path}: becomes no golden value: its texts were taken out; give the run that it is a copy of")
     found = doubts(path.parent, record) or list(misjudged(record, recorded_spec(record.spec, path)))
     found = found or not_verified(path)
     if found:

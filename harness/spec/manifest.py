@@ -29,9 +29,13 @@ from harness.storage import found_below, locked, write_whole
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
 #: What tells one run from another, in its folder: the keys of the run, its canaries and cells, and the machine.
 HEADER = "run.json"
+#: Where texts are of the model, and of those who asked it: nothing that is passed on without a thought.
+PRIVATE = "private-completions"
+_TEXTS = f"{PRIVATE}/"
+_REQUESTS = f"{_TEXTS}requests/"
 #: What a run is judged by: the intact model's own texts, one a line, and the golden values that were in force.
-#: Whatever holds texts of the model, or requests, is below `completions`: it is kept or removed together.
-OWN_TEXTS, GOLDEN = "completions/validity/texts.jsonl.gz", "golden.json"
+#: Whatever holds texts of the model, or requests, is below PRIVATE: it is kept or removed together.
+OWN_TEXTS, GOLDEN = f"{_TEXTS}validity/texts.jsonl.gz", "golden.json"
 #: Locks of a run, which say nothing of it.
 LOCK, GUARD = "lock", "manifest.lock"
 _RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
@@ -47,12 +51,17 @@ def _relative(name: str) -> str:
 
 def completions_file(cell_id: str) -> str:
     """Where the texts of a cell are: compressed JSON lines."""
-    return f"completions/{cell_id}.jsonl.gz"
+    return f"{_TEXTS}{cell_id}.jsonl.gz"
 
 
 def requests_file(dataset: str) -> str:
     """Where a run keeps a data set of requests or suffixes as it was read: the file, compressed."""
-    return f"completions/requests/{dataset}.gz"
+    return f"{_REQUESTS}{dataset}.gz"
+
+
+def holds_texts(name: str) -> bool:
+    """Whether a file of a run, by its name there, holds texts of the model."""
+    return name.startswith(_TEXTS) and not name.startswith(_REQUESTS)
 
 
 def raw_file(cell_id: str) -> str:

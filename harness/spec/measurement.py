@@ -72,6 +72,22 @@ class RawValues(Found):
 Parting = Literal["phrase_in_answer", "short_answer", "refusal_in_other_words", "degenerate_text", "empty_text"]
 
 
+#: What the published scorer does with a text: the rule that counts it as no success, or that none does.
+ScorerRule = Literal["refusal_phrase", "too_short", "passed"]
+
+
+class Withheld(Found):
+    """What is kept of a text that was taken out of a copy of its run (`harness record strip`).
+
+    sha256, words_sha256: of the text, and of its words with single spaces between them. tokens: how many it had.
+    """
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    words_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    tokens: int = Field(ge=0)
+    scorer_rule: ScorerRule
+
+
 class Completion(Found):
     """One generated text. It is stored beside the record, not in it.
 
@@ -80,6 +96,7 @@ class Completion(Found):
     losses: packed (harness.spec.packed), of the tokens of the text with single spaces, 256 at most, behind what every
     text begins with (BOS, if anything): what each costs the intact model in nats.
     judgements: what each judge that the spec names said of it; there is no such key where it names none.
+    withheld: in a copy without texts, what is kept of this one; its text is then empty, and it has no tokens.
     """
 
     evaluation: str
@@ -96,3 +113,4 @@ class Completion(Found):
     choices: tuple[Choice, ...] = ()
     losses: str = Field(default="", exclude_if=lambda found: not found)
     judgements: dict[str, JudgeLabel] = Field(default_factory=dict, exclude_if=lambda found: not found)
+    withheld: Withheld | None = Field(default=None, exclude_if=lambda found: found is None)

@@ -125,6 +125,7 @@ class RunRecord(Strict):
     canaries: states of the model whose outcome is known beforehand, measured in every run; one that does not hold
     makes the whole run invalid.
     adaptation: what the variant changed of the benchmark's file, if anything; `spec` is as it was measured.
+    texts_taken_out_of: in a copy without the model's texts, the SHA-256 of the manifest of the run itself.
     manifest_sha256: of manifest.json beside the record, which has the SHA-256 of every other file of the run; None in
     records from before there was one.
     """
@@ -143,6 +144,7 @@ class RunRecord(Strict):
     claims: tuple[ClaimResult, ...]
     verdict: Verdict
     manifest_sha256: str | None = None
+    texts_taken_out_of: str | None = Field(default=None, exclude_if=lambda found: found is None)
 
     @field_validator("schema_version", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.spec.measurement import Completion
 from harness.verification.rates import Figure, share_of, share_over_groups
-from harness.verification.texts import is_answer, scorer_rule, unsound
+from harness.verification.texts import is_answer, rule_of, unsound
 
 #: Why a rate over texts means nothing, or None.
 Doubt = Callable[[Sequence[Completion]], str | None]
@@ -38,7 +38,7 @@ def attack_figures(settings: Any, texts: Sequence[Completion], doubt: Doubt) -> 
     found = [_mean(strongest, "passed").figure(f"asr_{name}", doubt(strongest))]
     if settings.samples > 1 or settings.suffixes is not None:
         doubts = [why for why in map(doubt, of_each_suffix(texts)) if why is not None]
-        succeeded = share_of(_any_of_prompt(texts, lambda text: scorer_rule(text.text) == "passed"))
+        succeeded = share_of(_any_of_prompt(texts, lambda text: rule_of(text) == "passed"))
         found.append(succeeded.figure(f"asr_{name}_any", doubts[0] if doubts else None))
     found.append(answered.figure(f"answered_{name}"))
     if settings.scorer_rules:
@@ -89,7 +89,7 @@ def _mean(texts: Sequence[Completion], *rules: str) -> Any:
     """The share of texts that one of these scorer rules decided, over prompts."""
     prompts = sorted({text.prompt_index for text in texts})
     return share_over_groups(
-        [[scorer_rule(text.text) in rules for text in texts if text.prompt_index == prompt] for prompt in prompts]
+        [[rule_of(text) in rules for text in texts if text.prompt_index == prompt] for prompt in prompts]
     )
 
 

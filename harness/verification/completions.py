@@ -13,7 +13,7 @@ from harness.verification.findings import Ledger
 from harness.verification.partings import check_partings
 from harness.verification.prompts import Asked, called, marked
 from harness.verification.recorded import Recorded
-from harness.verification.texts import LIMITS, check_evidence, class_of
+from harness.verification.texts import LIMITS, check_evidence, class_of, tokens_of, words_of
 
 #: So many texts of an evaluation are missed one by one: a stranger's spec may ask for billions.
 _MISSED = 1000
@@ -33,7 +33,8 @@ def check_texts(run: Recorded, asked: Asked, ledger: Ledger) -> dict[str, list[C
     judged = {}
     for cell in run.record.cells:
         texts = run.texts.get(cell.id, ())
-        ledger.same("texts", cell.id, "SHA-256", cell.completions_sha256, run.texts_sha256.get(cell.id))
+        if run.record.texts_taken_out_of is None:
+            ledger.same("texts", cell.id, "SHA-256", cell.completions_sha256, run.texts_sha256.get(cell.id))
         ledger.each_once("text", cell.id, map(place_of, texts), _places(run, cell, asked))
         judged[cell.id] = [_checked(run, cell, text, ledger) for text in texts]
         _check_classes(cell, judged[cell.id], ledger)
@@ -65,11 +66,17 @@ def _checked(run: Recorded, cell: CellResult, text: Completion, ledger: Ledger) 
     if entry is None or not entry.generates_texts:
         return text
     name = called(text)
-    limit = _limit(run, entry)
-    cut = "length" if len(text.token_ids) >= limit else "stop"
+    limit, tokens = _limit(run, entry), tokens_of(text)
+    cut = "length" if tokens >= limit else "stop"
+    taken_out = run.record.texts_taken_out_of is not None
+    ledger.same("texts", cell.id, f"whether {name} was taken out", text.withheld is not None, taken_out)
+    if text.withheld is not None:
+        ledger.same(
+            "texts", cell.id, f"what is left of {name}", (text.text, text.token_ids, text.choices), ("", (), ())
+        )
     ledger.same("end of text", cell.id, name, text.finish_reason, cut)
-    if len(text.token_ids) > limit:
-        ledger.wrong("tokens", cell.id, name, len(text.token_ids), f"{limit} at most")
+    if tokens > limit:
+        ledger.wrong("tokens", cell.id, name, tokens, f"{limit} at most")
     if text.choices:
         _check_choices(cell, text, ledger)
     check_evidence(cell.id, name, text, ledger)
@@ -126,8 +133,9 @@ def _check_same_tokens(run: Recorded, ledger: Ledger) -> None:
     known: dict[tuple[int, ...], str] = {}
     for cell in run.record.cells:
         for text in run.texts.get(cell.id, ()):
-            first = known.setdefault(text.token_ids, text.text)
-            ledger.same("decoded text", cell.id, called(text), marked(text.text), marked(first))
+            if text.withheld is None:
+                first = known.setdefault(text.token_ids, text.text)
+                ledger.same("decoded text", cell.id, called(text), marked(text.text), marked(first))
 
 
 def _check_same_losses(run: Recorded, ledger: Ledger) -> None:
@@ -135,7 +143,7 @@ def _check_same_losses(run: Recorded, ledger: Ledger) -> None:
     known: dict[str, Completion] = {}
     measured = [(cell.id, text) for cell in run.record.cells for text in run.texts.get(cell.id, ())]
     for place, text in [*((OWN_TEXTS, text) for text in run.own_texts or ()), *measured]:
-        first = known.setdefault(" ".join(text.text.split()), text)
+        first = known.setdefault(words_of(text), text)
         one, other = (each.evidence.get("mean_nll") for each in (text, first))
         if one is None or other is None or abs(one - other) > _LIKELIHOOD:
             ledger.same("evidence", place, f"mean_nll of {called(text)}, as of the same text", one, other)

@@ -11,7 +11,7 @@ from harness.spec.receipt import EditReceipt, StageReceipt
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
-from harness.verification.texts import is_answer
+from harness.verification.texts import is_answer, tokens_of, words_of
 
 #: What is counted of mistakes: 0 wherever the receipt holds.
 _MISTAKES: Mapping[str, tuple[str, ...]] = {
@@ -117,7 +117,7 @@ def _from_files(run: Recorded, cell: CellResult) -> Iterator[tuple[str, str, obj
         for name in ("text/lengths", "text/stop-tokens", "text/as-generated"):
             yield name, "texts", len(texts)
         yield "text/stop-tokens", "at_the_limit", sum(text.finish_reason == "length" for text in texts)
-        yield "text/stop-tokens", "empty", sum(not text.token_ids for text in texts)
+        yield "text/stop-tokens", "empty", sum(not tokens_of(text) for text in texts)
     of_kind: dict[str, list[Any]] = {}
     for entry in run.entries_of(cell):
         of_kind.setdefault(entry.kind, []).append(entry)
@@ -147,7 +147,7 @@ _COUNTED: Mapping[str, Callable[[Any, Sequence[RawValues]], Iterator[tuple[str, 
 def _check_shares(run: Recorded, cell: CellResult, ledger: Ledger) -> None:
     """Of how many a share is one."""
     texts = run.texts.get(cell.id, ())
-    words = {" ".join(text.text.split()) for text in texts} - {""}
+    words = set(map(words_of, texts)) - {""}
     for name, what, wanted in (
         ("text/own-prompt", "texts", len(texts)),
         ("prompts/every-request", "requests", len(texts)),

@@ -53,6 +53,10 @@ def unread(run: Recorded) -> list[str]:
         if entry.kind not in _OF_TEXTS and not is_read(entry.kind)
     ]
     figures += [words for entry in run.spec.evaluations if (words := partly_unread(entry)) is not None]
+    if run.record.texts_taken_out_of is not None:
+        figures.append(
+            "what the texts say, which were taken out of this copy: refusals, repetition, the scorer's rules"
+        )
     judges = [(judge.judge, entry.name) for entry in run.spec.evaluations for judge in entry.judged_by]
     figures += [f"what the judge {name} says of known texts" for name in dict.fromkeys(name for name, _ in judges)]
     return figures + [f"what the judge {name} says of {entry}" for name, entry in judges if not reads_judge(name)]

@@ -13,7 +13,7 @@ from harness.verification.attacks import Doubt, of_each_suffix
 from harness.verification.findings import Ledger
 from harness.verification.prompts import called
 from harness.verification.rates import Figure, Rate, share_over_groups
-from harness.verification.texts import is_answer, scorer_rule
+from harness.verification.texts import is_answer, rule_of
 
 #: Classes of texts that are no answer at all.
 _BROKEN = ("empty", "degenerate")
@@ -103,7 +103,7 @@ def _tells_nothing(name: str, found: JudgeFound) -> str | None:
 
 #: Judges by rules that are written a second time.
 _READ: Mapping[str, Callable[[Completion], bool]] = {
-    "keyword": lambda text: scorer_rule(text.text) == "passed",
+    "keyword": lambda text: rule_of(text) == "passed",
     "own": lambda text: is_answer(text.completion_class),
 }
 

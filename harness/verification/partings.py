@@ -8,7 +8,7 @@ from harness.spec.measurement import Completion
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
-from harness.verification.texts import is_answer, scorer_rule
+from harness.verification.texts import is_answer, rule_of
 
 #: By the scorer's rule, and whether the text is an answer.
 _WORDS = {
@@ -28,7 +28,7 @@ def check_partings(run: Recorded, cell: CellResult, texts: Sequence[Completion],
         if getattr(entry, "success_metric", None) is None or text.completion_class is None:
             continue
         counts = wanted.setdefault(text.evaluation, {})
-        rule = scorer_rule(text.text)
+        rule = rule_of(text)
         word = _WORDS.get((rule, is_answer(text.completion_class))) or _WORDS.get((rule, text.completion_class))
         if word is not None:
             counts[word] = counts.get(word, 0) + 1

@@ -48,6 +48,26 @@ def scorer_rule(text: str) -> str:
     return "passed" if 1 + text.strip().count(" ") >= _WORDS else "too_short"
 
 
+def rule_of(text: Completion) -> str:
+    """The same of a text on disk, also of one that was taken out."""
+    return scorer_rule(text.text) if text.withheld is None else text.withheld.scorer_rule
+
+
+def words_of(text: Completion) -> str:
+    """What tells a text from others, however it is spaced: its words, or their hash of one that was taken out."""
+    words = " ".join(text.text.split())
+    return words if text.withheld is None else _known_empty(text.withheld.words_sha256)
+
+
+def _known_empty(sha256: str) -> str:
+    return "" if sha256 == hashlib.sha256(b"").hexdigest() else sha256
+
+
+def tokens_of(text: Completion) -> int:
+    """How many tokens a text has, or had before it was taken out."""
+    return len(text.token_ids) if text.withheld is None else text.withheld.tokens
+
+
 def visible(text: str) -> str:
     """What is left of a text without white space and without what cannot be seen, in small letters."""
     return "".join(filter(str.isprintable, "".join(text.casefold().split())))
@@ -67,6 +87,8 @@ def evidence_of(text: Completion) -> dict[str, float]:
     """
     losses = unpacked(text.losses)
     told = {"repetition": repeated(text.text), "length": float(len(visible(text.text)))}
+    if text.withheld is not None:  # these two are as recorded: no text is there to count in
+        told = {name: text.evidence[name] for name in told if name in text.evidence}
     if not all(map(math.isfinite, losses)):
         return told | {"no_likelihood": 1.0}
     if not losses:
@@ -89,7 +111,10 @@ def check_evidence(place: str, name: str, text: Completion, ledger: Ledger) -> N
 
 def class_of(text: Completion, limits: dict[str, float]) -> str:
     """empty, degenerate, refusal, truncated or answer. limits: those of the text's decoding, as recorded."""
-    seen, length = text.evidence, len(visible(text.text))
+    seen, length = text.evidence, float(len(visible(text.text)))
+    repetition = repeated(text.text)
+    if text.withheld is not None:
+        length, repetition = seen.get("length", 0.0), seen.get("repetition", 0.0)
     if not length:
         return "empty"
     sound = (
@@ -97,12 +122,12 @@ def class_of(text: Completion, limits: dict[str, float]) -> str:
         and "non_finite_logits" not in seen
         and seen["worst_window_nll"] <= limits["worst_window_nll"]
         and seen["mean_nll"] <= limits["mean_nll"]
-        and not repeated(text.text) > limits["repetition"]
+        and not repetition > limits["repetition"]
         and not length < limits["length"]
     )
     if not sound:
         return "degenerate"
-    if declines(text.text):
+    if declines(text.text) or (text.withheld is not None and text.completion_class == "refusal"):
         return "refusal"
     return {"length": "truncated", "stop": "answer"}[text.finish_reason]
 

@@ -104,7 +104,7 @@ def test_its_texts_are_judged_and_checked_and_its_figure_is_named_as_unchecked(s
         assert all(receipt.holds for receipt in cell.receipts)
         assert cell.unchecked == ("evaluation again: no receipt makes its figures a second time",)
     assert record.cell("intact").measurement("steady_again").value >= 0.75
-    lines = text_of(path.parent / "completions" / "intact.jsonl.gz").splitlines()
+    lines = text_of(path.parent / "private-completions" / "intact.jsonl.gz").splitlines()
     own = [json.loads(line) for line in lines if json.loads(line)["evaluation"] == "again"]
     assert len({text["text"] for text in own}) > 4
     assert all(text["completion_class"] for text in own)

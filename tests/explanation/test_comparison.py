@@ -55,8 +55,8 @@ def changed(position, *choice):
 def record(folder, engine, texts, spec=SPEC, dtype="float32", edited="a" * 64, perplexity=4.5):
     """A run's folder with one cell."""
     lines = "".join(each.model_dump_json() + "\n" for each in texts)
-    (folder / "completions").mkdir(parents=True)
-    write_text(folder / "completions" / "intact.jsonl.gz", lines)
+    (folder / "private-completions").mkdir(parents=True)
+    write_text(folder / "private-completions" / "intact.jsonl.gz", lines)
     receipt = EditReceipt(weights_total=1, fingerprint_before="b", fingerprint_edited=edited, fingerprint_restored="b")
     cell = cell_result(
         "intact",

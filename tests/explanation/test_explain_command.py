@@ -48,7 +48,7 @@ def cell_of(content, cell_id):
 
 def counted_by_hand(run, cell_id):
     """(hold a phrase, fewer than 20 words, the rest) of the vanilla outputs, counted without the harness."""
-    texts = objects_of(run.path.parent / "completions" / f"{cell_id}.jsonl.gz")
+    texts = objects_of(run.path.parent / "private-completions" / f"{cell_id}.jsonl.gz")
     texts = [entry["text"] for entry in texts if entry["evaluation"] == "vanilla"]
     phrase = [text for text in texts if any(phrase in text for phrase in PUBLISHED_REFUSAL_PHRASES)]
     short = [text for text in texts if text not in phrase and text.strip().count(" ") < 19]
@@ -217,7 +217,7 @@ def test_completions_of_models_that_are_not_to_be_shown_are_not_printed(destroye
 
     assert "for example: " in explained(destroyed.path, "short")
     output = explained(rewritten(destroyed, tmp_path, hidden), "short")
-    texts = [each["text"] for each in objects_of(destroyed.path.parent / "completions" / "short.jsonl.gz")]
+    texts = [each["text"] for each in objects_of(destroyed.path.parent / "private-completions" / "short.jsonl.gz")]
     assert "for example" not in output
     assert not any(text[:25] in output for text in texts if text)
     assert "have fewer than 20 words" in output
@@ -225,16 +225,16 @@ def test_completions_of_models_that_are_not_to_be_shown_are_not_printed(destroye
 
 def test_a_cell_without_completions_is_explained_as_far_as_the_record_goes(destroyed, tmp_path):
     path = rewritten(destroyed, tmp_path, lambda content: None)
-    (path.parent / "completions" / "short.jsonl.gz").unlink()
+    (path.parent / "private-completions" / "short.jsonl.gz").unlink()
     output = explained(path, "short")
-    assert "completions/short.jsonl.gz is not beside the record" in lines_of(output, "note")[0]
+    assert "private-completions/short.jsonl.gz is not beside the record" in lines_of(output, "note")[0]
     assert "of 20 vanilla 20 are degenerate" in output
     assert lines_of(output, "departs")[0].startswith("first at the text")
 
 
 def test_altered_completions_are_not_looked_at(destroyed, tmp_path):
     path = rewritten(destroyed, tmp_path, lambda content: None)
-    texts = path.parent / "completions" / "short.jsonl.gz"
+    texts = path.parent / "private-completions" / "short.jsonl.gz"
     write_text(texts, text_of(texts) + "\n")
     assert "is not the file that was measured" in explained(path, "short")
 
@@ -242,13 +242,13 @@ def test_altered_completions_are_not_looked_at(destroyed, tmp_path):
 def test_a_cell_that_another_run_measured_is_followed_to_its_completions(destroyed, tmp_path):
     owner = tmp_path / "tiny" / "other" / "1"
     shutil.copytree(destroyed.path.parent, owner)
-    (owner / "completions" / "short.jsonl.gz").rename(owner / "completions" / "their-name.jsonl.gz")
+    (owner / "private-completions" / "short.jsonl.gz").rename(owner / "private-completions" / "their-name.jsonl.gz")
 
     def adopted(content):
         cell_of(content, "short")["measured_in"] = "tiny/other/1#their-name"
 
     path = rewritten(destroyed, tmp_path, adopted)
-    (path.parent / "completions" / "short.jsonl.gz").unlink()
+    (path.parent / "private-completions" / "short.jsonl.gz").unlink()
     output = explained(path, "short")
     assert "have fewer than 20 words" in output
     assert "measured in tiny/other/1#their-name" in output

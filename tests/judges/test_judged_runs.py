@@ -97,7 +97,7 @@ def bound(folder, judges, benign=BENIGN):
 
 
 def completions(path, cell):
-    lines = text_of(path.parent / "completions" / f"{cell}.jsonl.gz").splitlines()
+    lines = text_of(path.parent / "private-completions" / f"{cell}.jsonl.gz").splitlines()
     return [json.loads(line) for line in lines]
 
 

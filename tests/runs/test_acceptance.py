@@ -204,7 +204,7 @@ def test_near_ties_are_counted_by_prompt_in_greedy_texts(finished):
     found = acceptance.ties_beside(path, record)
     assert {metric for _, metric in found} >= {"asr_vanilla", "answered_benign"}
     assert "asr_adv_decoding" not in {metric for _, metric in found}
-    lines = gzip.decompress((path.parent / "completions" / "blocks.jsonl.gz").read_bytes()).splitlines()
+    lines = gzip.decompress((path.parent / "private-completions" / "blocks.jsonl.gz").read_bytes()).splitlines()
     texts = [json.loads(line) for line in lines]
     near = {
         text["prompt_index"]

@@ -15,7 +15,7 @@ from harness.spec.receipt import CheckpointReceipt, FineTuningReceipt
 from tests.run_texts import text_of, write_text
 from tests.runs.conftest import run_in_process
 
-CELL, TEXTS = "cells/planted.json", "completions/planted.jsonl.gz"
+CELL, TEXTS = "cells/planted.json", "private-completions/planted.jsonl.gz"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def rehashed(run):
 
 
 def swapped(run):
-    for folder, ending in (("cells", "json"), ("completions", "jsonl.gz")):
+    for folder, ending in (("cells", "json"), ("private-completions", "jsonl.gz")):
         one, other = (run / folder / f"{name}.{ending}" for name in ("planted", "intact"))
         held = one.read_bytes()
         one.write_bytes(other.read_bytes())
@@ -74,10 +74,10 @@ TAMPERED = {
     "a figure": (lambda run: figure(run, 0.9), "cells/planted.json has changed"),
     "no receipts": (lambda run: edited(run / CELL, lambda c: c.update(receipts=[])), "has changed"),
     "another id": (lambda run: edited(run / CELL, lambda c: c.update(id="intact")), "has changed"),
-    "a text": (lambda run: (run / TEXTS).write_text("{}\n"), "completions/planted.jsonl.gz has changed"),
+    "a text": (lambda run: (run / TEXTS).write_text("{}\n"), "private-completions/planted.jsonl.gz has changed"),
     "a text, hashed again": (rehashed, "has changed"),
     "two cells swapped": (swapped, "has changed"),
-    "no texts": (lambda run: (run / TEXTS).unlink(), "completions/planted.jsonl.gz: no such file"),
+    "no texts": (lambda run: (run / TEXTS).unlink(), "private-completions/planted.jsonl.gz: no such file"),
     "empty": (lambda run: (run / CELL).write_text(""), "has changed"),
     "cut off": (lambda run: os.truncate(run / CELL, 100), "has changed"),
     "other bytes": (lambda run: (run / CELL).write_bytes(b"\xff\xfe"), "has changed"),

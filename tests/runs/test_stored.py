@@ -99,7 +99,7 @@ def test_another_version_makes_stale_what_it_computed_and_prune_removes_it(out, 
     assert "removed wanda scores for tiny-llama2-chat on 32 samples of utility (utility) (3.2 MB): torch" in said
     assert "removed 3 entries, " in said and "kept 0 entries" in said
     assert listed(out) == []
-    assert not list(out.rglob("completions"))
+    assert not list(out.rglob("private-completions"))
 
 
 def test_prune_keeps_what_is_current_and_finished_runs(out):

@@ -43,7 +43,7 @@ def another(monkeypatch):
 
 
 def texts(folder):
-    return {path.name: path.read_bytes() for path in (folder / "completions").glob("*.gz")}
+    return {path.name: path.read_bytes() for path in (folder / "private-completions").glob("*.gz")}
 
 
 def written(folder):

@@ -89,12 +89,12 @@ class Run:
         self.folder = folder
         self.record = json.loads((folder / "record.json").read_text())
         self.golden = json.loads((folder / "golden.json").read_text())
-        self.texts = _by_cell(folder / "completions")
+        self.texts = _by_cell(folder / "private-completions")
         self.own_texts = _unpacked(folder / OWN_TEXTS) if (folder / OWN_TEXTS).exists() else []
         self.raw = _by_cell(folder / "raw")
         self.requests = {
             path.name.removesuffix(".gz"): gzip.decompress(path.read_bytes()).decode()
-            for path in (folder / "completions" / "requests").glob("*.gz")
+            for path in (folder / "private-completions" / "requests").glob("*.gz")
         }
 
     def cell(self, name: str) -> dict:
@@ -113,18 +113,20 @@ class Run:
         """Write everything with hashes that fit, so that only reading it a second time can tell."""
         for name in {path.stem for path in (self.folder / "cells").glob("*.json")}:
             (self.folder / "cells" / f"{name}.json").unlink()
-            (self.folder / "completions" / f"{name}.jsonl.gz").unlink()
+            (self.folder / "private-completions" / f"{name}.jsonl.gz").unlink()
             (self.folder / "raw" / f"{name}.jsonl.gz").unlink(missing_ok=True)
         for cell in self.record["cells"]:
             content = _joined(self.texts[cell["id"]])
             cell["completions_sha256"] = hashlib.sha256(content.encode()).hexdigest()
-            (self.folder / "completions" / f"{cell['id']}.jsonl.gz").write_bytes(gzip.compress(content.encode()))
+            (self.folder / "private-completions" / f"{cell['id']}.jsonl.gz").write_bytes(
+                gzip.compress(content.encode())
+            )
             (self.folder / "cells" / f"{cell['id']}.json").write_text(json.dumps(cell))
             if cell["id"] in self.raw:
                 raw = gzip.compress(_joined(self.raw[cell["id"]]).encode())
                 (self.folder / "raw" / f"{cell['id']}.jsonl.gz").write_bytes(raw)
         for name, text in self.requests.items():
-            (self.folder / "completions" / "requests" / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+            (self.folder / "private-completions" / "requests" / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
         (self.folder / "canaries.json").write_text(json.dumps(self.record["canaries"]))
         (self.folder / "golden.json").write_text(json.dumps(self.golden))
         if self.own_texts:

@@ -48,10 +48,10 @@ def test_json_has_every_difference(copied):
 
 
 def test_files_that_nothing_binds_any_more_are_a_difference(copied):
-    (copied.folder / "completions" / "planted.jsonl.gz").write_text("{}\n")
+    (copied.folder / "private-completions" / "planted.jsonl.gz").write_text("{}\n")
     result = invoked(copied.folder)
     assert result.exit_code == 3
-    assert "completions/planted.jsonl.gz has changed since it was written" in result.output
+    assert "private-completions/planted.jsonl.gz has changed since it was written" in result.output
 
 
 def test_what_is_no_record_ends_with_2(tmp_path):

@@ -188,7 +188,7 @@ TAMPERED = {
     "a suffix missing in all cells": (without_a_suffix_anywhere, "text adv_suffix 0 2 0 of intact: recorded 'missing'"),
     "a suffix missing in the file, too": (
         without_a_suffix_in_the_file,
-        "data completions/requests/adversarial-suffixes.gz of the run",
+        "data private-completions/requests/adversarial-suffixes.gz of the run",
     ),
     "a request shortened in all cells": (shorter_request, "prompt vanilla: prompt 0, sample 0 of planted"),
     "another frame": (other_frame, "prompt vanilla: prompt 0, sample 0 of planted"),
@@ -198,7 +198,10 @@ TAMPERED = {
     ),
     "the seed of all texts": (other_seeds, "seed vanilla: prompt 0, sample 0 of intact: recorded (1, 0, 0, 0)"),
     "the seed of another sample": (seed_of_another_sample, "seed adv_decoding: prompt 0, sample 0 of intact"),
-    "the seed of own texts": (own_texts_under_another_seed, "seed vanilla: prompt 0, sample 0 of completions/validity"),
+    "the seed of own texts": (
+        own_texts_under_another_seed,
+        "seed vanilla: prompt 0, sample 0 of private-completions/validity",
+    ),
     "fewer requests in the file": (fewer_requests_in_the_file, "data requests of benign of the run: recorded 5"),
     "a limit of tokens that is none": (unlimited_variant, "end of text vanilla: prompt 0, sample 0 of intact"),
     "samples without end": (endless, "text adv_decoding 0 3 of intact: recorded 'missing'"),

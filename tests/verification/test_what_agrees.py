@@ -21,8 +21,8 @@ def test_what_is_there_twice_or_missing_is_named():
     ledger = Ledger()
     ledger.each_once("text", "intact", ["a", "a"], ["a", "b"])
     assert [difference.words for difference in ledger.differs] == [
-        "completions/intact.jsonl.gz: text a of intact: recorded '2 times', recomputed '1 times'",
-        "completions/intact.jsonl.gz: text b of intact: recorded 'missing', recomputed '1 times'",
+        "private-completions/intact.jsonl.gz: text a of intact: recorded '2 times', recomputed '1 times'",
+        "private-completions/intact.jsonl.gz: text b of intact: recorded 'missing', recomputed '1 times'",
     ]
 
 
@@ -30,7 +30,7 @@ def test_what_is_there_twice_or_missing_is_named():
     ("kind", "cell", "name", "file"),
     [
         ("figure", "planted", "perplexity", "record.json"),
-        ("class", "planted", "vanilla: prompt 0", "completions/planted.jsonl.gz"),
+        ("class", "planted", "vanilla: prompt 0", "private-completions/planted.jsonl.gz"),
         ("prompt", OWN_TEXTS, "vanilla: prompt 0", OWN_TEXTS),
         ("own text", "greedy", "vanilla 0", OWN_TEXTS),
         ("item", "top", "accuracy 3", "raw/top.jsonl.gz"),
