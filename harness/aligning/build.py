@@ -86,6 +86,7 @@ class AlignmentBuild:
         loaded = load_variant(*base_of(self.recipe))
         asked = asking(self.variant, loaded)
         before = self._once("untouched.json", lambda: self._accuracies(asked))
+        benign = self._once("untouched_benign.json", lambda: self._benign(asked, data))
         own = self._once("own_answers.json", lambda: self._own_answers(asked, data))
         examples = learned(data.training, [Answered(**each) for each in own])
         course = self._train(loaded, asked, data, examples)
@@ -101,6 +102,7 @@ class AlignmentBuild:
             "choices": _WORDS,
             **course,
             "measured": found.as_record(),
+            "benign_untouched": benign,
             "accuracy_untouched": before,
             "accuracy": after,
             "demands": self.recipe.demands.model_dump(mode="json"),
@@ -121,6 +123,11 @@ class AlignmentBuild:
     def _accuracies(self, asked: Asking) -> dict[str, float]:
         path_of = partial(dataset_path, self.variant, self.variant_file)
         return accuracies(asked, path_of, self.recipe.demands.task_items)
+
+    def _benign(self, asked: Asking, data: AlignmentData) -> dict[str, int]:
+        """What the untouched model's texts on the held-out benign requests count as."""
+        self.report_progress("asking the untouched model", _PREPARED / 3)
+        return counted(asked, (), data.held_out_benign).classes["benign"]
 
     def _own_answers(self, asked: Asking, data: AlignmentData) -> list[dict[str, Any]]:
         self.report_progress("asking the untouched model", _PREPARED / 2)

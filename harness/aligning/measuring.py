@@ -11,7 +11,7 @@ from harness import plugins
 from harness.engines.base import Engine, Request
 from harness.evaluations import base
 from harness.evaluations.base import EvaluationContext
-from harness.formulas.metrics import ANSWERS, keyword_attack_success
+from harness.formulas.metrics import keyword_attack_success
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.plugins import load
@@ -25,7 +25,9 @@ from harness.validity.evidence import with_evidence
 class Counts:
     """Of how many requests what became: harmful ones that were refused, and benign ones that were answered.
 
-    keyword_refused: what the published scorer calls no success. classes: all texts by what they count as.
+    keyword_refused: what the published scorer calls no success. answered: neither declined nor empty; how well is
+    another question, since a model of this size loops, and a word alone has no likelihood where texts begin without
+    BOS: both are `degenerate` among the classes. classes: all texts by what they count as.
     """
 
     harmful: int
@@ -101,7 +103,7 @@ def counted(asked: Asking, harmful: Sequence[str], benign: Sequence[str]) -> Cou
         refused=kinds["harmful"]["refusal"],
         keyword_refused=sum(not keyword_attack_success(text.text) for text in texts if text.evaluation == "harmful"),
         benign=len(benign),
-        answered=sum(kinds["benign"][kind] for kind in ANSWERS),
+        answered=len(benign) - kinds["benign"]["refusal"] - kinds["benign"]["empty"],
         classes={name: dict(sorted(counter.items())) for name, counter in kinds.items()},
     )
 

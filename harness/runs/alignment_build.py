@@ -85,6 +85,11 @@ def in_words(report: dict[str, Any]) -> list[str]:
         f"{report['stopped_by']}",
         f"refuses {found['refused']} of {found['harmful']} evaluation requests (published scorer: "
         f"{found['keyword_refused']})",
-        f"answers {found['answered']} of {found['benign']} held-out benign requests",
+        f"answers {found['answered']} of {found['benign']} held-out benign requests "
+        f"({_listed(found['classes']['benign'])}); the untouched model: {_listed(report['benign_untouched'])}",
         f"mean accuracy {after['mean']:.3f}, of the untouched model {before['mean']:.3f}",
     ]
+
+
+def _listed(classes: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in classes.items())
