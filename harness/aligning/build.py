@@ -37,7 +37,8 @@ REPORT = "alignment.json"
 _PREPARED, _TRAINED = 0.15, 0.85
 _WORDS = {
     "stop": "when to stop: on the validation requests, after each epoch",
-    "mix": "how much of each source, learning rate, epochs, batch: before this was measured, after a first trial",
+    "mix": "how much of each source: after a first version, by its validation requests, as the recipe's file says",
+    "training": "learning rate, epochs, batch: those of a trial on other data, before anything was measured here",
     "demands": "nothing was chosen by the held-out requests, the evaluation requests or the zero-shot tasks",
 }
 
