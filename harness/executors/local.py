@@ -16,10 +16,10 @@ from harness.models.loading import source_directory
 from harness.models.tokenizers import take_as_tried, tried
 from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
+from harness.runs.canaries_found import Canaries
 from harness.runs.execution import CellTask, Executor
 from harness.runs.processes import LARGEST_SHARED_BYTES, MOST_PROCESSES, Pool, pool, usable_cores
 from harness.runs.workbench import Identity, Workbench
-from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
 
 
@@ -72,7 +72,7 @@ class InProcess:
         """See harness.runs.execution.Executor."""
         return self._workbench.calibrate(bound)
 
-    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> Canaries:
         """See harness.runs.execution.Executor."""
         return self._workbench.canaries(bound, thresholds)
 
@@ -99,7 +99,7 @@ class Processes:
         """See harness.runs.execution.Executor."""
         return self._workers.result(self._workers.submit(_calibrate, bound))
 
-    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> Canaries:
         """See harness.runs.execution.Executor."""
         return self._workers.result(self._workers.submit(_canaries, bound, thresholds))
 
@@ -137,7 +137,7 @@ def _calibrate(bound: BoundBenchmark) -> Thresholds | None:
     return _bench().calibrate(bound)
 
 
-def _canaries(bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+def _canaries(bound: BoundBenchmark, thresholds: Thresholds | None) -> Canaries:
     return _bench().canaries(bound, thresholds)
 
 

@@ -26,8 +26,10 @@ from harness.models.layers import linear_layers
 from harness.regions import base as regions
 from harness.runs.bench import Bench
 from harness.runs.binding import BoundBenchmark
+from harness.runs.canaries_found import Canaries
 from harness.runs.judging import judged
 from harness.spec.benchmark import BenchmarkSpec, EvaluationSettings
+from harness.spec.manifest import CANARY_STATES
 from harness.spec.measurement import Completion, Measurement
 from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds, invalid_reason
@@ -85,11 +87,11 @@ def random_share(bound: BoundBenchmark) -> float:
     return min(max(shares, default=SHARE_WITHOUT_REGIONS), LARGEST_SHARE)
 
 
-def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> Canaries:
     """All canaries on the intact model, which is intact again afterwards; none where no text is generated."""
     evaluations = shortened(bench.bound.spec)
     if thresholds is None or not evaluations:
-        return ()
+        return Canaries()
     intact = [_texts(bench, settings, thresholds) for settings in evaluations]
     with rows_shuffled(bench.loaded.model, bench.bound.spec.validity.seed):
         shuffled = _generated(bench, evaluations[0])
@@ -97,12 +99,16 @@ def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> tuple[Stage
         random = _generated(bench, evaluations[0])
     again = [_texts(bench, settings, thresholds) for settings in evaluations]
     known = bench.bound.variant.planted_region is not None
-    return (
+    broken, lesioned = (_judged(bench, evaluations[0], texts, thresholds) for texts in (shuffled, random))
+    receipts = (
         _intact(intact, known),
-        _shuffled(_judged(bench, evaluations[0], shuffled, thresholds)),
-        _random(intact[0], _judged(bench, evaluations[0], random, thresholds), random_share(bench.bound), known),
+        _shuffled(broken),
+        _random(intact[0], lesioned, random_share(bench.bound), known),
         _repeat(intact, again),
     )
+    states = zip(CANARY_STATES, (intact, [broken], [lesioned], again), strict=True)
+    texts = {state: tuple(text for each in parts for text in each.completions) for state, parts in states}
+    return Canaries(receipts, texts)
 
 
 def shortened(spec: BenchmarkSpec) -> list[EvaluationSettings]:

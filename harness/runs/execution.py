@@ -8,9 +8,9 @@ from typing import Protocol
 
 from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
+from harness.runs.canaries_found import Canaries
 from harness.runs.journal import Journal
 from harness.runs.workbench import Identity
-from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
 
 
@@ -41,8 +41,8 @@ class Executor(Protocol):
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """The thresholds of validity of the benchmark on its intact model."""
 
-    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
-        """What the harness says of states of the model whose outcome is known beforehand."""
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> Canaries:
+        """What the harness says of states of the model whose outcome is known beforehand, and their texts."""
 
     def measure(self, tasks: Sequence[CellTask], step: Step) -> Iterator[CellTask]:
         """Measure every task and give each back when its cell is on disk, in any order."""

@@ -16,18 +16,21 @@ from pydantic import TypeAdapter
 
 from harness.errors import UserError
 from harness.reading import read_bytes, read_json
+from harness.runs.canaries_found import Canaries
 from harness.runs.files import write_file, write_text, writing_error
 from harness.runs.outdated import take_away_outdated
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
-from harness.spec.json_text import load_json_model
+from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.manifest import (
     CANARIES,
+    CANARY_STATES,
     GOLDEN,
     HEADER,
     LOCK,
     OWN_TEXTS,
     RECORD,
+    canary_file,
     cell_file,
     completions_file,
     compressed,
@@ -45,7 +48,7 @@ from harness.storage import IsLocked, clear_leftovers, locked
 CANDIDATE = ".record.json"
 #: Which runs an interrupted session would take up, in the output folder.
 NOTE = "unfinished-{}.json"
-_RECEIPTS = TypeAdapter(tuple[StageReceipt, ...])
+_RECEIPTS, _COMPLETION = TypeAdapter(tuple[StageReceipt, ...]), TypeAdapter(Completion)
 
 
 @dataclass(frozen=True)
@@ -151,18 +154,29 @@ class Journal:
         for name, content in whole.items():
             write_file(self.directory / name, content)
 
-    def canaries(self) -> tuple[StageReceipt, ...] | None:
-        """The canaries of an interrupted run; None if they are missing, damaged or changed."""
+    def canaries(self) -> Canaries | None:
+        """The canaries of an interrupted run; None if they, or their texts, are missing, damaged or changed."""
         try:
             known = manifest.read_manifest(self.directory)
-            unfit = known.id != self.id or known.doubt(self.directory, CANARIES) is not None
-            return None if unfit else manifest.read_canaries(self.directory)
-        except UserError:
+            files = {state: canary_file(state) for state in CANARY_STATES if canary_file(state) in known.files}
+            names = (CANARIES, *files.values())
+            if known.id != self.id or any(known.doubt(self.directory, name) is not None for name in names):
+                return None
+            receipts = manifest.read_canaries(self.directory)
+            if bool(receipts) != bool(files):
+                return None
+            return Canaries(receipts, {state: self._texts(name) for state, name in files.items()})
+        except (UserError, Unfit):
             return None
 
-    def write_canaries(self, canaries: Sequence[StageReceipt]) -> None:
-        """Write the canaries, before any cell is measured."""
-        self._write_noted({CANARIES: _RECEIPTS.dump_json(tuple(canaries), indent=1).decode()})
+    def _texts(self, name: str) -> tuple[Completion, ...]:
+        lines = manifest.own_text(self.directory, name).split("\n")
+        return tuple(content_of_json(line, _COMPLETION) for line in lines if line)
+
+    def write_canaries(self, canaries: Canaries) -> None:
+        """Write the canaries, and the texts that they are made of, before any cell is measured."""
+        texts = {canary_file(state): compressed(_lines_of(texts)) for state, texts in canaries.texts.items()}
+        self._write_noted({**texts, CANARIES: _RECEIPTS.dump_json(canaries.receipts, indent=1).decode()})
 
     def write_basis(
         self, texts: Sequence[Completion], golden: GoldenFile | None, requests: Mapping[str, bytes]

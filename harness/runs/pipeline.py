@@ -22,6 +22,7 @@ from harness.reading import read_bytes
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
 from harness.runs.canaries import random_share
+from harness.runs.canaries_found import Canaries
 from harness.runs.claims import outcomes
 from harness.runs.execution import Executor, Progress
 from harness.runs.fitness import unfit
@@ -126,8 +127,8 @@ def _begun(bound: BoundBenchmark, surroundings: Surroundings, journal: Journal, 
 
 def _canaries(runs: Sequence[Run], executor: Executor) -> dict[str, tuple[StageReceipt, ...]]:
     """The canaries of each run by its id, from disk where they are there; runs that ask the same share them."""
-    known: dict[str, tuple[StageReceipt, ...]] = {}
-    of_run = {}
+    known: dict[str, Canaries] = {}
+    of_run: dict[str, Canaries] = {}
     for run in runs:
         key = canaries_key(run.bound, run.surroundings, random_share(run.bound))
         canaries = run.journal.canaries()
@@ -135,7 +136,7 @@ def _canaries(runs: Sequence[Run], executor: Executor) -> dict[str, tuple[StageR
             canaries = known[key] if key in known else executor.canaries(run.bound, run.thresholds)
             run.journal.write_canaries(canaries)
         known[key] = of_run[run.journal.id] = canaries
-    return of_run
+    return {run_id: found.receipts for run_id, found in of_run.items()}
 
 
 def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> Iterator[Run]:

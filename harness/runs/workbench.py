@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import plugins
@@ -18,13 +18,13 @@ from harness.receipts.state import ModelState, left_as_found
 from harness.runs.bench import Bench, Learned, Step, prepare_bench
 from harness.runs.binding import BoundBenchmark
 from harness.runs.canaries import measure_canaries
+from harness.runs.canaries_found import Canaries
 from harness.runs.cells import CellJob, measure_cell
 from harness.runs.journal import Journal
 from harness.runs.keys import digest
 from harness.runs.regions import ModelIsAnother
 from harness.runs.store import TensorStore
 from harness.runs.thresholds import validity_thresholds
-from harness.spec.receipt import StageReceipt
 from harness.validity.classification import Thresholds
 
 
@@ -54,16 +54,16 @@ class Workbench:
         with _of_the_intact_model():
             return validity_thresholds(self._bench(bound)[0])
 
-    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> tuple[StageReceipt, ...]:
+    def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> Canaries:
         """What the harness says of states of the model whose outcome is known beforehand."""
         bench, _ = self._bench(bound)
-        before, found = ModelState.of(bench.loaded.model), list[StageReceipt]()
+        before, found = ModelState.of(bench.loaded.model), Canaries()
         with suppress(WeightsNotRestored):
-            found += measure_canaries(bench, thresholds)
+            found = measure_canaries(bench, thresholds)
         left = left_as_found(before, ModelState.of(bench.loaded.model))
         if not left.holds:
             self._let_go()
-        return (*found, *([] if left.holds else [left]))
+        return found if left.holds else replace(found, receipts=(*found.receipts, left))
 
     def measure(
         self, bound: BoundBenchmark, cell_id: str, thresholds: Thresholds | None, journal: Journal, step: Step

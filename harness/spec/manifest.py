@@ -33,6 +33,8 @@ HEADER = "run.json"
 PRIVATE = "private-completions"
 _TEXTS = f"{PRIVATE}/"
 _REQUESTS = f"{_TEXTS}requests/"
+#: States of a model whose texts make a canary each.
+CANARY_STATES = ("intact", "shuffled", "random-mask", "repeat")
 #: What a run is judged by: the intact model's own texts, one a line, and the golden values that were in force.
 #: Whatever holds texts of the model, or requests, is below PRIVATE: it is kept or removed together.
 OWN_TEXTS, GOLDEN = f"{_TEXTS}validity/texts.jsonl.gz", "golden.json"
@@ -52,6 +54,11 @@ def _relative(name: str) -> str:
 def completions_file(cell_id: str) -> str:
     """Where the texts of a cell are: compressed JSON lines."""
     return f"{_TEXTS}{cell_id}.jsonl.gz"
+
+
+def canary_file(state: str) -> str:
+    """Where the texts are that a canary is made of, by its name: compressed JSON lines."""
+    return f"{_TEXTS}canaries/{state}.jsonl.gz"
 
 
 def requests_file(dataset: str) -> str:

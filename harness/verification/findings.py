@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.spec.manifest import GOLDEN, MANIFEST, OWN_TEXTS, RECORD, completions_file, raw_file
+from harness.spec.manifest import (
+    CANARY_STATES,
+    GOLDEN,
+    MANIFEST,
+    OWN_TEXTS,
+    RECORD,
+    canary_file,
+    completions_file,
+    raw_file,
+)
 from harness.spec.result import EXIT_CODES
 
 #: What two ways to sum the same numbers may differ by, of the larger one or of 1.
@@ -57,6 +66,8 @@ class Difference:
             return GOLDEN
         if self.kind == "own text" or self.cell == OWN_TEXTS:
             return OWN_TEXTS
+        if self.cell in map(canary_file, CANARY_STATES):
+            return self.cell
         if self.kind in _OF_TEXTS:
             return completions_file(self.cell)
         return raw_file(self.cell) if self.kind in _OF_RAW else RECORD

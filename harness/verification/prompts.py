@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UserError
-from harness.spec.manifest import OWN_TEXTS, below, own_bytes, requests_file, unpacked
+from harness.spec.manifest import OWN_TEXTS, below, canary_file, own_bytes, requests_file, unpacked
 from harness.spec.measurement import Completion
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
@@ -74,6 +74,7 @@ def check_prompts(run: Recorded, asked: Asked, ledger: Ledger) -> None:
     frames: dict[str, tuple[str, str]] = {}
     own = [(OWN_TEXTS, text, run.spec.validity.seed) for text in run.own_texts or ()]
     measured = [(cell.id, text, None) for cell in run.record.cells for text in run.texts.get(cell.id, ())]
+    measured += [(canary_file(state), text, None) for state, texts in run.canaries.items() for text in texts]
     for place, text, seed in [*measured, *own]:
         entry: Any = run.by_name.get(text.evaluation)
         if entry is None or not entry.generates_texts:

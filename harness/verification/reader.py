@@ -8,8 +8,10 @@ from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.locations import golden_path
 from harness.verification.adapted import check_adaptation
+from harness.verification.canaries import check_canaries
 from harness.verification.claims import outcome, unmeasured
 from harness.verification.completions import check_texts
+from harness.verification.counts import check_counts
 from harness.verification.evidence import check_evidence
 from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
@@ -17,10 +19,13 @@ from harness.verification.fitness import unfit_model
 from harness.verification.golden import check_installed, comparisons
 from harness.verification.keys import check_keys
 from harness.verification.limits import check_limits
+from harness.verification.named import check_named, elsewhere
 from harness.verification.prompts import check_prompts, read_asked
 from harness.verification.recorded import Recorded, open_recorded
 from harness.verification.structure import check_structure
+from harness.verification.tuning import check_tunings
 from harness.verification.verdicts import SECOND_READING, verdict_of
+from harness.verification.words import check_words, unread_words
 
 
 def verify(path: Path) -> Verification:
@@ -31,7 +36,7 @@ def verify(path: Path) -> Verification:
     ledger = Ledger()
     run = open_recorded(path, ledger)
     read_again(run, ledger)
-    return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(unread(run)))
+    return Verification(run.record.id, dict(sorted(ledger.agrees.items())), tuple(ledger.differs), tuple(not_read(run)))
 
 
 def read_again(run: Recorded, ledger: Ledger) -> None:
@@ -43,11 +48,21 @@ def read_again(run: Recorded, ledger: Ledger) -> None:
     asked = read_asked(run, ledger)
     check_prompts(run, asked, ledger)
     check_figures(run, check_texts(run, asked, ledger), ledger)
+    check_canaries(run, asked, ledger)
     check_evidence(run, ledger)
+    check_words(run, ledger)
+    check_counts(run, ledger)
+    check_tunings(run, ledger)
+    check_named(run, ledger)
     _check_claims(run, ledger)
     check_installed(run.golden, _installed(run), run.bound, ledger)
     _check_comparisons(run, ledger)
     _check_verdict(run, ledger)
+
+
+def not_read(run: Recorded) -> list[str]:
+    """What nobody can compute anew from what is on disk, in words."""
+    return [*unread(run), *unread_words(run), *elsewhere(run)]
 
 
 def _installed(run: Recorded) -> GoldenFile | None:

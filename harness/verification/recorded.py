@@ -19,11 +19,13 @@ from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
 from harness.spec.manifest import (
+    CANARY_STATES,
     GOLDEN,
     HEADER,
     OWN_TEXTS,
     RECORD,
     below,
+    canary_file,
     completions_file,
     doubts,
     own_bytes,
@@ -42,8 +44,8 @@ class Recorded:
     """What is on disk of a run. texts, raw: by cell.
 
     own_texts: of the intact model, which set the limits of validity. header: run.json, empty where it cannot be read.
-    texts_sha256: by cell, of the lines of its texts. bound: whether all files are those that were written with the
-    record.
+    texts_sha256: by cell, of the lines of its texts. canaries: by state, the texts that canaries are made of.
+    bound: whether all files are those that were written with the record.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Recorded:
     golden: GoldenFile | None
     header: Mapping[str, Any]
     texts_sha256: Mapping[str, str | None]
+    canaries: Mapping[str, tuple[Completion, ...]]
     bound: bool = True
 
     def entries_of(self, cell: CellResult) -> list[Any]:
@@ -92,7 +95,12 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
     }
     hashes = {cell.id: _sha256(folder, completions_file(cell.id)) for cell in record.cells}
     golden, header = _golden(folder, ledger), _header(folder, ledger)
-    return Recorded(folder, record, spec, texts, raw, own, golden, header, hashes, bound=not found)
+    canaries = {
+        state: _lines(folder, name, Completion, ledger)
+        for state in CANARY_STATES
+        if os.path.lexists(folder / (name := canary_file(state)))
+    }
+    return Recorded(folder, record, spec, texts, raw, own, golden, header, hashes, canaries, bound=not found)
 
 
 def _sha256(folder: Path, name: str) -> str | None:

@@ -17,9 +17,6 @@ from harness.verification.findings import Ledger
 from harness.verification.needed import check_needed
 from harness.verification.recorded import Recorded
 
-#: The canaries of a run whose spec has an attack that is asked as people ask.
-_CANARIES = ("canary/intact", "canary/shuffled", "canary/random-mask", "canary/repeat")
-
 
 def check_structure(run: Recorded, ledger: Ledger) -> None:
     """Compare a record's parts with what its spec declares."""
@@ -41,8 +38,6 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
         if cell.id in expanded:
             ledger.same("cell", cell.id, "what was measured", cell.asked_sha256, _asked(spec, expanded[cell.id]))
             check_needed(cell, expanded[cell.id], run.entries_of(cell), ledger)
-    wanted = _CANARIES if any(map(_is_plain_attack, spec.evaluations)) else ()
-    ledger.each_once("canary", "the run", [f"{each.stage}/{each.name}" for each in record.canaries], wanted)
     hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
     ledger.same("task", "the run", "hashes", record.provenance.task_hashes, hashes)
     for cell in record.cells:
@@ -100,10 +95,6 @@ def _check_cell(run: Recorded, cell: CellResult, declared: tuple[CellGroup, dict
         ledger.same("cell", cell.id, name, recorded, wanted)
     entries = run.entries_of(cell)
     _check_metrics(run, cell, entries, ledger)
-
-
-def _is_plain_attack(entry: Any) -> bool:
-    return bool(entry.generates_texts and entry.success_metric and entry.calibrates_validity)
 
 
 #: The metrics of kinds that are read a second time, from the settings and the variant as the record holds it.

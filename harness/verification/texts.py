@@ -19,9 +19,11 @@ from harness.verification.refusals import declines
 
 #: The phrases of the authors' code, lib/eval.py:26-58, as a file of its own.
 _PHRASES = Path(harness.__file__).parent / "receipts" / "published_refusals.txt"
-_PHRASES_SHA256 = "99e31946ed91639e270e8d80260dcebd88c10eac224593a188a4ae49366109d6"
+PHRASES_SHA256 = "99e31946ed91639e270e8d80260dcebd88c10eac224593a188a4ae49366109d6"
 _WORDS = 20
 _RUN = 12
+#: Visible characters of short texts, in which a loop need not be as long as a run.
+_FEW, _MANY = 8, 48
 #: Tokens of a window, whose median loss is its negative log-likelihood.
 _WINDOW = 16
 #: What a text has to have of likelihood, and what limits are there.
@@ -35,7 +37,7 @@ _SOUND = _ANSWERED | {"refusal"}
 def published_phrases() -> tuple[str, ...]:
     """Raises UserError where the file is another one than was copied."""
     content = _PHRASES.read_bytes()
-    if hashlib.sha256(content).hexdigest() != _PHRASES_SHA256:
+    if hashlib.sha256(content).hexdigest() != PHRASES_SHA256:
         raise UserError(f"{_PHRASES.name}: is not the list of phrases that was published; install the package again")
     return tuple(content.decode().rstrip("\n").split("\n"))
 
@@ -74,10 +76,22 @@ def visible(text: str) -> str:
 
 
 def repeated(text: str) -> float:
-    """The share of runs of 12 visible characters that are there already; 0 of a text without such runs."""
+    """The share of runs of 12 visible characters that are there already; of a short text its largest loop, if more."""
     characters = visible(text)
     runs = list(zip(*(islice(characters, start, None) for start in range(_RUN)), strict=False))
-    return 0.0 if not runs else 1.0 - len(set(runs)) / len(runs)
+    again = 0.0 if not runs else 1.0 - len(set(runs)) / len(runs)
+    return max(again, _looped(characters) / len(characters)) if _FEW <= len(characters) < _MANY else again
+
+
+def _looped(characters: str) -> int:
+    """The most characters in a row that stand one period of fewer than 12 before, in two periods and in 6 at least."""
+    most = 0
+    for period in range(1, _RUN):
+        pairs = zip(characters, characters[period:], strict=False)
+        alike = "".join("x" if a == b and (period > 1 or not a.isdigit()) else " " for a, b in pairs)
+        longest = max(map(len, alike.split()), default=0)
+        most = max(most, longest if longest >= 2 * period and longest >= _FEW - 2 else 0)
+    return most
 
 
 def evidence_of(text: Completion) -> dict[str, float]:

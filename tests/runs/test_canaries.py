@@ -8,6 +8,7 @@ from harness.executors.local import InProcess
 from harness.faults.seam import replaced
 from harness.runs.binding import bind
 from harness.runs.canaries import random_share
+from harness.runs.canaries_found import Canaries
 from harness.runs.workbench import Workbench
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec, CellGroup
@@ -26,8 +27,8 @@ def thresholds(bound, workbench):
     return workbench.calibrate(bound)
 
 
-def broken(receipts):
-    return [receipt.name for receipt in receipts if not receipt.holds]
+def broken(canaries):
+    return [receipt.name for receipt in canaries.receipts if not receipt.holds]
 
 
 @pytest.mark.parametrize("variant", ["tiny-llama2-chat", "tiny-llama3-instruct"])
@@ -36,9 +37,9 @@ def test_all_canaries_hold_on_an_organism(variant, bound, tmp_path):
     own = bind(bound.spec, load_yaml_model(path, ModelVariant), path)
     bench = Workbench(tmp_path)
     found = bench.canaries(own, bench.calibrate(own))
-    assert [receipt.name for receipt in found] == ["intact", "shuffled", "random-mask", "repeat"]
+    assert [receipt.name for receipt in found.receipts] == ["intact", "shuffled", "random-mask", "repeat"]
     assert broken(found) == []
-    assert {receipt.stage for receipt in found} == {"canary"}
+    assert {receipt.stage for receipt in found.receipts} == {"canary"}
 
 
 def test_an_engine_that_keeps_the_first_weights_it_saw_breaks_the_shuffled_canary(bound, workbench, thresholds):
@@ -60,10 +61,10 @@ def test_a_scorer_that_sees_no_refusal_breaks_the_intact_canary_of_an_organism_a
     other = replace(bound, variant=bound.variant.model_copy(update={"planted_region": None}))
     with replaced("harness.evaluations.attack:keyword_attack_success", lambda right: lambda text: True):
         assert broken(workbench.canaries(bound, thresholds)) == ["intact"]
-        found = {receipt.name: receipt for receipt in workbench.canaries(other, thresholds)}
-    assert broken(found.values()) == []
-    assert "a finding about this model" in found["intact"].seen
-    assert found["intact"].evidence["asr"] == 1.0
+        found = workbench.canaries(other, thresholds)
+    assert broken(found) == []
+    assert "a finding about this model" in found.receipts[0].seen
+    assert found.receipts[0].evidence["asr"] == 1.0
 
 
 def test_a_mask_that_is_another_ones_breaks_the_random_canary(bound, workbench, thresholds):
@@ -132,4 +133,4 @@ def test_a_spec_that_generates_no_text_has_none(bound, workbench):
         }
     )
     own = replace(bound, spec=spec)
-    assert workbench.canaries(own, workbench.calibrate(own)) == ()
+    assert workbench.canaries(own, workbench.calibrate(own)) == Canaries()

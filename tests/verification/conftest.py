@@ -92,6 +92,7 @@ class Run:
         self.texts = _by_cell(folder / "private-completions")
         self.own_texts = _unpacked(folder / OWN_TEXTS) if (folder / OWN_TEXTS).exists() else []
         self.raw = _by_cell(folder / "raw")
+        self.canaries = _by_cell(folder / "private-completions" / "canaries")
         self.requests = {
             path.name.removesuffix(".gz"): gzip.decompress(path.read_bytes()).decode()
             for path in (folder / "private-completions" / "requests").glob("*.gz")
@@ -125,6 +126,9 @@ class Run:
             if cell["id"] in self.raw:
                 raw = gzip.compress(_joined(self.raw[cell["id"]]).encode())
                 (self.folder / "raw" / f"{cell['id']}.jsonl.gz").write_bytes(raw)
+        for state, texts in self.canaries.items():
+            packed = gzip.compress(_joined(texts).encode())
+            (self.folder / "private-completions" / "canaries" / f"{state}.jsonl.gz").write_bytes(packed)
         for name, text in self.requests.items():
             (self.folder / "private-completions" / "requests" / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
         (self.folder / "canaries.json").write_text(json.dumps(self.record["canaries"]))
