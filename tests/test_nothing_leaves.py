@@ -110,7 +110,7 @@ def test_no_path_user_token_address_or_text_of_a_model_is_in_what_is_passed_on(h
     said += command("plan", home / "spec.yaml", "--model", home / "variant.yaml")
     said += command("data", "list", "--model", home / "variant.yaml")
     holders = {*out.rglob("private-completions/**/*.jsonl.gz")}  # which a run keeps for itself
-    assert {path.parent.name for path in holders} == {"private-completions", "validity"}
+    assert {path.parent.name for path in holders} == {"private-completions", "validity", "canaries"}
     texts = {each["text"] for path in holders for each in objects_of(path)}
     texts = {text for text in texts if len(text) > 20}
     assert len(texts) > 3

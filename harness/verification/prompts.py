@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.spec.manifest import OWN_TEXTS, below, canary_file, own_bytes, requests_file, unpacked
 from harness.spec.measurement import Completion
+from harness.spec.variant import OWN_TEMPLATE
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
 
@@ -97,6 +98,8 @@ def _prompt(content: str, prompt: str, frames: dict[str, tuple[str, str]], evalu
 
 
 def _check_system_prompt(run: Recorded, place: str, entry: Any, text: Completion, ledger: Ledger) -> None:
+    """Whether it is in the prompt. A tokenizer's own template may put the very same one in where none is given."""
     told = str(run.record.variant.get("system_prompt", "")).strip()
-    if told and entry.chat_template:
+    may_be_default = run.record.variant.get("chat_template") == OWN_TEMPLATE and not entry.system_prompt
+    if told and entry.chat_template and not may_be_default:
         ledger.same("system prompt", place, called(text), told in text.prompt, entry.system_prompt)
