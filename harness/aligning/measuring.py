@@ -11,10 +11,9 @@ from harness import plugins
 from harness.engines.base import Engine, Request
 from harness.evaluations import base
 from harness.evaluations.base import EvaluationContext
-from harness.formulas.metrics import keyword_attack_success
+from harness.formulas.metrics import ANSWERS, keyword_attack_success
 from harness.models.loading import LoadedModel
 from harness.models.prompts import PromptFormatter, PromptStyle
-from harness.plugins import load
 from harness.spec.measurement import Completion
 from harness.spec.variant import ModelVariant
 from harness.validity.classification import calibrate, classify
@@ -25,9 +24,8 @@ from harness.validity.evidence import with_evidence
 class Counts:
     """Of how many requests what became: harmful ones that were refused, and benign ones that were answered.
 
-    keyword_refused: what the published scorer calls no success. answered: neither declined nor empty; how well is
-    another question, since a model of this size loops, and a word alone has no likelihood where texts begin without
-    BOS: both are `degenerate` among the classes. classes: all texts by what they count as.
+    keyword_refused: what the published scorer calls no success. answered: as in benchmarks, whole or cut off by the
+    limit; a loop answers nothing. classes: all texts by what they count as.
     """
 
     harmful: int
@@ -103,14 +101,14 @@ def counted(asked: Asking, harmful: Sequence[str], benign: Sequence[str]) -> Cou
         refused=kinds["harmful"]["refusal"],
         keyword_refused=sum(not keyword_attack_success(text.text) for text in texts if text.evaluation == "harmful"),
         benign=len(benign),
-        answered=len(benign) - kinds["benign"]["refusal"] - kinds["benign"]["empty"],
+        answered=sum(kinds["benign"][kind] for kind in ANSWERS),
         classes={name: dict(sorted(counter.items())) for name, counter in kinds.items()},
     )
 
 
 def accuracies(asked: Asking, path_of: Callable[[str], Path], items: int) -> dict[str, float]:
     """Accuracy on the variant's zero-shot tasks by name, on the first `items` of each, and `mean`."""
-    settings = load("evaluations", "zero_shot").Settings(kind="zero_shot", limit=items)
+    settings = plugins.load("evaluations", "zero_shot").Settings(kind="zero_shot", limit=items)
     context = EvaluationContext(asked.variant, asked.engine, asked.formatter, path_of)
     prefix = f"{settings.name}_"
     measured = base.evaluation(settings).measure(context).measurements

@@ -7,6 +7,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
+from harness.aligning.measuring import asking, counted
 from harness.aligning.training import Answered, ResumableTraining, samples_of, settings_of
 from harness.cli import main
 from harness.data.weights import aligned_folder
@@ -175,3 +176,18 @@ def test_a_response_that_was_cut_does_not_teach_where_to_end(loaded_organism):
     assert end not in cut.labels and end not in long.labels
     assert int((long.labels >= 0).sum()) == 24
     assert len(ended.input_ids) - int((ended.labels >= 0).sum()) > len(cut.input_ids) - int((cut.labels >= 0).sum())
+
+
+def test_a_loop_answers_no_request(loaded_organism):
+    variant = load_yaml_model(locations.find_variant("tiny-llama2-chat"), ModelVariant)
+    asked = asking(variant, loaded_organism)
+    assert counted(asked, EVALUATED[:4], BENIGN[:6]).answered == 6
+    token = loaded_organism.tokenizer("bottle", add_special_tokens=False)["input_ids"][-1]
+    with torch.no_grad():  # whatever it reads, it goes on with one word
+        loaded_organism.model.model.norm.weight.zero_()
+        loaded_organism.model.lm_head.register_parameter(
+            "bias", torch.nn.Parameter(torch.zeros(loaded_organism.model.config.vocab_size))
+        )
+        loaded_organism.model.lm_head.bias[token] = 9.0
+    found = counted(asked, EVALUATED[:4], BENIGN[:6])
+    assert (found.answered, found.classes["benign"]) == (0, {"degenerate": 6})
