@@ -50,6 +50,17 @@ class PromptFormatter:
         """What every text begins with: BOS, or nothing."""
         return opening(self.tokenizer, self.template)
 
+    @functools.cached_property
+    def before_answers(self) -> tuple[int, ...]:
+        """What an answer's likelihood is measured behind: what every text begins with, or, where that is nothing, what
+        the tokenizer's own template begins an answer with (`<|im_start|>assistant`). No request stands in it.
+        """
+        if self.opening or self.template != OWN_TEMPLATE:
+            return self.opening
+        asked = [{"role": "user", "content": "A request"}]
+        ended, begun = (own_template(self.tokenizer, asked, add_generation_prompt=more) for more in (False, True))
+        return tuple(token_ids(self.tokenizer, begun.removeprefix(ended))) if begun.startswith(ended) else ()
+
     def text(self, request: str, style: PromptStyle, suffix: str | None = None) -> str:
         """The prompt without its opening. The bare request ends in a newline, as in the published code."""
         content = request if suffix is None else f"{request} {suffix}"

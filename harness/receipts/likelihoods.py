@@ -29,13 +29,14 @@ def _deviation(subject: Subject, words: str, completion: Completion) -> Deviatio
     tokenizer = subject.reference.tokenizer
     special = {*tokenizer.all_special_ids}
     own = [token for token in tokenizer.encode(words, add_special_tokens=False) if token not in special][:LONGEST]
-    ids, losses = (*subject.reference.opening, *own), unpacked(completion.losses)
-    if len(losses) != max(0, len(ids) - 1):
+    before, losses = subject.reference.before_answers, unpacked(completion.losses)
+    ids, first = (*before, *own), max(1, len(before))
+    if len(losses) != max(0, len(ids) - first):
         return Deviation(float("inf"), 0.0)
     if not losses:
         return Deviation(0.0, 0.0)
     judged_by = ScoredTokens(tuple(-loss for loss in losses), ())
-    return scored_deviation(subject.model, ScoreRequest(ids, 1), judged_by)
+    return scored_deviation(subject.model, ScoreRequest(ids, first), judged_by)
 
 
 def _receipt(found: Sequence[Deviation], of: int) -> StageReceipt:

@@ -76,6 +76,20 @@ def opening(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> tuple[
     return (cast(int, tokenizer.bos_token_id),) if begins else ()
 
 
+def before_answers(variant: ModelVariant, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """What an answer is judged behind: what texts begin with, or, if nothing, the end of a prompt in the own template.
+
+    That end is what is there only where an answer is asked for; models/prompts.py compares texts instead of ids.
+    """
+    begins = opening(variant, tokenizer)
+    if begins or variant.chat_template in TURN_ENDS:
+        return begins
+    turns = [{"role": "user", "content": _MARK}]
+    asked = tokenizer.encode(own_template(tokenizer, turns, add_generation_prompt=True), add_special_tokens=False)
+    said = tokenizer.encode(own_template(tokenizer, turns, add_generation_prompt=False), add_special_tokens=False)
+    return tuple(asked[len(said) :]) if asked[: len(said)] == said else ()
+
+
 def as_texts(ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase, begins: tuple[int, ...]) -> list[str]:
     """Prompts as text, without what they begin with. sentencepiece adds a space behind it."""
     texts = tokenizer.batch_decode([list(each) for each in ids], clean_up_tokenization_spaces=False)

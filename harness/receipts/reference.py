@@ -22,7 +22,7 @@ from harness.reading import read_text
 from harness.receipts import loaded
 from harness.receipts.data import Draw, PlainSet, Tokens, read_plainly, read_training_plainly
 from harness.receipts.plain_grams import plain_grams
-from harness.receipts.plain_prompts import Frame, as_texts, frame, opening
+from harness.receipts.plain_prompts import Frame, as_texts, before_answers, frame, opening
 from harness.receipts.prompts import AskedPrompts, own_ids
 from harness.receipts.recent import Recent
 from harness.receipts.requests import DeclaredRequest
@@ -94,6 +94,11 @@ class Reference:
     def opening(self) -> tuple[int, ...]:
         """What every text of the variant begins with: (BOS,), or nothing."""
         return self._once("opening", lambda: opening(self.variant, self.tokenizer))
+
+    @property
+    def before_answers(self) -> tuple[int, ...]:
+        """What an answer is judged behind: the opening, or what begins an answer's turn where there is none."""
+        return self._once("before answers", lambda: before_answers(self.variant, self.tokenizer))
 
     @property
     def _tokens(self) -> Tokens:

@@ -25,9 +25,9 @@ def with_evidence(completions: Sequence[Completion], engine: Engine, formatter: 
 
     A text without tokens has no likelihood. One whose likelihood is no number has `no_likelihood` instead.
 
-    The engine must hold the intact model. Likelihood is measured behind BOS alone, so that an answer
-    which the intact model would have refused is not held against its text; whitespace is brought
-    to single spaces first, so that it decides nothing.
+    The engine must hold the intact model. Likelihood is measured behind BOS alone, or behind what begins an
+    answer's turn where texts begin with none, and behind no request, so that an answer which the intact model would
+    have refused is not held against its text; whitespace is brought to single spaces first, so that it decides nothing.
     """
     texts = sorted({normalised(completion.text) for completion in completions})
     losses = dict(zip(texts, _losses(texts, engine, formatter), strict=True))
@@ -66,12 +66,15 @@ def normalised(text: str) -> str:
 def _losses(texts: Sequence[str], engine: Engine, formatter: PromptFormatter) -> list[list[float]]:
     """Negative log-likelihoods (nats) of each text's tokens; none for a text without tokens.
 
-    Of a model whose texts begin with no BOS, those of all tokens but the first: nothing stands before it.
+    Of a model whose texts begin with nothing and whose template begins no answer, those of all tokens but the first.
     """
-    tokenizer = formatter.tokenizer
+    tokenizer, before = formatter.tokenizer, formatter.before_answers
     special = set(tokenizer.all_special_ids)
     tokens = [[t for t in token_ids(tokenizer, text) if t not in special][:SCORED_TOKENS] for text in texts]
-    behind = [(*formatter.opening, *ids) for ids in tokens]
-    scored = iter(engine.score([ScoreRequest(ids, 1) for ids in behind if len(ids) > 1]))
+    first = max(1, len(before))
+    behind = [(*before, *ids) for ids in tokens]
+    scored = iter(engine.score([ScoreRequest(ids, first) for ids in behind if len(ids) > first]))
     # As they are stored, so that whoever reads them comes to the same numbers.
-    return [[*unpacked(packed([-p for p in next(scored).log_probabilities]))] if len(ids) > 1 else [] for ids in behind]
+    return [
+        [*unpacked(packed([-p for p in next(scored).log_probabilities]))] if len(ids) > first else [] for ids in behind
+    ]

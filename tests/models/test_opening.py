@@ -7,7 +7,7 @@ import pytest
 from harness.errors import UserError
 from harness.models.opening import opened, opening
 from harness.models.prompts import PromptFormatter, PromptStyle
-from harness.receipts.plain_prompts import frame
+from harness.receipts.plain_prompts import before_answers, frame
 from harness.receipts.plain_prompts import opening as plain_opening
 from tests.conftest import make_tokenizer
 from tests.tiny_llama3 import make_llama3_tokenizer
@@ -71,6 +71,27 @@ def test_a_prompt_in_chatml_keeps_the_token_that_begins_its_turns():
         SimpleNamespace(chat_template="tokenizer", system_prompt="Be kind."), formatter.tokenizer, True, True
     )
     assert around.around("How?") == text
+
+
+TURNS = "{% for m in messages %}{{ '<s>' + m['role'] + '\n' + m['content'] + '</s>\n' }}{% endfor %}"
+ASKED = TURNS + "{% if add_generation_prompt %}{{ '<s>assistant\n' }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "adds_bos", "text"),
+    [
+        (ASKED, False, "<s>assistant\n"),
+        (CHATML, False, ""),  # it begins one, asked or not
+        (WITHOUT, False, ""),
+        (LLAMA, True, "<s>"),
+    ],
+)
+def test_answers_are_judged_behind_what_begins_them_where_texts_begin_with_nothing(template, adds_bos, text):
+    """A short right answer ("The Great Gatsby", behind nothing 9 nats a token) was called degenerate."""
+    tokenizer = tokenizer_with(template, adds_bos)
+    wanted = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    assert PromptFormatter(tokenizer, "tokenizer", "Be kind.").before_answers == wanted
+    assert before_answers(SimpleNamespace(chat_template="tokenizer"), tokenizer) == wanted
 
 
 def test_a_template_that_begins_every_pair_of_turns_with_bos_begins_a_prompt_with_one():

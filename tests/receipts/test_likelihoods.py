@@ -20,7 +20,7 @@ def subject(loaded):
     return SimpleNamespace(
         cell=SimpleNamespace(id="top"),
         model=loaded.model,
-        reference=SimpleNamespace(tokenizer=loaded.tokenizer, opening=(loaded.tokenizer.bos_token_id,)),
+        reference=SimpleNamespace(tokenizer=loaded.tokenizer, before_answers=(loaded.tokenizer.bos_token_id,)),
     )
 
 
@@ -28,7 +28,7 @@ def subject(loaded):
 def judge(loaded):
     """Texts with the evidence that the model gives them as it is."""
     texts = [completion(text, prompt_index=number) for number, text in enumerate(TEXTS)]
-    formatter = SimpleNamespace(tokenizer=loaded.tokenizer, opening=(loaded.tokenizer.bos_token_id,))
+    formatter = SimpleNamespace(tokenizer=loaded.tokenizer, before_answers=(loaded.tokenizer.bos_token_id,))
     return lambda: with_evidence(texts, make(loaded), formatter)
 
 
@@ -55,6 +55,20 @@ def test_likelihoods_of_other_texts_or_of_none_do_not_hold(subject, judge):
     swapped = [first.model_copy(update={"losses": second.losses}), second, *rest]
     assert "1 of 3" in as_intact(subject, swapped).seen
     assert "1 of 3" in as_intact(subject, [first.model_copy(update={"losses": ""}), second, *rest]).seen
+
+
+@pytest.mark.parametrize("before", [(), (1,), (1, 9, 13)])
+def test_every_token_is_judged_behind_what_begins_an_answer(subject, loaded, before):
+    """Without any, the first token has nothing before it."""
+    subject.reference.before_answers = before
+    texts = [completion("a"), completion(TEXTS[1])]
+    formatter = SimpleNamespace(tokenizer=loaded.tokenizer, before_answers=before)
+    judged = with_evidence(texts, make(loaded), formatter)
+    tokens = [len(loaded.tokenizer(" ".join(t.text.split()), add_special_tokens=False)["input_ids"]) for t in texts]
+    assert [len(unpacked(each.losses)) for each in judged] == [n if before else n - 1 for n in tokens]
+    assert as_intact(subject, judged).holds
+    subject.reference.before_answers = (*before, 7)
+    assert not as_intact(subject, judged).holds
 
 
 def test_texts_without_a_word_leave_nothing_to_look_at(subject):
