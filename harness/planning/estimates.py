@@ -10,7 +10,7 @@ from harness.formulas.memory import FLOAT32, LlamaShape, gram_bytes, score_bytes
 from harness.formulas.work import NOTHING, Work, total
 from harness.planning import memory, work
 from harness.planning.document import Device
-from harness.planning.hours import Load, cpu_seconds, gpu_seconds
+from harness.planning.hours import Load, cpu_seconds, gpu_seconds, large_cpu_seconds
 from harness.planning.memory import ITEMSIZES, Model, Phase
 from harness.planning.rates import Card, rates
 from harness.planning.tokens import TokenCounter
@@ -89,7 +89,13 @@ def devices_for(subject: Subject, asked: Work, gpu: str | None) -> tuple[str, di
     """(the device that the plan is for, every one that is estimated). A small model is measured on the CPU."""
     if gpu is None and subject.model.weight_bytes <= LARGEST_SHARED_BYTES:
         return "cpu", {"cpu": _on_cpu(asked, subject.cells)}
-    return gpu or DEFAULT_CARD, {name: _on_card(subject, asked, card) for name, card in rates().cards.items()}
+    devices = {name: _on_card(subject, asked, card) for name, card in rates().cards.items()}
+    wide = replace(subject.model, itemsize=ITEMSIZES["float32"])
+    if wide.weight_bytes <= rates().large_cpu.largest_weight_bytes.value:
+        load = Load(len(subject.cells), subject.variant.engine, 1, subject.stored, 0)
+        seconds = large_cpu_seconds(asked, load, wide)
+        devices["cpu"] = Device("CPU, one thread, float32", seconds, (), None, True)
+    return gpu or DEFAULT_CARD, devices
 
 
 def _longest_text(subject: Subject) -> int:

@@ -96,3 +96,23 @@ def cpu_seconds(work: Work, cells: int, processes: int) -> dict[str, float]:
         "fine-tuning": work.tuned_tokens / cpu.backward_tokens_per_second.value / processes,
         "receipts": cells * cpu.cell_seconds.value / processes,
     }
+
+
+def large_cpu_seconds(work: Work, load: Load, model: Model) -> dict[str, float]:
+    """By kind of work, of one thread: for models that run in one process. Attention's own products are left out."""
+    cpu, gpu, shape = rates().large_cpu, rates().gpu, model.shape
+    rate = cpu.flops_per_second.value
+    per_pass = 2 * shape.parameters / rate
+    scored_back = min(work.backward_tokens, work.forward_tokens)
+    grams = 2 * work.gram_tokens * shape.blocks * sum(size**2 for size in shape.gram_inputs)
+    hashed = load.cells * gpu.hashes_per_cell.value * model.weight_bytes
+    return {
+        "loading": rates().cpu.start_seconds.value,
+        "generating": (work.prompt_tokens + work.generated_tokens) * per_pass,
+        "scoring texts": work.scored_tokens * per_pass,
+        "importance": (work.forward_tokens + 2 * scored_back) * per_pass,
+        "Grams and directions": grams / rate,
+        "fine-tuning": 3 * work.tuned_tokens * per_pass,
+        "fingerprints": hashed / cpu.hash_bytes_per_second.value,
+        "scores to and from the disk": _stored_bytes(load, shape) / gpu.store_bytes_per_second.value,
+    }

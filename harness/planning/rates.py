@@ -63,6 +63,17 @@ class CpuRates(Strict):
     start_seconds: Rate
 
 
+class LargeCpuRates(Strict):
+    """Of one thread, for a model in float32 that is too large for several processes, as one of 135 million parameters.
+
+    flops_per_second: of passes and of generating, whose batches are large.
+    """
+
+    flops_per_second: Rate
+    hash_bytes_per_second: Rate
+    largest_weight_bytes: Rate
+
+
 class TaskTokens(Strict):
     """A multiple-choice task: answers of an item, and tokens of its context with one answer."""
 
@@ -89,6 +100,7 @@ class Rates(Strict):
     cards: dict[str, Card]
     gpu: GpuRates
     cpu: CpuRates
+    large_cpu: LargeCpuRates
     tokens: AssumedTokens
 
 

@@ -97,7 +97,7 @@ def _hours(plan: Plan) -> Iterator[str]:
     measured = (
         "from rates measured on a CPU"
         if plan.device == "cpu"
-        else ("estimated from data sheets and chosen shares, none measured (harness/planning/rates.yaml)")
+        else ("on GPUs estimated from data sheets and chosen shares, none measured (harness/planning/rates.yaml)")
     )
     yield f"time, {measured}, texts as long as they may become:"
     for name, device in plan.devices.items():
@@ -105,6 +105,7 @@ def _hours(plan: Plan) -> Iterator[str]:
         parts = ", ".join(f"{kind} {_time(seconds)}" for kind, seconds in longest if seconds >= 1)
         price = f", {device.hours:.1f} GPU hours" if name in rates().cards else ""
         room = "" if device.fits else "; does not fit"
+        room += "; from a rate measured on a Xeon" if name == "cpu" != plan.device else ""
         yield f"  {device.title}: {_time(device.hours * 3600)}{price}{room} ({parts})"
 
 

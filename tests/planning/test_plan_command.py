@@ -109,6 +109,18 @@ def test_an_organism_is_planned_on_the_cpu_and_from_measured_rates():
     assert result.exit_code == 0 and "rates measured on a CPU" in result.stdout and "weights here" in result.stdout
 
 
+def test_a_real_model_of_a_billion_parameters_has_hours_on_a_cpu_and_one_of_seven_has_none():
+    found, _ = planned("zero-asr", "--model", "llama3.2-1b-instruct")
+    assert found["device"] == "a100-80g"
+    one = found["devices"]["cpu"]
+    tokens = sum(found["work"][each] for each in ("prompt_tokens", "generated_tokens"))
+    assert one["seconds"]["generating"] == pytest.approx(2 * found["parameters"] * tokens / 55e9, rel=0.01)
+    assert one["gpu_hours"] == 0 and one["hours"] > found["devices"]["h200"]["hours"]
+    text = plan("zero-asr", "--model", "llama3.2-1b-instruct").stdout
+    assert "CPU, one thread, float32" in text and "from a rate measured on a Xeon" in text
+    assert "cpu" not in planned("zero-asr", "--model", "llama2-7b-chat")[0]["devices"]
+
+
 def test_finished_cells_of_an_interrupted_run_are_left_out(tmp_path):
     from harness.runs import computed_by
     from harness.runs.journal import Journal
