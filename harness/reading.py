@@ -22,8 +22,11 @@ DEEPEST_JSON = 60
 LONGEST_INTEGER = 18
 #: Of those in a model's configs: tokenizers that know no longest text say 10^30.
 LONGEST_INTEGER_OF_CONFIGS = 40
-#: Brackets, and text whole, since those in it nest nothing.
-_BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+#: A text of JSON, whole: brackets and digits in it are none.
+_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+#: Numbers that may be too long, or not finite. Without one of them the parser needs no look at each number.
+_LONG_NUMBER = re.compile(rf"\d{{{LONGEST_INTEGER + 1}}}|[eE]\+?\d{{3}}")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -102,13 +105,15 @@ def read_json(path: Path) -> Any:
 
 def parsed_json(text: str, longest_integer: int = LONGEST_INTEGER) -> Any:
     """JSON with every key once, finite numbers and a depth that ends. Raises NotJSON for any other text."""
+    without_texts = _TEXT.sub("", text)
+    _refuse_deep(without_texts)
+    any_long = _LONG_NUMBER.search(without_texts) is not None
     try:
-        _refuse_deep(text)
         return json.loads(
             text,
             object_pairs_hook=_with_keys_once,
-            parse_int=lambda digits: _integer(digits, longest_integer),
-            parse_float=_finite,
+            parse_int=(lambda digits: _integer(digits, longest_integer)) if any_long else None,
+            parse_float=_finite if any_long else None,
             parse_constant=_no_constant,
         )
     except json.JSONDecodeError as error:
@@ -116,19 +121,15 @@ def parsed_json(text: str, longest_integer: int = LONGEST_INTEGER) -> Any:
         raise NotJSON(f"not JSON: {error.msg.splitlines()[0]} ({where})" if text.strip() else "is empty") from None
 
 
-def _refuse_deep(text: str) -> None:
+def _refuse_deep(without_texts: str) -> None:
     """json.loads recurses, and ends at a depth that other callers decide."""
-    if text.count("[") + text.count("{") <= DEEPEST_JSON:
+    if without_texts.count("[") + without_texts.count("{") <= DEEPEST_JSON:
         return
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        bracket = found[0]
-        if bracket in "[{":
-            depth += 1
-            if depth > DEEPEST_JSON:
-                raise NotJSON(f"is nested more than {DEEPEST_JSON} levels deep")
-        elif bracket in "]}":
-            depth -= 1
+    for found in _BRACKET.finditer(without_texts):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > DEEPEST_JSON:
+            raise NotJSON(f"is nested more than {DEEPEST_JSON} levels deep")
 
 
 def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

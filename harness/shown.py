@@ -5,6 +5,7 @@ The one place for it, with harness/terminal.py, by which commands print. Imports
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -72,11 +73,20 @@ def without_secrets(text: str) -> str:
 
     They are values of the environment, what has a token's form, and users and passwords in addresses.
     """
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and value in text and _SECRET.search(name):
-            text = text.replace(value, f"⟨{name}⟩")
+    if len(text) < _SHORTEST_SECRET:
+        return text
+    for name in os.environ:
+        if _names_a_secret(name):
+            value = os.environ.get(name, "")
+            if len(value) >= _SHORTEST_SECRET and value in text:
+                text = text.replace(value, f"⟨{name}⟩")
     text = _TOKEN.sub("⟨token⟩", text)
     return _CREDENTIALS.sub(r"\1⟨credentials⟩@", text) if "@" in text else text
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_a_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None
 
 
 def without_places(text: str) -> str:

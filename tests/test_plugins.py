@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -329,3 +330,14 @@ def test_a_class_without_what_its_kind_is_for_is_told_before_weights_are_loaded(
     output = " ".join(result.output.split())
     assert f"the {kind} plugin {name!r} of lacking 0.1 is broken" in output and words in output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_added_to_a_package_is_found_by_the_process_that_runs(tmp_path, monkeypatch):
+    from harness import judges
+
+    assert "added" not in plugins.names("judges")
+    monkeypatch.setattr(judges, "__path__", [*judges.__path__, str(tmp_path)])
+    assert "added" not in plugins.names("judges")
+    (tmp_path / "added.py").write_text("")
+    os.utime(tmp_path, ns=(1, 1))
+    assert "added" in plugins.names("judges")

@@ -1,5 +1,6 @@
 """Files of others: whatever lies in a file's place, it ends in words that name the file, and at once."""
 
+import json
 import os
 import socket
 
@@ -57,6 +58,9 @@ def test_large_files_and_other_bytes_are_refused(tmp_path):
         ('{"a": [-Infinity]}', "no finite number"),
         ('{"a": 1e999}', "1e999 is no finite number"),
         ('{"a": ' + "9" * 5000 + "}", "more than 18 digits"),
+        ('{"a": [1.5, -' + "9" * 19 + "]}", "more than 18 digits"),
+        ("[1" + "0" * 400 + ".5]", "is no finite number"),
+        ("[1E+0999]", "1E+0999 is no finite number"),
         ('{"a": 1, "a": 2}', "'a' is given twice"),
         ("[" * 100_000, "nested more than"),
         ('{"a":' * 61, "nested more than"),
@@ -73,6 +77,11 @@ def test_brackets_in_text_nest_nothing():
     assert parsed_json('["' + "[" * 200 + '\\"{"]') == ["[" * 200 + '"{']
     with pytest.raises(NotJSON):
         parsed_json('["' + '\\\\"' + "," + "[" * 200)
+
+
+def test_what_looks_like_a_long_number_is_none_in_text():
+    held = {"id": "9" * 30, "1e999": "1e999", "n": 10**17, "small": 1e-300, "large": -1.5e300}
+    assert parsed_json(json.dumps(held)) == held
 
 
 def test_a_mark_of_byte_order_is_no_part_of_a_text(tmp_path):

@@ -25,7 +25,7 @@ from harness.spec.common import KeyPath
 from harness.spec.loading import load_yaml_model, located
 from harness.spec.pinned import pinned_data
 from harness.spec.region import sources_of
-from harness.spec.validation import LookUp
+from harness.spec.validation import LookUp, model_of
 from harness.spec.variant import ModelVariant
 
 #: A key, and what is wrong with the name that stands there.
@@ -133,7 +133,8 @@ def variants_here(beside: Sequence[Path]) -> Iterator[ModelVariant]:
     """Those of the catalogues and among `beside` that can be read; of the others it is told where they are checked."""
     for path in dict.fromkeys([*locations.variant_paths(), *beside]):
         try:
-            yield load_yaml_model(path, ModelVariant)
+            if model_of(path) is ModelVariant:
+                yield load_yaml_model(path, ModelVariant)
         except UserError:
             continue
 

@@ -14,7 +14,7 @@ from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model, located
-from harness.spec.validation import LookUp
+from harness.spec.validation import LookUp, model_of
 
 
 def unmatched(beside: Sequence[Path]) -> LookUp:
@@ -61,6 +61,7 @@ def _benchmarks(beside: Sequence[Path]) -> Iterator[str]:
     yield from (path.stem for path in locations.benchmark_paths())
     for path in beside:
         try:
-            yield load_yaml_model(path, BenchmarkSpec).id
-        except UserError:  # a file of another kind, or one that is told where it is checked itself
+            if model_of(path) is BenchmarkSpec:
+                yield load_yaml_model(path, BenchmarkSpec).id
+        except UserError:  # it is told where it is checked itself
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,9 +27,14 @@ def load_json_model(path: Path, model: type[Model], what: str) -> Model:
     what: what the file should be, in words: `a record of this version`.
     """
     try:
-        return content_of_json(read_text(path), TypeAdapter(model))
+        return content_of_json(read_text(path), _adapter(model))
     except Unfit as error:
         raise UserError(f"{path}: not {what}: {error}") from None
+
+
+@cache
+def _adapter(model: type[Model]) -> TypeAdapter[Model]:
+    return TypeAdapter(model)
 
 
 def content_of_json(text: str, kind: TypeAdapter[Content]) -> Content:

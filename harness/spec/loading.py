@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,25 +90,32 @@ def _validated(content: dict[str, Any], model: type[Model]) -> tuple[Model | Non
 
 def _sound_parts(content: dict[str, Any]) -> Parts:
     """What a faulty spec holds that is whole, so that all its faults are told at once."""
-    cells = sound_cells(_sound(content, "cells", TypeAdapter(CellGroup)))
-    evaluations = _sound(content, "evaluations", TypeAdapter(EvaluationSettings))
+    cells = sound_cells(_sound(content, "cells", CellGroup))
+    evaluations = _sound(content, "evaluations", EvaluationSettings)
     calibration = content.get("calibration")
     return Parts(
         calibration if isinstance(calibration, dict) else {},
         cells,
         evaluations,
-        _sound(content, "claims", TypeAdapter(Claim)),
+        _sound(content, "claims", Claim),
         all_cells=len(cells) == _length(content, "cells"),
         all_evaluations=len(evaluations) == _length(content, "evaluations"),
     )
 
 
-def _sound(content: dict[str, Any], section: str, model: TypeAdapter[Any]) -> dict[int, Any]:
+def _sound(content: dict[str, Any], section: str, kind: Any) -> dict[int, Any]:
     entries: dict[int, Any] = {}
+    model = _adapter(kind)
     for index, raw in enumerate(content[section] if _length(content, section) else []):
         with suppress(ValidationError):  # told by the validation of the whole
             entries[index] = model.validate_python(raw)
     return entries
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Built once for each of the three kinds of entries, which takes longer than to read one."""
+    return TypeAdapter(kind)
 
 
 def _length(content: dict[str, Any], section: str) -> int:

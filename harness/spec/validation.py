@@ -46,7 +46,7 @@ def validate_files(
     ]
     for path in chosen:
         try:
-            loaded = load_yaml_model(path, _model_of(path))
+            loaded = load_yaml_model(path, model_of(path))
             problems += look_up(path, loaded)
             doubts += doubtful(path, loaded)
             if isinstance(loaded, GoldenFile):
@@ -80,8 +80,8 @@ def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
     ]
 
 
-def _model_of(path: Path) -> _Model:
-    """What a YAML file is, by the keys that only one kind has."""
+def model_of(path: Path) -> _Model:
+    """What a YAML file is, by the keys that only one kind has. Raises UserError where it is no YAML."""
     content, _ = read_yaml(path)
     keys = set(content) if isinstance(content, dict) else set()
     if "files" in keys:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ LARGEST, MOST_NODES, DEEPEST = 1 << 25, 1_000_000, 40
 #: Nodes that aliases add when they are written out: nine aliases of aliases would be nine to their number. Files that
 #: ship have no alias; as many as half of the largest golden file has values are read at once.
 MOST_FROM_ALIASES = 20_000
+#: Characters of a text that is kept as it was read, beside others: specs and variants have less.
+_SHORT = 1 << 15
 _TAG = "tag:yaml.org,2002:"
 _COLLECTIONS = {_TAG + "map", _TAG + "seq"}
 _MERGE = _TAG + "merge"
@@ -39,23 +43,50 @@ class _TooMuch(Exception):
 def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
     """What a YAML file holds, of text, numbers, truth values and nothing, and the line of every key.
 
-    Keys are text. Raises UserError that names every line that is refused.
+    Keys are text. The same text is the same content, which nobody changes. Raises UserError that names every line that
+    is refused.
     """
     text = read_unmarked(path, LARGEST)
+    read = _read_short(text) if len(text) <= _SHORT else _read_long(text)
+    if read.problems:
+        raise UserError("\n".join(f"{path}:{line}: {words}" for line, words in read.problems))
+    return read.content, read.lines
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a text holds, the lines of its keys, and every line that is refused, with the words why."""
+
+    content: Any
+    lines: dict[KeyPath, int]
+    problems: tuple[tuple[int, str], ...] = ()
+
+
+@lru_cache(maxsize=64)
+def _read_short(text: str) -> _Read:
+    """Specs and variants: commands look up names in all of them, and read the one that they are about repeatedly."""
+    return _read(text)
+
+
+@lru_cache(maxsize=1)
+def _read_long(text: str) -> _Read:
+    """Golden files, one at a time, since each takes some ten megabytes as it is read."""
+    return _read(text)
+
+
+def _read(text: str) -> _Read:
     try:
         document = _Document(_nodes_of(text))
         node = yaml.compose(text, Loader=_LOADER)
         content = None if node is None else document.value(node, ())
     except _TooMuch as error:
-        raise UserError(f"{path}:{error.line}: {error}") from None
+        return _Read(None, {}, ((error.line, str(error)),))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error.problem}") from None
+        return _Read(None, {}, ((mark.line + 1 if mark else 1, f"not YAML: {error.problem}"),))
     except (yaml.YAMLError, ValueError) as error:  # a ValueError of a mark or an escape that no character has
-        raise UserError(f"{path}:1: not YAML: {str(error).splitlines()[0]}") from None
-    if document.problems:
-        raise UserError("\n".join(f"{path}:{line}: {words}" for line, words in sorted(set(document.problems))))
-    return content, document.lines
+        return _Read(None, {}, ((1, f"not YAML: {str(error).splitlines()[0]}"),))
+    return _Read(content, document.lines, tuple(sorted(set(document.problems))))
 
 
 def _nodes_of(text: str) -> int:

@@ -156,7 +156,7 @@ def _random(run: Recorded, entries: Sequence[Any], judged: Judged) -> Wanted:
 def _random_share(run: Recorded) -> float:
     """Of the weights: the largest that a region of this run may hold, within limits."""
     measured = {cell.id for cell in run.record.cells}
-    asked = [region for cell in run.spec.expanded_cells() if cell.id in measured for region in cell.regions]
+    asked = [region for cell in run.declared.values() if cell.id in measured for region in cell.regions]
     shares = [share for region in asked if (share := _largest(region)) is not None]
     return min(max(shares, default=_SHARE), _LARGEST_SHARE)
 

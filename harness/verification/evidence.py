@@ -67,7 +67,7 @@ _ROUNDED = 1e-6
 
 def check_evidence(run: Recorded, ledger: Ledger) -> None:
     """Compare the evidence of all receipts."""
-    cells = {cell.id: cell for cell in run.spec.expanded_cells()}
+    cells = run.declared
     first = next(iter(run.record.cells), None)
     for cell in run.record.cells:
         for receipt in cell.receipts:

@@ -40,7 +40,7 @@ def check_keys(run: Recorded, ledger: Ledger) -> None:
     held = header.get("cells")
     cells: Mapping[str, Any] = held if isinstance(held, dict) else {}
     ledger.each_once("key", "the run", cells, [cell.id for cell in run.record.cells])
-    for cell in run.spec.expanded_cells():
+    for cell in run.declared.values():
         basis = cells.get(cell.id)
         if isinstance(basis, dict):
             code = basis.get("code")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from harness.errors import UserError
 from harness.reading import parsed_json
 from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.cell import Cell
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
@@ -65,6 +66,11 @@ class Recorded:
         tuned = cell.fine_tuning is not None
         only = {"intact": cell.receipt is None and not tuned, "fine_tuned": tuned}
         return [entry for entry in self.spec.evaluations if only.get(entry.measured_in, True)]
+
+    @cached_property
+    def declared(self) -> Mapping[str, Cell]:
+        """The spec's cells by id: expanded once, since every receipt of every cell asks for its own."""
+        return {cell.id: cell for cell in self.spec.expanded_cells()}
 
     @cached_property
     def by_name(self) -> Mapping[str, object]:

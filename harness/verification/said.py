@@ -33,7 +33,7 @@ def saying(run: Recorded, cell: CellResult | None, receipt: StageReceipt) -> Map
     """By the names of places in words_of_receipts.txt. cell: None of a canary, whose words follow from its evidence."""
     if cell is None:
         return {}
-    declared = next((each for each in run.spec.expanded_cells() if each.id == cell.id), None)
+    declared = run.declared.get(cell.id)
     return {
         **_of_the_spec(run, cell),
         **_of_prompts(run, cell, receipt),

@@ -18,7 +18,7 @@ _WHOLE = 1e-3
 
 def check_tunings(run: Recorded, ledger: Ledger) -> None:
     """Compare the receipt of every fine-tuning."""
-    declared = {cell.id: cell for cell in run.spec.expanded_cells()}
+    declared = run.declared
     linear = next((cell.receipt.weights_total for cell in run.record.cells if cell.receipt is not None), None)
     for cell in run.record.cells:
         if cell.fine_tuning is not None and cell.id in declared:

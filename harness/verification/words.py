@@ -118,7 +118,7 @@ def _check(
 
 def _ships_alone(run: Recorded) -> bool:
     """Whether nothing but what ships can have given a receipt."""
-    regions = [region for cell in run.spec.expanded_cells() for region in cell.regions]
+    regions = [region for cell in run.declared.values() for region in cell.regions]
     known = KINDS.issuperset(entry.kind for entry in run.spec.evaluations)
     return known and SELECTS.issuperset(each.select for each in regions) and not run.record.provenance.plugins
 

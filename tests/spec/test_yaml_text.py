@@ -91,3 +91,19 @@ def test_aliases_merge_keys_and_a_mark_of_windows_are_read(tmp_path):
 
 def test_an_empty_file_holds_nothing(tmp_path):
     assert read(tmp_path, "")[0] is None
+
+
+def test_the_same_text_in_two_files_is_told_with_the_name_of_each(tmp_path):
+    for name in ("one.yaml", "two.yaml"):
+        (tmp_path / name).write_text("a: 0x1f\n")
+        with pytest.raises(UserError, match=f"{name}:1: "):
+            read_yaml(tmp_path / name)
+
+
+@pytest.mark.parametrize("entries", [1, 10_000])
+def test_a_file_that_changes_is_read_as_it_is_now(tmp_path, entries):
+    for number in (1, 2):
+        text = "a: [" + "0, " * entries + f"{number}]\nb: 1\n"
+        content, lines = read(tmp_path, text)
+        assert content["a"][-1] == number
+        assert lines[("b",)] == 2
