@@ -89,7 +89,7 @@ class AlignmentBuild:
         before = self._once("untouched.json", lambda: self._accuracies(asked))
         benign = self._once("untouched_benign.json", lambda: self._benign(asked, data))
         own = self._once("own_answers.json", lambda: self._own_answers(asked, data))
-        examples = learned(data.training, [Answered(**each) for each in own])
+        examples = learned(data.training, [Answered(**each) for each in own], self.recipe.training.response_words)
         course = self._train(loaded, asked, data, examples)
         self.report_progress("measuring", _TRAINED)
         found = counted(asked, data.evaluated[: self.recipe.demands.harmful], data.held_out_benign)
@@ -132,7 +132,8 @@ class AlignmentBuild:
 
     def _own_answers(self, asked: Asking, data: AlignmentData) -> list[dict[str, Any]]:
         self.report_progress("asking the untouched model", _PREPARED / 2)
-        return [asdict(each) for each in own_answers(asked, data.training, self.recipe.training.response_tokens)]
+        found = own_answers(asked, data.training, self.recipe.own_answers, self.recipe.training)
+        return [asdict(each) for each in found]
 
     def _train(
         self, loaded: LoadedModel, asked: Asking, data: AlignmentData, examples: Sequence[Answered]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from harness.calibration.pairs import IGNORED, Sample
 from harness.errors import UserError
@@ -30,11 +30,10 @@ _MODEL, _MOMENTS, _COURSE = "model.safetensors", "moments.safetensors", "course.
 
 @dataclass(frozen=True)
 class Answered:
-    """A request and the response to learn. cut: the response does not end there."""
+    """A request and the response to learn."""
 
     request: str
     response: str
-    cut: bool = False
 
 
 @dataclass
@@ -50,20 +49,16 @@ def samples_of(
 ) -> list[Sample]:
     """Each request in the chat template, every second one with the variant's system prompt; labels on the response.
 
-    The token that ends a turn follows a response that was not cut.
+    The token that ends a turn follows a response, unless that is longer than is learned.
     """
     end = turn_end_token_id(formatter.tokenizer, formatter.template)
     samples = []
     for number, example in enumerate(examples):
         prompt = formatter.ids(formatter.text(example.request, PromptStyle(number % 2 == 0, chat_template=True)))
-        response = _response(example, formatter.tokenizer, end)[: recipe.training.response_tokens]
+        response = [*token_ids(formatter.tokenizer, example.response), end][: recipe.training.response_tokens]
         ids = (prompt + response)[:context_tokens]
         samples.append(Sample(torch.tensor(ids), torch.tensor(([IGNORED] * len(prompt) + response)[:context_tokens])))
     return samples
-
-
-def _response(example: Answered, tokenizer: PreTrainedTokenizerBase, end: int) -> list[int]:
-    return [*token_ids(tokenizer, example.response), *([] if example.cut else [end])]
 
 
 def settings_of(recipe: AlignmentRecipe, examples: int) -> FineTuningSettings:

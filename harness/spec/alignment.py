@@ -19,6 +19,8 @@ class Training(Declared):
     """AdamW on all parameters, the learning rate rising over `warmup_steps` and then falling linearly to 0.
 
     batch: examples of a step; at_once: of a backward pass. response_tokens: longer responses are cut, and do not end.
+    response_words: fewest words of a benign response; one of a word alone shows too little of how to answer.
+    own_repetition: largest share of an own answer that is said again; it is cut before.
     checkpoint_every: steps after which an interrupted build goes on.
     """
 
@@ -28,6 +30,8 @@ class Training(Declared):
     batch: int = Field(gt=0)
     at_once: int = Field(gt=0)
     response_tokens: int = Field(gt=1)
+    response_words: int = Field(gt=0)
+    own_repetition: ShareOrZero
     prompt_words: int = Field(gt=1)
     checkpoint_every: int = Field(gt=0)
 
@@ -92,6 +96,7 @@ class AlignmentRecipe(Declared):
 
     base: the variant that is trained. threads: of torch, which decide in which order sums are taken.
     refusals_each: how many of Llama-2's refusals of one request are learned.
+    own_answers: the benign sources whose requests the untouched model answers, beside people or in their place.
     validation: set aside to choose with; training stops after the first epoch that meets `stop` on it, or the last.
     held_out: set aside to measure the result with; nothing is chosen by them.
     """
@@ -100,6 +105,7 @@ class AlignmentRecipe(Declared):
     seed: int = Field(default=0, ge=0)
     threads: int = Field(gt=0)
     refusals_each: int = Field(gt=0)
+    own_answers: tuple[BenignSource, ...]
     training: Training
     validation: Parts
     stop: Target

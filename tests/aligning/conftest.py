@@ -23,6 +23,7 @@ RECIPE = {
     "base": "tiny-llama2-chat",
     "threads": 1,
     "refusals_each": 1,
+    "own_answers": ["written"],
     "training": {
         "learning_rate": 1.0e-5,
         "warmup_steps": 1,
@@ -30,6 +31,8 @@ RECIPE = {
         "batch": 8,
         "at_once": 4,
         "response_tokens": 24,
+        "response_words": 3,
+        "own_repetition": 0.1,
         "prompt_words": 40,
         "checkpoint_every": 2,
     },

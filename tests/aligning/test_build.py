@@ -167,15 +167,13 @@ def test_a_response_that_was_cut_does_not_teach_where_to_end(loaded_organism):
     formatter = PromptFormatter(loaded_organism.tokenizer, "llama-2", "You are kind.")
     examples = [
         Answered(BENIGN[0], "Yes, I can."),
-        Answered(BENIGN[0], "Yes, I can.", cut=True),
         Answered(BENIGN[0], ANSWER * 3),
     ]
-    ended, cut, long = samples_of(examples, formatter, recipe, 256)
+    ended, long = samples_of(examples, formatter, recipe, 256)
     end = loaded_organism.tokenizer.eos_token_id
     assert int(ended.labels[-1]) == end
-    assert end not in cut.labels and end not in long.labels
+    assert end not in long.labels
     assert int((long.labels >= 0).sum()) == 24
-    assert len(ended.input_ids) - int((ended.labels >= 0).sum()) > len(cut.input_ids) - int((cut.labels >= 0).sum())
 
 
 def test_a_loop_answers_no_request(loaded_organism):
