@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.engines.base import Engine, Scorer
     from harness.finetuning.checkpoints import Checkpoint
     from harness.models.prompts import PromptFormatter
+    from harness.receipts.reference import Reference
     from harness.spec.region import ScoredWeightRegion, WeightRegion
     from harness.spec.variant import ModelVariant
 
@@ -40,6 +41,7 @@ class EvaluationContext:
     intact model's layer inputs on a calibration set, named. None where no calibration data is at hand.
     masks_anew: the masks of regions of the model as it is now, each calibration set scored once for all of them.
     training: of a fine-tuned cell. prepared: what `prepare` of each evaluation gave, by the evaluation's name.
+    reference, cell: for receipts alone, what they compare with, and the cell for which they draw where to look.
     """
 
     variant: ModelVariant
@@ -52,6 +54,8 @@ class EvaluationContext:
     masks_anew: Callable[[Sequence[ScoredWeightRegion]], Sequence[Mapping[str, Tensor]]] | None = None
     training: Training | None = None
     prepared: Mapping[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
+    cell: str = ""
 
 
 @dataclass(frozen=True)

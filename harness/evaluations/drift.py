@@ -5,7 +5,7 @@ Weights are gathered layer by layer from the checkpoints on disk; no second copy
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from harness.evaluations._drift_settings import Comparison as Comparison
 from harness.evaluations._drift_settings import Settings as Settings
 from harness.evaluations.base import EvaluationContext, EvaluationResult, finite
 from harness.spec.measurement import Measurement, RawValues
+from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.finetuning.checkpoints import Checkpoint
     from harness.formulas.drift import Figure
+    from harness.receipts.observed_engine import Observed
 
 #: Places of a group's weights in the flattened matrix of each layer, by group and layer.
 Places = dict[str, dict[str, "Tensor"]]
@@ -90,6 +92,22 @@ class Evaluation(base.Evaluation[Settings]):
                     if statistic in by_name
                 ]
         return EvaluationResult(raw=tuple(raw), measurements=(*measurements, *_ratios(settings, before, figures)))
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """All figures of the last checkpoint and of one that is drawn for the cell, and all ratios."""
+        from harness.formulas.draws import drawn
+        from harness.receipts.drifts import Groups, figures_again
+
+        settings, training = self.settings, context.training
+        if training is None or not training.checkpoints or context.find_masks is None:
+            return []
+        count = len(training.checkpoints)
+        places = {*drawn(context.cell, f"checkpoint of {settings.name}", count - 1, 1), count - 1}
+        looked_at = {place + 1: training.checkpoints[place] for place in sorted(places)}
+        groups = Groups({g.name: context.find_masks(g.region) for g in settings.groups}, training.intact)
+        return [figures_again(settings, groups, looked_at, count, measurements)]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,7 +19,12 @@ from harness.evaluations._overlap_figures import (
 from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import StageReceipt
 from harness.spec.region import WeightRegion
+
+if TYPE_CHECKING:
+    from harness.receipts.observed_engine import Observed
 
 
 class Settings(DeclaredEvaluation):
@@ -64,3 +70,15 @@ class Evaluation(base.Evaluation[Settings]):
             raw=tuple(overlap_counts(settings.name, by_layer)),
             measurements=tuple(overlap_measurements(settings.name, settings.measures, by_layer)),
         )
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """The weights that both regions hold, counted again."""
+        from harness.receipts.overlaps import Compared, counted
+
+        if context.find_masks is None:
+            return []
+        settings = self.settings
+        first, second = (context.find_masks(region) for region in settings.regions)
+        return [counted([Compared(settings.name, settings.measures, first, second)], measurements)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
@@ -14,9 +14,12 @@ from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.measurement import Measurement, RawValues
 from harness.spec.probing import ProbeSettings
+from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from harness.receipts.observed_engine import Observed
 
 #: The accuracy that "around half" of the heads of Llama-2-7B-chat exceed (appendix C.4).
 HIGH_ACCURACY = 0.95
@@ -41,6 +44,10 @@ class Settings(ProbeSettings, DeclaredEvaluation):
     def metric_prefixes(self) -> list[str]:
         """What the names of the metrics of single heads begin with."""
         return [f"{self.name}_accuracy/"]
+
+    def accuracy_metric(self, head: tuple[int, int]) -> str:
+        """What the accuracy of a head, by its block and its place there, is called."""
+        return f"{self.name}_accuracy/model.layers.{head[0]}.self_attn/head.{head[1]}"
 
     @property
     def probes(self) -> list[ProbeSettings]:
@@ -82,6 +89,19 @@ class Evaluation(base.Evaluation[Settings]):
                 *(measurement_of(metric, estimate) for metric, estimate in by_head.items()),
             ),
         )
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """A few heads, probed again."""
+        from harness.probing.heads import head_layout
+        from harness.receipts.probes import accuracies
+
+        if context.reference is None or context.model is None:
+            return []
+        layout = head_layout(context.model)
+        again = context.reference.probed(self.settings, context.cell)
+        return [accuracies(self.settings.accuracy_metric, measurements, again, layout.blocks * layout.heads)]
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """All prompts through all blocks."""

@@ -5,7 +5,7 @@ Extension 1 of the reproduction report: regions before and after fine-tuning, on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -19,11 +19,14 @@ from harness.formulas.work import Work
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.measurement import Measurement, RawValues
+from harness.spec.receipt import LookedAt, StageReceipt
 from harness.spec.region import ScoredWeightRegion
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    from harness.receipts.observed_engine import Observed
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ class Evaluation(base.Evaluation[Settings]):
 
     prepares = True
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._after: dict[str, Mapping[str, Tensor]] = {}  # what `measure` found, for its receipts
+
     def prepare(self, context: EvaluationContext) -> dict[str, IntactRegion]:
         """The regions of the intact model by name, with the weights that they hold."""
         from harness.models.layers import linear_layers
@@ -109,12 +116,14 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.formulas.overlap import overlap_by_layer
 
         settings = self.settings
+        self._after.clear()
         if context.model is None or context.masks_anew is None:
             raise UserError(f"the evaluation {settings.name!r} scores the model, and this context holds none")
         measurements: list[Measurement] = []
         raw: list[RawValues] = []
         regions: Mapping[str, IntactRegion] = context.prepared[settings.name]
         for (name, before), after in zip(regions.items(), context.masks_anew(settings.regions), strict=True):
+            self._after[name] = after
             by_layer = overlap_by_layer(before.masks, after)
             kept = _kept_every_bit(before, context.model)
             measurements += overlap_measurements(name, settings.measures, by_layer)
@@ -123,6 +132,32 @@ class Evaluation(base.Evaluation[Settings]):
                 values = (counts.first, counts.second, counts.both, kept.get(layer, 0))
                 raw.append(RawValues(evaluation=settings.name, part=f"{name}/{layer}", values=values))
         return EvaluationResult(raw=tuple(raw), measurements=tuple(measurements))
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """Counts of each region before and after, bits that were kept, and plain scores of the model as it is."""
+        from harness.models.layers import linear_layers
+        from harness.receipts.overlaps import Compared, counted, kept_bits, scored_anew
+        from harness.receipts.scores_in_use import masks_now
+
+        settings, reference = self.settings, context.reference
+        if context.model is None or context.find_masks is None:
+            return []
+        layers, before = linear_layers(context.model), {n: context.find_masks(r) for n, r in settings.compared.items()}
+        pairs = [Compared(name, settings.measures, masks, self._after[name]) for name, masks in before.items()]
+        receipts = [counted(pairs, measurements)]
+        for name, known in context.prepared[settings.name].items():
+            now = {layer: layers[layer].weight.detach().cpu()[mask.cpu()] for layer, mask in before[name].items()}
+            receipts.append(kept_bits(unchanged_metric(name), known.weights, now, measurements))
+        if reference is not None:
+            block = reference.blocks_of(context.cell)[0]
+            for name, region in settings.compared.items():
+                plain = masks_now(reference, region, block)
+                if plain is not None:
+                    looked_at = LookedAt(what="blocks", seen=1, of=reference.blocks)
+                    receipts.append(scored_anew(self._after[name], plain, before[name], looked_at))
+        return receipts
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """The model of the cell is scored anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -13,9 +14,12 @@ from harness.evaluations.base import EvaluationContext, EvaluationResult
 from harness.spec.common import Name
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.measurement import Measurement, RawValues
+from harness.spec.receipt import StageReceipt
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from harness.receipts.observed_engine import Observed
 
 Rank = Annotated[int, Field(gt=0)]
 
@@ -104,6 +108,27 @@ class Evaluation(base.Evaluation[Settings]):
         for rank, by_layer in figures.items():
             measurements += layer_measurements(settings.metric(rank), by_layer)
         return EvaluationResult(raw=tuple(raw), measurements=tuple(measurements))
+
+    def receipts(
+        self, context: EvaluationContext, observed: Observed, measurements: Sequence[Measurement]
+    ) -> list[StageReceipt]:
+        """Similarities of some layers, which are drawn for the cell, from whole spectra."""
+        from harness.formulas.draws import drawn
+        from harness.models.layers import linear_layers
+        from harness.receipts.subspaces import similarities
+
+        settings = self.settings
+        if context.model is None or context.grams is None:
+            return []
+        layers = linear_layers(context.model)
+        names = list(layers)
+        first = [names[place] for place in drawn(context.cell, f"layers of {settings.name}", len(names), 2)]
+        weights = {name: layers[name].weight for name in dict.fromkeys([*first, *names])}
+        return [
+            similarities(
+                settings, weights, (context.grams(settings.utility), context.grams(settings.safety)), measurements
+            )
+        ]
 
 
 def _of_layer(

@@ -35,7 +35,7 @@ class Evaluated:
         subject = changed.before.subject
         receipts = [*_weights_and_cache(changed, states), *_logits(subject, seen)]
         for each in seen:
-            receipts += each.evaluation.receipts(subject.context, each.observed, each.measurements)
+            receipts += each.evaluation.receipts(each.context, each.observed, each.measurements)
         receipts += _likelihood(changed.before)
         if completions:
             receipts += text_receipts(subject.reference, subject.formatter, completions)

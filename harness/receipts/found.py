@@ -116,6 +116,8 @@ def _receipts_of(sources: Sources, in_use: RegionInUse) -> list[StageReceipt]:
         measured=in_use.witness.measured,
         masks=sources.finder.masks,
         planted=None if path is None else lambda: read_masks(path),
+        heads=in_use.witness.heads,
+        probed=lambda settings: reference.probed(settings, in_use.cell),
     )
     return [*score_receipts(in_use), *in_use.region.receipts(in_use.found, look)]
 

@@ -18,6 +18,7 @@ from harness.models.golden_prompts import read_golden_prompts
 from harness.models.layers import transformer_blocks
 from harness.models.loading import checkpoint_files, load_stop_tokens, load_tokenizer
 from harness.models.prompts import turn_end_token_id
+from harness.probing.again import Classes, Probed, drawn_heads, probed
 from harness.reading import read_text
 from harness.receipts import loaded
 from harness.receipts.data import Draw, PlainSet, Tokens, read_plainly, read_training_plainly
@@ -32,6 +33,7 @@ from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.evaluation import DeclaredTexts
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.golden_prompts import GoldenPrompts
+from harness.spec.probing import ProbeSettings
 from harness.spec.receipt import StageReceipt
 from harness.spec.region import AttributionSettings
 from harness.spec.variant import ModelVariant
@@ -181,6 +183,11 @@ class Reference:
         made = partial(self.block, wanted.block, wanted.name, wanted.seed)
         return self._recent.once(wanted.decides, lambda: _measured(wanted, made()))
 
+    @property
+    def blocks(self) -> int:
+        """How many the model has."""
+        return len(transformer_blocks(self.model))
+
     def blocks_of(self, cell: str) -> tuple[int, ...]:
         """The blocks that are measured by plain definitions for a cell: each in turn, so that many cells see all."""
         cells = self._once("cells", lambda: [each.id for each in self.spec.expanded_cells()])
@@ -231,6 +238,25 @@ class Reference:
             for sample in range(settings.samples):
                 seed = settings.seed, place // suffixes, place % suffixes, sample
                 yield DeclaredRequest(ids, limit, settings.temperature, seed)
+
+    def classes(self, settings: ProbeSettings) -> Classes:
+        """The prompts that a probe has to tell apart."""
+        return self._once(("classes", settings), lambda: self._classes(settings))
+
+    def _classes(self, settings: ProbeSettings) -> Classes:
+        around = frame(self.variant, self.tokenizer, settings.system_prompt, settings.chat_template)
+        harmful, harmless = (
+            [
+                (*self.opening, *self._tokens.of(around.around(request)))
+                for request in self._lines(name)[: settings.prompts]
+            ]
+            for name in settings.datasets
+        )
+        return Classes(harmful, harmless, settings.seed)
+
+    def probed(self, settings: ProbeSettings, cell: str) -> list[Probed]:
+        """A few attention heads of the model as it is, drawn for a cell, each with a probe of its own."""
+        return probed(self.model, self.classes(settings), drawn_heads(cell, self.model))
 
     def _asked(self, settings: DeclaredTexts) -> AskedPrompts:
         requests = self._lines(settings.dataset)[: settings.prompts]

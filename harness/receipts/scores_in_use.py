@@ -16,7 +16,7 @@ from harness.receipts.score_mistakes import behind_removed_blocks, known_mistake
 from harness.regions import base as regions
 from harness.regions.base import Measure, Witness
 from harness.spec.receipt import LookedAt, StageReceipt
-from harness.spec.region import AttributionSettings
+from harness.spec.region import AttributionSettings, RegionSettings
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,28 @@ def score_receipts(in_use: RegionInUse) -> list[StageReceipt]:
             behind = _beside_plain(in_use, last, intact=True)
             receipts.append(scores.not_one_shot(behind, f"block {last + 1} of {last + 1}"))
     return [receipt for receipt in receipts if receipt is not None]
+
+
+def masks_now(reference: Reference, settings: RegionSettings, block: int) -> dict[str, Tensor] | None:
+    """Masks of a block that plain scores of the model as it is select, on the CPU.
+
+    None where the region is not found at once from scores, or its method has no plain definition.
+    """
+    region = regions.region(settings)
+    attribution = declared(reference, region)
+    if attribution.schedule != "one_shot":
+        return None
+    plain = [reference.measured_now(wanted(reference, region, name, block)) for _, name in _sets_in_use(region)]
+    scores_of = [scores_of_set for scores_of_set in plain if scores_of_set is not None]
+    if len(scores_of) < len(plain):
+        return None
+    group, found = attribution.comparison_group, {}
+    for layer in scores_of[0]:
+        mask = region.plain_mask([of_set[layer].cpu().numpy() for of_set in scores_of], group)
+        if mask is None:
+            return None
+        found[layer] = torch.from_numpy(mask)
+    return found
 
 
 def _plain_of(parts: Sequence[scores.ScoresInUse], role: str) -> dict[str, Tensor]:

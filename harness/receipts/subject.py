@@ -45,11 +45,15 @@ class Observable(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """An evaluation, what passed between it and the engine, and what it counted before any text was judged."""
+    """An evaluation, what passed between it and the engine, and what it counted before any text was judged.
+
+    context: what it was measured in.
+    """
 
     evaluation: Observable
     observed: Observed
     measurements: Sequence[Measurement]
+    context: Any
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from harness.finetuning.checkpoints import Checkpoint
+from harness.finetuning.checkpoints import FROZEN, Checkpoint
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, edit_dtype
 from harness.models.fingerprint import tensor_bytes
 from harness.models.layers import linear_layers
@@ -231,7 +231,10 @@ def own_checkpoints(
 def _file_hashes(directory: Path) -> dict[str, str]:
     if not directory.is_dir():
         return {}
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
+    files = {path.name: path for path in sorted(directory.iterdir())}
+    if (masks := directory.parent / FROZEN).is_file():  # one for all checkpoints of a fine-tuning
+        files[f"../{FROZEN}"] = masks
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
 def _is_merged(checkpoint: Checkpoint, name: str, before: Tensor, after: Tensor) -> bool:

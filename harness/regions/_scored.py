@@ -85,6 +85,10 @@ class ScoredRegion(MeasuredRegion):
         """As `mask`, of some rows or of a whole matrix, by sorting in numpy: what receipts compare with."""
         raise NotImplementedError(f"the region {self.settings.select} defines no `expected`")
 
+    def plain_mask(self, scores: Sequence[np.ndarray], group: ComparisonGroup) -> np.ndarray:
+        """See `expected`."""
+        return self.expected(scores, group)
+
     def rule(self) -> str:
         """In words, which weights `mask` selects: "the weights that {rule}"."""
         raise NotImplementedError(f"the region {self.settings.select} defines no `rule`")

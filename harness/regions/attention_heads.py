@@ -39,19 +39,24 @@ class Region(base.Region):
         from harness.probing.heads import head_masks, top_heads
 
         accuracy = finder.heads.probe(self.settings).accuracy
+        if witness is not None:
+            witness.heads = accuracy
         count = max(1, round(self.settings.fraction * accuracy.numel()))
         return SelectedWeights(head_masks(finder.model, top_heads(accuracy, count)))
 
     def receipts(self, found: FoundRegion, look: base.Look) -> list[StageReceipt]:
-        """As many heads as asked for, each whole."""
+        """As many heads as asked for, each whole, and those whose probes are right most often."""
         from harness.models.editing import SelectedWeights
         from harness.probing.heads import head_layout
+        from harness.regions._head_receipts import best_heads
         from harness.regions._mask_receipts import whole_heads
 
         receipts, layout = super().receipts(found, look), head_layout(look.model)
         if isinstance(found, SelectedWeights):
             heads = layout.blocks * layout.heads
             receipts.append(whole_heads(found.masks, self.settings.fraction, heads, layout.head_size))
+            if look.heads is not None:
+                receipts.append(best_heads(found.masks, look.heads, look.probed(self.settings)))
         return receipts
 
     def words(self, spec: Mapping[str, Any]) -> str:

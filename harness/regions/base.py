@@ -20,23 +20,26 @@ from harness.regions._measures import Measure as Measure
 from harness.regions._measures import Scores as Scores
 from harness.spec.probing import ProbeSettings
 from harness.spec.receipt import StageReceipt
-from harness.spec.region import AttributionSettings, RegionSettings, region_kinds
+from harness.spec.region import AttributionSettings, ComparisonGroup, RegionSettings, region_kinds
 from harness.spec.variant import ModelVariant
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
     from harness.models.editing import FoundRegion
+    from harness.probing.again import Probed
     from harness.probing.heads import HeadProbe
 
 
 @dataclass
 class Witness:
     """What a region was selected from, noted while it is found: scores or Grams by layer, of the data or of safety and
-    utility. Empty for a region that rests on none."""
+    utility. Empty for a region that rests on none. heads: (blocks, heads), how often the probe of each is right."""
 
     measured: list[dict[str, Tensor]] = field(default_factory=list)
+    heads: Tensor | None = None
 
     def note(self, measured: Sequence[Mapping[str, Tensor]]) -> None:
         """Add what was measured of all layers, or of one block more."""
@@ -86,7 +89,8 @@ class Look:
 
     attribution: the spec's settings with those of the region. measured: what it was selected from, by role.
     drawn: all layers, in the order in which those are looked at that are few of many. masks: of another region.
-    planted: masks, read again from the variant's file; None of a variant without one.
+    planted: masks, read again from the variant's file; None of a variant without one. heads: see `Witness`.
+    probed: a few heads with probes that are fitted again.
     """
 
     model: PreTrainedModel
@@ -96,6 +100,8 @@ class Look:
     measured: Sequence[Mapping[str, Tensor]]
     masks: Callable[[RegionSettings], Mapping[str, Tensor]]
     planted: Callable[[], Mapping[str, Tensor]] | None
+    heads: Tensor | None
+    probed: Callable[[ProbeSettings], Sequence[Probed]]
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,10 @@ class Region:
     ) -> FoundRegion:
         """The part in some layers of a region that has a `measure`. measured: by role, by layer."""
         raise NotImplementedError(f"the region {self.settings.select} does not say how it is selected")
+
+    def plain_mask(self, scores: Sequence[np.ndarray], group: ComparisonGroup) -> np.ndarray | None:
+        """The mask of a layer from its scores, by role, in numpy; None where it is not selected from scores."""
+        return None
 
     def plain_masks(self, look: Look) -> Mapping[str, Tensor] | None:
         """Masks by other means than `find`, sharing no code with it; None where there are none."""

@@ -142,7 +142,8 @@ def _evaluate(bench: Bench, job: CellJob, context: EvaluationContext) -> _Raw:
         job.say(entry.settings.name)
         watched = ObservedEngine(bench.engine, bench.loaded.model)
         result = entry.measure(replace(context, engine=watched))
-        raw.seen.append(Seen(entry, watched.observed, result.measurements))
+        seen_in = replace(context, reference=bench.reference, cell=job.cell.id)
+        raw.seen.append(Seen(entry, watched.observed, result.measurements, seen_in))
         raw.completions += result.completions
         raw.values += result.raw
         raw.measurements += result.measurements

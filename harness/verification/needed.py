@@ -28,7 +28,13 @@ _OF_KIND = {
     "attack": ("scorer/published-scorer", "scorer/aggregation"),
     "zero_shot": ("scorer/zero-shot-items",),
     "perplexity": ("scorer/perplexity-windows", "scorer/perplexity-figure", "text/against-intact"),
+    "overlap": ("scorer/overlap-counts",),
+    "rescored_overlap": ("scorer/overlap-counts", "scorer/kept-bits"),
+    "drift": ("scorer/drift-figures",),
+    "probing": ("scorer/probes",),
+    "subspace_similarity": ("scorer/subspaces",),
 }
+_ASK_THE_ENGINE = ("attack", "zero_shot", "perplexity")
 #: What there is where another one holds: answers of other items cannot be told apart.
 _FOLLOWS = {"scorer/zero-shot-items": "scorer/zero-shot-accuracy"}
 _SCORED = ("top", "bottom", "set-difference")
@@ -36,7 +42,7 @@ _OF_REGION = {
     **dict.fromkeys(_SCORED, ("mask/layers", "mask/selection", "mask/share")),
     **dict.fromkeys(("act-svd", "orthogonal-projection"), ("mask/ranks", "scores/plain-definition")),
     "planted": ("mask/layers", "mask/planted"),
-    "attention-heads": ("mask/layers", "mask/heads"),
+    "attention-heads": ("mask/layers", "mask/heads", "mask/best-heads"),
 }
 _OF_SCORES = dict.fromkeys(_SCORED, ("scores/plain-definition",))
 _OF_STEPS = (
@@ -92,7 +98,7 @@ def wanted_of_evaluations(entries: Sequence[Any]) -> Iterator[str]:
     """The names of receipts that a cell with these evaluations has in any case."""
     if any(entry.generates_texts for entry in entries):
         yield from _OF_TEXTS
-    if any(entry.generates_texts or entry.kind in _OF_KIND for entry in entries):
+    if any(entry.generates_texts or entry.kind in _ASK_THE_ENGINE for entry in entries):
         yield from _OF_OUTPUTS
     for entry in entries:
         if entry.generates_texts and entry.asks_benign:

@@ -1,0 +1,136 @@
+"""Receipt of drift: figures of two checkpoints made a second time in numpy, from their tensors on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.spec.measurement import Measurement
+from harness.spec.receipt import LookedAt, StageReceipt
+
+#: What a figure may be off, as a share of it: products are summed in another order, and a merge in 16 bits rounds.
+MOST_OFF = {"float32": 1e-3, "bfloat16": 2e-2}
+_SHOWN, _TRIMMED = 2, 0.01
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+Array = NDArray[np.float64]
+
+
+class Moved(Protocol):
+    """A checkpoint, as far as this receipt asks it."""
+
+    def update(self, layer: str, intact: Tensor) -> Tensor:
+        """The float32 change of a layer up to this step."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Masks by group and layer, and the weights before anything moved, by parameter."""
+
+    masks: Mapping[str, Mapping[str, Tensor]]
+    intact: Mapping[str, Tensor]
+
+
+def figures_again(
+    settings: Any, groups: Groups, checkpoints: Mapping[int, Moved], of: int, measurements: Sequence[Measurement]
+) -> StageReceipt:
+    """Whether sizes, statistics and ratios are those of the weights of each group.
+
+    settings: of the evaluation. checkpoints: those that are looked at by their numbers, of so many. Ratios are of the last.
+    """
+    told = {measured.metric: measured for measured in measurements}
+    most, compared, problems = MOST_OFF[settings.merge_dtype], 0, list[str]()
+    for number, moved in checkpoints.items():
+        for name, masks in groups.masks.items():
+            before, change = _weights(masks, groups.intact, moved, _DTYPES[settings.merge_dtype])
+            for metric, value, n in _expected(settings, name, number, before, change):
+                if metric in told:
+                    compared += 1
+                    problems += _departs(told[metric], value, n, most)
+    for metric, value in _ratios(settings, told, of):
+        compared += 1
+        problems += _departs(told[metric], value, told[metric].n, 1e-9)
+    return StageReceipt(
+        stage="scorer",
+        name="drift-figures",
+        holds=not problems,
+        expected=f"{compared} figures of weights and their change, as {len(checkpoints)} of {of} checkpoints have them",
+        seen="; ".join(problems[:_SHOWN]) or "them",
+        advice="look at which weights a group holds, at which checkpoint is read, and at what a change is divided by",
+        evidence={"figures": compared, "otherwise": len(problems)},
+        looked_at=(LookedAt(what="checkpoints", seen=len(checkpoints), of=of),),
+    )
+
+
+def _weights(
+    masks: Mapping[str, Tensor], intact: Mapping[str, Tensor], moved: Moved, dtype: torch.dtype
+) -> tuple[Array, Array]:
+    """w and Δw of a group as they are stored in a dtype, (n,), in the order of its layers."""
+    before, after = list[Tensor](), list[Tensor]()
+    for layer, mask in masks.items():
+        if mask.any():
+            weight = intact[f"{layer}.weight"].cpu()
+            merged = weight.to(dtype).float() + moved.update(layer, weight)
+            before.append(weight.to(dtype).float()[mask.cpu()])
+            after.append(merged.to(dtype).float()[mask.cpu()])
+    own, then = (torch.cat(parts).numpy().astype(np.float64) for parts in (before, after))
+    return own, then - own
+
+
+def _expected(
+    settings: Any, group: str, number: int, before: Array, change: Array
+) -> Iterator[tuple[str, float, int | None]]:
+    """(metric, value, n) of everything that the settings ask of a group. n of a relative figure: weights not 0."""
+    n, absolute, size = len(before), np.abs(change), np.abs(before)
+    yield settings.size_metric(group, "count"), float(n), n
+    yield settings.size_metric(group, "zero_weights"), float((size == 0).sum()), n
+    relative = absolute[size > 0] / size[size > 0]
+    values = {"unchanged_share": (float((change == 0).mean()), n)}
+    if len(relative):
+        values["norm_ratio"] = (float(np.linalg.norm(change) / np.linalg.norm(before)), n)
+    for kind, numbers in (("absolute", absolute), ("relative", relative)):
+        if len(numbers):
+            values |= {f"{kind}_{name}": (value, len(numbers)) for name, value in _statistics(numbers)}
+    for statistic in settings.statistics:
+        if statistic in values:
+            yield settings.metric(group, statistic, number), *values[statistic]
+
+
+def _statistics(numbers: Array) -> Iterator[tuple[str, float]]:
+    yield "mean", float(np.mean(numbers))
+    yield "std", float(np.std(numbers))
+    yield "max", float(np.max(numbers))
+    yield "median", float(np.median(numbers))
+    yield "trimmed_mean", float(np.mean(np.sort(numbers)[: len(numbers) - int(_TRIMMED * len(numbers))]))
+    for percent in (5, 25, 75, 95, 99):
+        yield f"q{percent:02d}", float(np.percentile(numbers, percent))
+
+
+def _ratios(settings: Any, told: Mapping[str, Measurement], last: int) -> Iterator[tuple[str, float]]:
+    for pair in settings.compare:
+        for statistic in settings.compared:
+            metric = settings.ratio_metric(pair, statistic)
+            first, second = (told.get(settings.metric(side, statistic, last)) for side in (pair.first, pair.second))
+            if metric in told and first and second and first.value is not None and second.value:
+                yield metric, first.value / second.value
+
+
+def _departs(measured: Measurement, value: float, n: int | None, most: float) -> list[str]:
+    """What is wrong with a figure; nothing where it is `value` of n, but for `most` of it."""
+    seen = measured.value
+    if seen is not None and measured.n == n and abs(seen - value) <= most * abs(value) + _rank(measured, most):
+        return []
+    return [f"{measured.metric} {seen} of {measured.n} where the weights give {value:.6g} of {n}"]
+
+
+def _rank(measured: Measurement, most: float) -> float:
+    """How far a quantile moves if a value passes from one side of it to the other; 0 of other figures."""
+    if measured.neighbours is None or most < 1e-6:
+        return 0.0
+    return measured.neighbours[1] - measured.neighbours[0]
