@@ -21,7 +21,19 @@ VALIDITY, LOAD, VALIDATE, CHECK, CRASH = "validity", "load", "validate", "check"
 VERIFICATION = "verification"
 #: The modules of faults, along the path from data to a verdict.
 FaultStage = Literal[
-    "loading", "data", "prompts", "scores", "mask", "weights", "tuning", "engine", "decoding", "figures", "golden"
+    "loading",
+    "data",
+    "prompts",
+    "scores",
+    "mask",
+    "weights",
+    "tuning",
+    "engine",
+    "decoding",
+    "figures",
+    "inside",
+    "judgement",
+    "golden",
 ]
 #: The number of a fault that the list of REPRODUCIBILITY.md has no number of its own for.
 UNLISTED = 22

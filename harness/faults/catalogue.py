@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from harness import plugins
 from harness.errors import UserError
-from harness.faults import data, decoding, engine, figures, golden, loading, mask, prompts, scores, tuning, weights
+from harness.faults import (
+    data,
+    decoding,
+    engine,
+    figures,
+    golden,
+    inside,
+    judgement,
+    loading,
+    mask,
+    prompts,
+    scores,
+    tuning,
+    weights,
+)
 from harness.faults.base import Fault
 
-_STAGES = (loading, data, prompts, scores, mask, weights, tuning, engine, decoding, figures, golden)
+_STAGES = (loading, data, prompts, scores, mask, weights, tuning, engine, decoding, figures, inside, judgement, golden)
 #: Every fault, by its number and then its id.
 FAULTS = tuple(sorted((fault for stage in _STAGES for fault in stage.FAULTS), key=lambda each: (each.number, each.id)))
 

@@ -217,13 +217,26 @@ def judged(alarms: Sequence[Alarm], caught_by: Sequence[str]) -> tuple[Detection
 
 
 def _only(spec: BenchmarkSpec, groups: Sequence[str] | None) -> BenchmarkSpec:
-    """The spec with these groups of cells and the intact one. Raises ValueError where it lacks one of them."""
+    """The spec with these groups of cells, the intact one, and what is measured in them.
+
+    Raises ValueError where it lacks one of them.
+    """
     if groups is None:
         return spec
     missing = set(groups) - {group.id for group in spec.cells}
     if missing:
         raise ValueError(f"suite.yaml has no cells {sorted(missing)}")
-    return spec.model_copy(update={"cells": tuple(g for g in spec.cells if g.id in {INTACT, *groups})})
+    cells = tuple(group for group in spec.cells if group.id in {INTACT, *groups})
+    there = {group.id for group in cells}
+    tuned = any(group.fine_tuning is not None for group in cells)
+    changed = there != {INTACT}
+    entries = tuple(
+        entry
+        for entry in spec.evaluations
+        if (tuned or entry.measured_in != "fine_tuned") and (changed or not entry.compares_with_intact)
+    )
+    claims = tuple(claim for claim in spec.claims if there.issuperset(claim.cells))
+    return spec.model_copy(update={"cells": cells, "evaluations": entries, "claims": claims})
 
 
 def _seeded(spec: BenchmarkSpec, seed: int) -> BenchmarkSpec:

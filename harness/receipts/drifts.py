@@ -42,7 +42,8 @@ def figures_again(
 ) -> StageReceipt:
     """Whether sizes, statistics and ratios are those of the weights of each group.
 
-    settings: of the evaluation. checkpoints: those that are looked at by their numbers, of so many. Ratios are of the last.
+    settings: of the evaluation. checkpoints: those that are looked at, by their numbers, of so many. Ratios are of the
+    last one.
     """
     told = {measured.metric: measured for measured in measurements}
     most, compared, problems = MOST_OFF[settings.merge_dtype], 0, list[str]()

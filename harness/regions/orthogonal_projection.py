@@ -73,15 +73,22 @@ class Region(RankRegion):
     def expected(
         self, spectra: Sequence[Spectrum], directions: int
     ) -> tuple[Tensor | None, Mapping[str, Tensor | None]]:
-        """Π_s − Π_u Π_s; the two swapped are the known mistake."""
+        """Π_s − Π_u Π_s; known mistakes are the two swapped, with their ranks and without."""
         safety_removed = self.in_layer(self.settings.safety_rank_removed, directions)
         utility_removed = self.in_layer(self.settings.utility_rank_removed, directions)
         safety = spectra[0].projection(0, directions - safety_removed)
         utility = spectra[1].projection(0, directions - utility_removed)
         if safety is None or utility is None:
             return None, {}
-        swapped = {"the parts of safety and utility swapped": utility - safety @ utility}
-        return safety - utility @ safety, swapped
+        mistakes: dict[str, Tensor | None] = {
+            "the parts of safety and utility swapped": utility - safety @ utility,
+            "the data of safety and utility swapped": None,
+        }
+        first = spectra[1].projection(0, directions - safety_removed)
+        second = spectra[0].projection(0, directions - utility_removed)
+        if first is not None and second is not None:
+            mistakes["the data of safety and utility swapped"] = first - second @ first
+        return safety - utility @ safety, mistakes
 
     def what(self) -> str:
         """Both ranks."""
