@@ -63,7 +63,7 @@ def test_every_draw_of_the_benchmark_follows_the_seed():
         *(each["seed"] for each in seeded["evaluations"] if "seed" in each),
         *(each["fine_tuning"]["seed"] for each in seeded["cells"] if each["fine_tuning"]),
     ]
-    assert len(seeds) == 8
+    assert len(seeds) == 10
     assert set(seeds) == {7}
 
 
