@@ -5,7 +5,7 @@ Weights are gathered layer by layer from the checkpoints on disk; no second copy
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,18 @@ if TYPE_CHECKING:
     from harness.finetuning.checkpoints import Checkpoint
     from harness.formulas.drift import Figure
     from harness.receipts.observed_engine import Observed
+    from harness.spec.region import WeightRegion
 
 #: Places of a group's weights in the flattened matrix of each layer, by group and layer.
 Places = dict[str, dict[str, "Tensor"]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where the weights of each group are in the intact model. again: found once more, for receipts."""
+
+    places: Places
+    again: Mapping[str, Mapping[str, Tensor]]
 
 
 class Evaluation(base.Evaluation[Settings]):
@@ -34,19 +43,23 @@ class Evaluation(base.Evaluation[Settings]):
 
     prepares = True
 
-    def prepare(self, context: EvaluationContext) -> Places:
-        """Where the groups' weights are in the intact model, layers in its order; a group must hold at least one."""
+    def prepare(self, context: EvaluationContext) -> Prepared:
+        """Where the groups' weights are in the intact model, and once more for its receipts."""
         from harness.models.layers import linear_layers
+        from harness.receipts.drifts import places_again
 
-        settings = self.settings
         if context.find_masks is None or context.model is None:
-            raise UserError(f"the evaluation {settings.name!r} needs regions, and this context finds none")
+            raise UserError(f"the evaluation {self.settings.name!r} needs regions, and this context finds none")
+        again = places_again(self.settings, context.find_masks)
+        return Prepared(self._places(list(linear_layers(context.model)), context.find_masks), again)
+
+    def _places(self, layers: list[str], find_masks: Callable[[WeightRegion], Mapping[str, Tensor]]) -> Places:
+        """Where the groups' weights are, in the order of the layers; a group must hold at least one."""
+        settings = self.settings
         places: Places = {}
         for group in settings.groups:
-            masks = context.find_masks(group.region)
-            selected = {
-                name: masks[name] for name in linear_layers(context.model) if name in masks and masks[name].any()
-            }
+            masks = find_masks(group.region)
+            selected = {name: masks[name] for name in layers if name in masks and masks[name].any()}
             places[group.name] = {name: mask.cpu().flatten().nonzero().squeeze(1) for name, mask in selected.items()}
             if not places[group.name]:
                 raise UserError(
@@ -70,7 +83,7 @@ class Evaluation(base.Evaluation[Settings]):
         if context.training is None or context.model is None or not context.training.checkpoints:
             return EvaluationResult()
         layers = list(linear_layers(context.model))
-        places: Places = context.prepared[settings.name]
+        places: Places = context.prepared[settings.name].places
         before = _before(places, layers, context.training.intact)
         resampled = resampled_layers(len(layers), settings.replicates, settings.seed)
         measurements = [m for group, weights in before.items() for m in _sizes(settings, group, weights.values)]
@@ -101,12 +114,12 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.receipts.drifts import Groups, figures_again
 
         settings, training = self.settings, context.training
-        if training is None or not training.checkpoints or context.find_masks is None:
+        if training is None or not training.checkpoints:
             return []
         count = len(training.checkpoints)
         places = {*drawn(context.cell, f"checkpoint of {settings.name}", count - 1, 1), count - 1}
         looked_at = {place + 1: training.checkpoints[place] for place in sorted(places)}
-        groups = Groups({g.name: context.find_masks(g.region) for g in settings.groups}, training.intact)
+        groups = Groups(context.prepared[settings.name].again, training.intact)
         return [figures_again(settings, groups, looked_at, count, measurements)]
 
 

@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 class IntactRegion:
     """A region of the intact model: masks (d_out, d_in) bool by layer, and its weights there, (selected,) by layer.
 
-    Both lie on the CPU; the weights are a copy.
+    All lie on the CPU; the weights are a copy. again: masks that were found once more, for receipts.
     """
 
     masks: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
+    again: Mapping[str, Tensor]
 
 
 class Settings(DeclaredEvaluation):
@@ -103,7 +104,7 @@ class Evaluation(base.Evaluation[Settings]):
                 layer: layers[layer].weight.detach()[mask.to(layers[layer].weight.device)].cpu()
                 for layer, mask in masks.items()
             }
-            found[name] = IntactRegion(masks, weights)
+            found[name] = IntactRegion(masks, weights, context.find_masks(region))
         return found
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
@@ -142,12 +143,13 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.receipts.scores_in_use import masks_now
 
         settings, reference = self.settings, context.reference
-        if context.model is None or context.find_masks is None:
+        if context.model is None:
             return []
-        layers, before = linear_layers(context.model), {n: context.find_masks(r) for n, r in settings.compared.items()}
+        regions: Mapping[str, IntactRegion] = context.prepared[settings.name]
+        layers, before = linear_layers(context.model), {name: region.again for name, region in regions.items()}
         pairs = [Compared(name, settings.measures, masks, self._after[name]) for name, masks in before.items()]
         receipts = [counted(pairs, measurements)]
-        for name, known in context.prepared[settings.name].items():
+        for name, known in regions.items():
             now = {layer: layers[layer].weight.detach().cpu()[mask.cpu()] for layer, mask in before[name].items()}
             receipts.append(kept_bits(unchanged_metric(name), known.weights, now, measurements))
         if reference is not None:

@@ -94,10 +94,10 @@ def _contexts_cut(right: Callable[..., Any]) -> Callable[..., Any]:
 def _without_bos(right: Callable[..., Any]) -> Callable[..., Any]:
     """The windows of the text begin with its own first token."""
 
-    def windows(self: Any, context: Any) -> Any:
-        bos, width = context.formatter.tokenizer.bos_token_id, self.settings.window_tokens
+    def windows(self: Any, formatter: Any, path_of: Any) -> Any:
+        bos, width = formatter.tokenizer.bos_token_id, self.settings.window_tokens
         longer = type(self)(self.settings.model_copy(update={"windows": None}))
-        ids = [token for window in right(longer, context) for token in window if token != bos]
+        ids = [token for window in right(longer, formatter, path_of) for token in window if token != bos]
         own = [tuple(ids[start : start + width]) for start in range(0, len(ids) - width + 1, width)]
         return own[: self.settings.windows]
 

@@ -53,11 +53,11 @@ def _always_the_first(right: Callable[..., Any]) -> Callable[..., Any]:
 def _turned_round(right: Callable[..., Any]) -> Callable[..., Any]:
     """The weights of each group are filed under another one's name."""
 
-    def prepare(self: Any, context: Any) -> Any:
-        places = right(self, context)
-        return dict(zip(places, reversed(list(places.values())), strict=True))
+    def places(*arguments: Any) -> Any:
+        found = right(*arguments)
+        return dict(zip(found, reversed(list(found.values())), strict=True))
 
-    return prepare
+    return places
 
 
 def _by_the_weight_after(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,7 +154,7 @@ FAULTS = (
         "the weights give",
         "scorer/drift-figures",
         cells=("lora",),
-        wrong={"harness.evaluations.drift:Evaluation.prepare": _turned_round},
+        wrong={"harness.evaluations.drift:Evaluation._places": _turned_round},
     ),
     _fault(
         "drift_by_the_weight_after",

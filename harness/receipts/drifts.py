@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,10 +31,21 @@ class Moved(Protocol):
 
 @dataclass(frozen=True)
 class Groups:
-    """Masks by group and layer, and the weights before anything moved, by parameter."""
+    """Places in flattened matrices by group and layer, and the weights before anything moved, by parameter."""
 
-    masks: Mapping[str, Mapping[str, Tensor]]
+    places: Mapping[str, Mapping[str, Tensor]]
     intact: Mapping[str, Tensor]
+
+
+def places_again(settings: Any, find_masks: Callable[[Any], Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """(n,) places in the flattened matrix of each layer, by group, of the model as it is: the intact one."""
+    return {
+        group.name: {
+            layer: torch.from_numpy(np.flatnonzero(mask.cpu().numpy()))
+            for layer, mask in find_masks(group.region).items()
+        }
+        for group in settings.groups
+    }
 
 
 def figures_again(
@@ -48,8 +59,8 @@ def figures_again(
     told = {measured.metric: measured for measured in measurements}
     most, compared, problems = MOST_OFF[settings.merge_dtype], 0, list[str]()
     for number, moved in checkpoints.items():
-        for name, masks in groups.masks.items():
-            before, change = _weights(masks, groups.intact, moved, _DTYPES[settings.merge_dtype])
+        for name, places in groups.places.items():
+            before, change = _weights(places, groups.intact, moved, _DTYPES[settings.merge_dtype])
             for metric, value, n in _expected(settings, name, number, before, change):
                 if metric in told:
                     compared += 1
@@ -70,16 +81,16 @@ def figures_again(
 
 
 def _weights(
-    masks: Mapping[str, Tensor], intact: Mapping[str, Tensor], moved: Moved, dtype: torch.dtype
+    places: Mapping[str, Tensor], intact: Mapping[str, Tensor], moved: Moved, dtype: torch.dtype
 ) -> tuple[Array, Array]:
     """w and Δw of a group as they are stored in a dtype, (n,), in the order of its layers."""
     before, after = list[Tensor](), list[Tensor]()
-    for layer, mask in masks.items():
-        if mask.any():
+    for layer, chosen in places.items():
+        if len(chosen):
             weight = intact[f"{layer}.weight"].cpu()
             merged = weight.to(dtype).float() + moved.update(layer, weight)
-            before.append(weight.to(dtype).float()[mask.cpu()])
-            after.append(merged.to(dtype).float()[mask.cpu()])
+            before.append(weight.to(dtype).float().flatten()[chosen])
+            after.append(merged.to(dtype).float().flatten()[chosen])
     own, then = (torch.cat(parts).numpy().astype(np.float64) for parts in (before, after))
     return own, then - own
 

@@ -171,12 +171,13 @@ def of_every_block(
     seen = [each for block in blocks for each in block]
     off = [each for each in seen if not each.correlation >= least_correlation]
     worst = min((each.correlation for each in seen), default=1.0)
+    first = next((f"block {i} of {len(blocks)}, " for i, block in enumerate(blocks, 1) if off and off[0] in block), "")
     return StageReceipt(
         stage="scores",
         name="every-block",
         holds=not off,
         expected=f"the scores of all {len(seen)} layers to rank weights as a few samples alone do",
-        seen=f"in {len(off)} layers they do not, first {off[0].layer} (as {off[0].role}): rank correlation "
+        seen=f"in {len(off)} layers they do not, first {first}{off[0].layer} (as {off[0].role}): rank correlation "
         f"{off[0].correlation:.2f}"
         if off
         else f"rank correlations of {worst:.2f} and more",

@@ -210,8 +210,8 @@ def _shares_of_weights(cell: CellResult, declared: Cell, receipt: StageReceipt) 
         asked.append(rf"{kind}: \d+(?: to \d+)? of {sizes[kind]}")
         seen.append(f"{kind}: {count}")
     edit = cell.receipt
-    selected = declared.region is not None and declared.region.select in _RULES  # else the share is another region's
-    if edit is not None and selected and edit.weights_selected is not None:
+    rule = None if declared.region is None else _RULES.get(declared.region.select)  # else the share is another region's
+    if edit is not None and rule is not None and edit.weights_selected is not None:
         fits = sum(told.values()) == edit.weights_selected and told.keys() == edit.sparsity_by_layer_type.keys()
         types = edit.sparsity_by_layer_type
         fits = fits and all(abs(types[kind] * int(sizes[kind]) - count) < 1e-3 for kind, count in told.items())

@@ -8,7 +8,7 @@ from harness.receipts.drifts import Groups, figures_again
 from harness.spec.measurement import Measurement
 
 WEIGHTS = {"a.weight": torch.tensor([[1.0, -2.0], [0.0, 4.0]]), "b.weight": torch.tensor([[8.0, 0.5]])}
-MASKS = {"g": {"a": torch.ones(2, 2, dtype=torch.bool), "b": torch.tensor([[True, False]])}}
+PLACES = {"g": {"a": torch.arange(4), "b": torch.tensor([0])}}
 REGION = {"select": "top", "method": "random", "fraction": 0.5}
 
 
@@ -40,7 +40,7 @@ TRUE = {
 
 def receipt(changes=(), size=0.5, **declared):
     told = [Measurement(metric=m, value=value, n=n) for m, (value, n) in (TRUE | dict(changes)).items()]
-    return figures_again(settings(**declared), Groups(MASKS, WEIGHTS), {1: Moved(size)}, 1, told)
+    return figures_again(settings(**declared), Groups(PLACES, WEIGHTS), {1: Moved(size)}, 1, told)
 
 
 def test_figures_of_a_checkpoint_are_made_again():
@@ -79,13 +79,13 @@ def test_a_ratio_is_one_figure_divided_by_another():
         compare=[{"first": "g", "second": "h"}],
         statistics=["absolute_mean"],
     )
-    masks = {"g": MASKS["g"], "h": {"b": torch.tensor([[True, True]])}}
+    places = {"g": PLACES["g"], "h": {"b": torch.arange(2)}}
 
     def told(ratio):
         values = {"g/absolute_mean/checkpoint1": (0.5, 5), "h/absolute_mean/checkpoint1": (0.5, 2)}
         values["g_over_h/absolute_mean/last"] = (ratio, 5)
         found = [Measurement(metric=f"drift_{m}", value=value, n=n) for m, (value, n) in values.items()]
-        return figures_again(declared, Groups(masks, WEIGHTS), {1: Moved(0.5)}, 1, found)
+        return figures_again(declared, Groups(places, WEIGHTS), {1: Moved(0.5)}, 1, found)
 
     assert told(1.0).holds
     assert "drift_g_over_h/absolute_mean/last" in told(1.001).seen

@@ -182,4 +182,4 @@ def test_scores_of_every_block_are_told_from_none_and_from_those_of_another():
     for wrong in (torch.zeros(8, 64), other, 1 / few, few.mT):
         receipt = of_every_block([[own], [of_a_subsample("b", "safety", wrong, alike)]], 0.4)
         assert not receipt.holds
-        assert "in 1 layers they do not, first b (as safety)" in receipt.words
+        assert "layers they do not, first block 2 of 2, b (as safety)" in receipt.words
