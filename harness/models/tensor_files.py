@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.models.fingerprint import tensors_fingerprint
+from harness.models.fingerprint import tensors_sha256
 from harness.models.write_errors import os_error_of
 from harness.reading import parsed_json
 from harness.storage import whole_file
@@ -34,7 +34,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     shared = {name: first_names.setdefault(_place(tensor), name) for name, tensor in tensors.items()}
     distinct = {name: tensors[name].contiguous().cpu() for name, first in shared.items() if name == first}
     others = {name: first for name, first in shared.items() if name != first}
-    told = {**metadata, WRITTEN: tensors_fingerprint(distinct)} | ({SHARED: json.dumps(others)} if others else {})
+    told = {**metadata, WRITTEN: tensors_sha256(distinct)} | ({SHARED: json.dumps(others)} if others else {})
     with whole_file(path, new) as written:
         _save(distinct, written, told)
 
@@ -66,7 +66,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable safetensors file: {error}") from None
-    if WRITTEN in metadata and metadata[WRITTEN] != tensors_fingerprint(tensors):
+    if WRITTEN in metadata and metadata[WRITTEN] != tensors_sha256(tensors):
         raise UserError(f"{path}: its tensors are not those that were written (SHA-256); make the file again")
     try:
         tensors.update({name: tensors[first] for name, first in parsed_json(metadata.get(SHARED, "{}")).items()})

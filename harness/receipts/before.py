@@ -21,7 +21,7 @@ from harness.spec.receipt import StageReceipt
 class Before:
     """What was seen of the intact model, for the stages after it to be set beside.
 
-    found: the region that the cell removes. intact: SHA-256 over all parameters. expected: the weights that the edit
+    found: the region that the cell removes. intact: fingerprint of all parameters. expected: the weights that the edit
     should make. state: of the model besides. training: what it is to be fine-tuned on, if it is. sent: prompts that
     the engine has seen under the intact weights. window, likelihood: of a text, what the intact model makes of it and
     by how much rounding may move that; None where no text is scored.

@@ -59,7 +59,7 @@ class Tuning(Protocol):
 class Changed:
     """What was seen of the changed model.
 
-    edited: SHA-256 over all parameters. held: of those that the engine has. deviations: of its answers to prompts
+    edited: fingerprint of all parameters. held: of those that the engine has. deviations: of its answers to prompts
     that it saw under the intact weights.
     """
 

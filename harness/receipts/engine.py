@@ -11,7 +11,7 @@ from harness.spec.receipt import StageReceipt
 def held_weights(edited: str, at_first: str, at_last: str, states: Mapping[str, str]) -> StageReceipt:
     """Whether the engine holds the model as edited, before the first evaluation and after the last.
 
-    All: SHA-256 over all parameters. states: what other fingerprints of this process are, in words.
+    All: fingerprints of all parameters. states: what other fingerprints of this process are, in words.
     """
     foreign = next((seen for seen in (at_first, at_last) if seen != edited), None)
     when = "before the first evaluation" if at_first != edited else "after the last evaluation"

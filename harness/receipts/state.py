@@ -6,14 +6,12 @@ named.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from harness.models.fingerprint import bit_checksum, tensor_bytes
+from harness.models.fingerprint import bit_checksum
 from harness.spec.receipt import LookedAt, StageReceipt
 
 _HOOKS = (
@@ -25,7 +23,6 @@ _HOOKS = (
 )
 #: Hooks of the library's own, which stay on a model once states were asked for, and do nothing unless they are again.
 _OF_THE_LIBRARY = "transformers.utils.output_capturing"
-_CHECKSUMMED = (torch.float32, torch.bfloat16, torch.float16)
 #: Differences that are told.
 _SHOWN = 3
 
@@ -35,22 +32,16 @@ class ModelState:
     """numbers: by the name of a parameter or buffer, a checksum of its bits. modules: by name, its class and what hangs
     on it, in words; nothing hangs on a model at rest."""
 
-    numbers: Mapping[str, int | str]
+    numbers: Mapping[str, int]
     modules: Mapping[str, str]
     restless: tuple[str, ...]
 
     @classmethod
     def of(cls, model: nn.Module) -> ModelState:
         """As the model is now."""
-        numbers = {name: _checksum(tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+        numbers = {name: bit_checksum(tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
         modules = {name: f"{type(module).__module__}.{type(module).__name__}" for name, module in model.named_modules()}
         return cls(numbers, modules, tuple(_restless(model)))
-
-
-def _checksum(tensor: Tensor) -> int | str:
-    if tensor.dtype in _CHECKSUMMED and tensor.dim() > 0 and tensor.numel():
-        return bit_checksum(tensor)
-    return hashlib.sha256(tensor_bytes(tensor)).hexdigest()
 
 
 def _restless(model: nn.Module) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harness.finetuning.checkpoints import FROZEN, Checkpoint
 from harness.models.editing import FoundRegion, SelectedRanks, SelectedWeights, edit_dtype
-from harness.models.fingerprint import tensor_bytes
+from harness.models.fingerprint import tensor_checksum
 from harness.models.layers import linear_layers
 from harness.spec.receipt import CheckpointReceipt, StageReceipt
 
@@ -37,9 +37,9 @@ class ExpectedProduct:
 
 @dataclass(frozen=True)
 class ExpectedWeights:
-    """What every parameter is to be under an edit. hashes: SHA-256 by name; products: of layers that lose ranks."""
+    """What every parameter is to be under an edit. checksums: 128 bits by name; products: of layers that lose ranks."""
 
-    hashes: dict[str, str]
+    checksums: dict[str, str]
     products: dict[str, ExpectedProduct]
 
 
@@ -48,7 +48,7 @@ def expected_weights(model: nn.Module, region: FoundRegion | None) -> ExpectedWe
     """From the intact model: zero at the places of the mask, the same bits everywhere else. One layer at a time."""
     masks = region.masks if isinstance(region, SelectedWeights) else {}
     factors = region.factors if isinstance(region, SelectedRanks) else {}
-    hashes: dict[str, str] = {}
+    checksums: dict[str, str] = {}
     products: dict[str, ExpectedProduct] = {}
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
@@ -64,10 +64,10 @@ def expected_weights(model: nn.Module, region: FoundRegion | None) -> ExpectedWe
             computed = ROUNDINGS * weight.shape[1] ** 0.5 * torch.finfo(edit_dtype(parameter)).eps * terms
             products[name] = ExpectedProduct(directions, product - left @ (right @ product), computed)
         elif layer in masks:
-            hashes[name] = _sha256(torch.where(masks[layer].to(parameter.device), 0, parameter))
+            checksums[name] = tensor_checksum(torch.where(masks[layer].to(parameter.device), 0, parameter))
         else:
-            hashes[name] = _sha256(parameter)
-    return ExpectedWeights(hashes, products)
+            checksums[name] = tensor_checksum(parameter)
+    return ExpectedWeights(checksums, products)
 
 
 @torch.no_grad()
@@ -81,7 +81,7 @@ def edited_places(expected: ExpectedWeights, model: nn.Module, region: FoundRegi
             worst = max(worst, beyond)
             holds = beyond <= 1.0
         else:
-            holds = _sha256(parameter) == expected.hashes.get(name)
+            holds = tensor_checksum(parameter) == expected.checksums.get(name)
         if not holds:
             wrong.append(name.removesuffix(".weight"))
     evidence: dict[str, float | int | str] = {"parameters_wrong": len(wrong)}
@@ -133,7 +133,7 @@ def _what_is_wrong(wrong: list[str], model: nn.Module, region: FoundRegion | Non
 
 
 def intact_before(expected: str, seen: str) -> StageReceipt:
-    """Whether a cell begins with the model that the run is about. Both: SHA-256 over all parameters."""
+    """Whether a cell begins with the model that the run is about. Both: fingerprints of all parameters."""
     return _same_weights(
         "intact-before",
         {"expected": expected, "seen": seen},
@@ -247,7 +247,3 @@ def _is_merged(checkpoint: Checkpoint, name: str, before: Tensor, after: Tensor)
     now = after.detach().double().cpu()
     rounding = (torch.finfo(after.dtype).eps + torch.finfo(torch.float32).eps) * torch.maximum(merged.abs(), now.abs())
     return bool(((now - merged).abs() <= rounding + checkpoint.update_rounding(name, before)).all())
-
-
-def _sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor_bytes(tensor)).hexdigest()

@@ -26,7 +26,8 @@ class EditReceipt(Strict):
     type, and the comparison with a planted region. Of ranks: rank(ΔW) of every edited layer,
     measured on W before and after, and rank_share, the largest rank(ΔW) / R over the layers. What
     has no meaning for an edit is None or empty.
-    Fingerprints are SHA-256 over all linear weights: before the edit, under it, and after undoing it.
+    Fingerprints (harness/models/fingerprint.py) are of all linear weights: before the edit, under it, and after it is
+    undone.
     """
 
     weights_total: int
@@ -63,7 +64,7 @@ class FineTuningReceipt(Found):
         differ; the second is 0, or the cell is invalid.
     moved_share: of the weights that could move, those that differ in a bit. swallowed_share: those
         whose float32 update is not 0 but was rounded away when it was stored in the model's dtype.
-    Fingerprints are SHA-256 over all parameters: before and after the fine-tuning.
+    Fingerprints (harness/models/fingerprint.py) are of all parameters: before and after the fine-tuning.
     checkpoints: those that were saved, in `checkpoints/<cell>` beside the record.
     """
 

@@ -1,9 +1,9 @@
-"""A checksum that notices every change of a weight."""
+"""A checksum that notices every change of a weight, and the fingerprint that is made of two for each tensor."""
 
 import pytest
 import torch
 
-from harness.models.fingerprint import bit_checksum
+from harness.models.fingerprint import bit_checksum, tensors_fingerprint, tensors_sha256
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16, torch.float16])
@@ -47,3 +47,79 @@ def test_another_order_changes_it(weight):
 
 def test_vectors_have_one():
     assert bit_checksum(torch.ones(5)) != bit_checksum(torch.tensor([1.0, 1.0, 1.0, 1.0, 1.5]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.uint8, torch.float64])
+def test_every_single_bit_that_changes_is_seen(dtype):
+    """20,000 bits of each kind, 100,000 in all, each turned round and back."""
+    drawn = torch.Generator().manual_seed(0)
+    whole = torch.randn(64, 24, generator=drawn).mul(50).to(dtype)
+    raw = whole.view(torch.uint8).view(-1)
+    before = bit_checksum(whole)
+    places = torch.randint(len(raw) * 8, (20_000,), generator=drawn).tolist()
+    missed = []
+    for place in places:
+        raw[place // 8] ^= 1 << place % 8
+        if bit_checksum(whole) == before:
+            missed.append(place)
+        raw[place // 8] ^= 1 << place % 8
+    assert not missed
+    assert bit_checksum(whole) == before
+
+
+def test_two_changes_do_not_hide_each_other():
+    drawn = torch.Generator().manual_seed(1)
+    weight = torch.randn(32, 16, generator=drawn)
+    seen = {bit_checksum(weight)}
+    for _ in range(3000):
+        i, j, k, m = (int(torch.randint(32, (1,), generator=drawn)) for _ in range(4))
+        changed = weight.clone()
+        changed[i, j % 16], changed[k, m % 16] = weight[k, m % 16], weight[i, j % 16]
+        seen.add(bit_checksum(changed))
+    pairs = 512 * 511 / 2
+    expected = 1 + pairs * (1 - (1 - 1 / pairs) ** 3000)  # distinct pairs that 3,000 draws give
+    assert len(seen) > expected - 60
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.tensor(3.0),
+        torch.zeros(0, 4),
+        torch.tensor([True, False, True]),
+        torch.ones(4, 8, dtype=torch.bool),
+        torch.arange(6).reshape(2, 3),
+        torch.ones(2, 3, dtype=torch.float64),
+        torch.ones(2, 3, 5),
+    ],
+    ids=["number", "nothing", "flags", "mask", "integers", "doubles", "three axes"],
+)
+def test_tensors_of_any_kind_have_a_fingerprint(tensor):
+    own = tensors_fingerprint({"a": tensor})
+    assert own == tensors_fingerprint({"a": tensor.clone()})
+    assert len(own) == 64
+    assert own != tensors_fingerprint({"b": tensor})
+    if tensor.numel():
+        other = tensor.clone().reshape(-1)
+        other[-1] = other[-1] == 0
+        assert own != tensors_fingerprint({"a": other.reshape(tensor.shape)})
+
+
+def test_a_fingerprint_tells_names_dtypes_shapes_and_which_tensor_is_which():
+    first, second = torch.ones(2, 3), torch.zeros(2, 3)
+    found = [
+        {"a": first, "b": second},
+        {"a": second, "b": first},
+        {"a": first, "c": second},
+        {"a": first.reshape(3, 2), "b": second},
+        {"a": first, "b": second.to(torch.int32)},
+        {"a": first},
+    ]
+    assert len({tensors_fingerprint(each) for each in found}) == len(found)
+    assert tensors_fingerprint(found[0]) == tensors_fingerprint(dict(reversed(found[0].items())))
+
+
+def test_what_lies_on_a_disk_has_a_hash_of_its_bytes():
+    first, second = torch.ones(2, 3), torch.zeros(2, 3)
+    assert tensors_sha256({"a": first}) != tensors_sha256({"a": second})
+    assert tensors_sha256({"a": first}) != tensors_fingerprint({"a": first})
