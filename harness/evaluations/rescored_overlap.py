@@ -154,11 +154,12 @@ class Evaluation(base.Evaluation[Settings]):
             receipts.append(kept_bits(unchanged_metric(name), known.weights, now, measurements))
         if reference is not None:
             block = reference.blocks_of(context.cell)[0]
+            sixteen_bit = context.model.dtype.itemsize == 2
             for name, region in settings.compared.items():
                 plain = masks_now(reference, region, block)
                 if plain is not None:
                     looked_at = LookedAt(what="blocks", seen=1, of=reference.blocks)
-                    receipts.append(scored_anew(self._after[name], plain, before[name], looked_at))
+                    receipts.append(scored_anew(self._after[name], plain, before[name], looked_at, sixteen_bit))
         return receipts
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:

@@ -18,8 +18,9 @@ from harness.probing.heads import Head, HeadLayout, head_layout
 
 #: Heads that are probed again for a cell, all in one block.
 HEADS_AGAIN = 2
-#: A prompt on which a probe's decision value is nearer to 0 may fall on either side.
-UNSURE = 1e-2
+#: A prompt on which a probe's decision value is nearer to 0 may fall on either side. In 16 bits a head's output itself
+#: depends on the prompts that share its batch.
+UNSURE, UNSURE_IN_16_BITS = 1e-2, 0.5
 _TOGETHER = 32
 
 
@@ -59,7 +60,13 @@ def probed(model: PreTrainedModel, classes: Classes, heads: Sequence[Head]) -> l
     outputs = _last_outputs(model, [*classes.harmful, *classes.harmless], heads[0].block, head_layout(model))
     labels = np.arange(len(outputs)) < len(classes.harmful)
     train, validation = _split(labels, classes.seed)
-    return [_fitted(head, outputs[:, head.head].double(), labels, train, validation) for head in heads]
+    unsure = UNSURE_IN_16_BITS if model.dtype.itemsize == 2 else UNSURE
+    found = []
+    for head in heads:
+        decision = _decisions(outputs[:, head.head].double(), labels, train, validation)
+        right, near = (decision > 0) == labels[validation], np.abs(decision) < unsure
+        found.append(Probed(head, int((right & ~near).sum()), int(near.sum()), len(validation)))
+    return found
 
 
 @torch.no_grad()
@@ -94,8 +101,11 @@ def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
-def _fitted(head: Head, features: Tensor, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> Probed:
-    """By L-BFGS, in units in which the largest feature is 1: log loss + |w|²/2, the intercept not penalised."""
+def _decisions(features: Tensor, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> np.ndarray:
+    """Decision values of the prompts that validate: log loss + |w|²/2, the intercept not penalised, by L-BFGS.
+
+    In units in which the largest feature is 1.
+    """
     scale = features[train].abs().max().clamp_min(1e-30)
     rows, targets = features / scale, torch.from_numpy(labels).double()
     solution = torch.zeros(features.shape[1] + 1, dtype=torch.float64, requires_grad=True)
@@ -113,6 +123,4 @@ def _fitted(head: Head, features: Tensor, labels: np.ndarray, train: np.ndarray,
 
     with torch.enable_grad():
         solver.step(loss)
-    decision = (rows[validation] @ solution.detach()[:-1] + solution.detach()[-1]).numpy()
-    right, near = (decision > 0) == labels[validation], np.abs(decision) < UNSURE
-    return Probed(head, int((right & ~near).sum()), int(near.sum()), len(validation))
+    return (rows[validation] @ solution.detach()[:-1] + solution.detach()[-1]).numpy()

@@ -12,8 +12,9 @@ from torch import Tensor
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import LookedAt, StageReceipt
 
-#: Of the weights of a region that plain scores select, the share that may be others: those that nearly tie.
-MOST_OTHERS = 0.02
+#: Of the weights of a region that plain scores select, the share that may be others: those that nearly tie, of which
+#: gradients in 16 bits leave more.
+MOST_OTHERS, MOST_OTHERS_IN_16_BITS = 0.02, 0.05
 _SHOWN = 2
 
 Masks = Mapping[str, Tensor]
@@ -100,7 +101,7 @@ def _bits(values: Tensor) -> np.ndarray:
     return values.contiguous().view(torch.uint8).numpy().reshape(len(values), -1)
 
 
-def scored_anew(after: Masks, plain: Masks, before: Masks, blocks: LookedAt) -> StageReceipt:
+def scored_anew(after: Masks, plain: Masks, before: Masks, blocks: LookedAt, sixteen_bit: bool) -> StageReceipt:
     """Whether a region that was found anew is that of the model as it is, by plain scores of some blocks.
 
     after: as it was found. plain: of the layers of these blocks, by the plain definition. before: of the intact model.
@@ -109,7 +110,7 @@ def scored_anew(after: Masks, plain: Masks, before: Masks, blocks: LookedAt) -> 
     missing = [layer for layer in plain if layer not in after]
     total = sum(int(mask.sum()) for mask in plain.values())
     stale = all(torch.equal(after.get(layer, ~mask), before[layer]) for layer, mask in plain.items())
-    holds = not missing and others <= MOST_OTHERS * total
+    holds = not missing and others <= (MOST_OTHERS_IN_16_BITS if sixteen_bit else MOST_OTHERS) * total
     seen = "them" if holds else f"{others} others"
     if not holds and stale:
         seen += ", those of the intact model"

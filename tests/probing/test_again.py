@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -49,3 +51,10 @@ def test_the_best_heads_are_those_of_the_largest_accuracy(loaded):
     fitted = best_heads(right, accuracy, [Probed(Head(0, 2), 10, 1, 14)])
     assert not fitted.holds
     assert "head 2 of block 1" in fitted.seen
+
+
+def test_in_sixteen_bits_more_prompts_may_fall_either_way(loaded, prompts):
+    half = copy.deepcopy(loaded.model).bfloat16()
+    accuracy = probe_heads(half, ProbePrompts(*prompts), 0).accuracy
+    again = probed(half, Classes(*prompts, 0), [Head(1, head) for head in range(accuracy.shape[1])])
+    assert not any(each.departs(float(accuracy[1, each.head.head])) for each in again)

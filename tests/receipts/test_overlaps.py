@@ -48,9 +48,13 @@ def test_a_region_of_another_state_is_no_region_of_this_one():
     other = {"a": ~own["a"]}
     near = {"a": own["a"].clone()}
     near["a"][0, 0] = False
-    assert scored_anew(own, own, other, blocks).holds
-    assert scored_anew(near, own, other, blocks).holds
-    stale = scored_anew(other, own, other, blocks)
+    assert scored_anew(own, own, other, blocks, False).holds
+    assert scored_anew(near, own, other, blocks, False).holds
+    stale = scored_anew(other, own, other, blocks, False)
     assert not stale.holds
     assert "those of the intact model" in stale.seen
-    assert not scored_anew({}, own, other, blocks).holds
+    assert not scored_anew({}, own, other, blocks, False).holds
+    tenth = {"a": own["a"].clone()}
+    tenth["a"][0, :8] = False  # 4 of 100
+    assert not scored_anew(tenth, own, other, blocks, False).holds
+    assert scored_anew(tenth, own, other, blocks, True).holds
