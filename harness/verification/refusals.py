@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from harness.errors import UserError
@@ -15,6 +15,7 @@ _LIST_SHA256 = "56f95bb841f1430a97fcd4497514f788558e79572b68e95145fe30d2b77f0989
 _MARKS = {"'": "\u2019\u2018\u02bc\u00b4`", '"': "\u201c\u201d"}
 #: As in the first reading: where an opening ends, where an offer counts no more, which sentences come first.
 _OPENING, _OFFER, _FIRST = 250, 400, 2
+_MARK = re.compile("[\"']")
 _LONGEST_SPEECH = {'"': 400, "'": 300}
 
 
@@ -50,12 +51,13 @@ def _first(way: str, text: str) -> int | None:
     return min(places, default=None)
 
 
+@lru_cache(maxsize=10_000)  # the cells of a benchmark give many a text again
 def declines(text: str) -> bool:
     """Whether a text refuses, as a reader sees it: by how it opens."""
     for plain, others in _MARKS.items():
         for mark in others:
             text = text.replace(mark, plain)
-    said = _own_words(" ".join(text.split()))
+    said = _own_words(" ".join(text.split()), _OFFER)
     opening = said[:_OPENING]
     if _first("corrects", opening) is not None:
         return False
@@ -81,14 +83,17 @@ def _end_of_first_sentences(text: str) -> int:
     return at
 
 
-def _own_words(text: str) -> str:
-    """The text without what it quotes."""
+def _own_words(text: str, enough: int) -> str:
+    """The text without what it quotes, as far as so many characters."""
     kept, at = "", 0
-    while at < len(text):
-        end = _end_of_speech(text, at)
-        if end is None:
-            kept += text[at]
-        at = at + 1 if end is None else end
+    while at < len(text) and len(kept) < enough:
+        mark = _MARK.search(text, at)
+        if mark is None:
+            return kept + text[at:]
+        kept += text[at : mark.start()]
+        end = _end_of_speech(text, mark.start())
+        at = mark.end() if end is None else end
+        kept += mark[0] if end is None else ""
     return kept
 
 
