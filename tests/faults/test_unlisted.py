@@ -36,7 +36,7 @@ FAULTS = {
     "ranks_of_the_other_end": ("act-svd-top", "the least important ones"),
     "texts_of_other_prompts": ("intact", "tokens that are not the likeliest"),
     "samples_are_greedy": ("intact", "copies of each other"),
-    "block_not_scored": ("wanda-top", "first model.layers.0."),
+    "block_not_scored": ("wanda-top", "first block 1 of 4, model.layers.0."),
     "requests_of_another_dataset": ("intact", "'evaluation-requests' is the file of"),
     "judged_by_another_model": ("wanda-top", "nats a token"),
     "answers_by_length": ("intact", "where the engine's likelihoods give"),
