@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.calibration.files import read_lines
 from harness.models.editing import FoundRegion
 from harness.models.fingerprint import model_fingerprint
 from harness.models.prompts import PromptStyle
 from harness.receipts import logits, state, weights
+from harness.receipts.plain_text import plain_lines
 from harness.receipts.state import ModelState
 from harness.receipts.subject import Subject
 from harness.receipts.training import PlainTraining
@@ -77,6 +77,6 @@ def _first_requests(subject: Subject) -> tuple[tuple[int, ...], ...]:
     """The first request of each evaluation, in the longest frame: caches keep whole blocks of 16 tokens or more."""
     formatter, asking = subject.formatter, [entry.settings for entry in subject.evaluations]
     requests = {
-        read_lines(subject.reference.path_of(settings.dataset))[0] for settings in asking if settings.generates_texts
+        plain_lines(subject.reference.path_of(settings.dataset))[0] for settings in asking if settings.generates_texts
     }
     return tuple(tuple(formatter.ids(formatter.text(request, PromptStyle(True, True)))) for request in sorted(requests))

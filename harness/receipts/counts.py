@@ -10,8 +10,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from harness.reading import read_prose
 from harness.receipts.observed_engine import Observed
+from harness.receipts.plain_text import plain_text
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import StageReceipt
 
@@ -128,4 +128,4 @@ def _other_tokens(
 @functools.cache
 def text_tokens(path: Path, tokenizer: PreTrainedTokenizerBase, begins: tuple[int, ...]) -> PlainText:
     """A text behind what texts begin with, tokenised once for all cells."""
-    return PlainText((*begins, *tokenizer.encode(read_prose(path), add_special_tokens=False)), begins)
+    return PlainText((*begins, *tokenizer.encode(plain_text(path), add_special_tokens=False)), begins)

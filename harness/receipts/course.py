@@ -27,6 +27,8 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 OF_THE_RATE, OF_THE_WEIGHT = 1e-3, 1e-6
 #: By so much of itself a learning rate or the norm of clipped gradients is rounded.
 ROUNDING = 1e-5
+#: What adapters are drawn in, or rounded to.
+_DRAWN_IN = (torch.float32, torch.bfloat16, torch.float16)
 #: So many numbers of one tensor are updated a second time.
 LARGEST_PART = 65_536
 
@@ -44,16 +46,27 @@ class Step:
     norm: float | None
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """A (r, d_in) of a layer before the first step, on the CPU, and the layer's d_out."""
+
+    a: Tensor
+    d_out: int
+
+
 @dataclass
 class Course:
     """What was seen of a fine-tuning. off: by how much the one update differs from AdamW's, as a share of the allowed.
 
-    updated: in which step it was taken, counted from 1; 0 where none was.
+    updated: in which step it was taken, counted from 1; 0 where none was. adapters: as they were before the first
+    step. not_held: tensors of adapters that no optimizer has.
     """
 
     steps: list[Step] = field(default_factory=list)
     updated: int = 0
     off: float = math.inf
+    adapters: list[Adapter] = field(default_factory=list)
+    not_held: int = 0
 
 
 @dataclass
@@ -88,7 +101,10 @@ def observed(model: nn.Module, settings: FineTuningSettings, cell: str) -> Itera
             rows.extend(map(row_hash, kwargs["input_ids"].tolist()))
 
     def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        leaves = [leaf for group in optimizer.param_groups for leaf in group["params"] if leaf.grad is not None]
+        held = [leaf for group in optimizer.param_groups for leaf in group["params"]]
+        leaves = [leaf for leaf in held if leaf.grad is not None]
+        if not course.steps:
+            course.adapters, course.not_held = _adapters(model, held)
         if len(course.steps) == chosen and leaves:
             (place,) = drawn(cell, "the tensor of an update", len(leaves), 1)
             parts.append(_part(optimizer, leaves[place]))
@@ -103,6 +119,36 @@ def observed(model: nn.Module, settings: FineTuningSettings, cell: str) -> Itera
     ):
         yield course
         judge()
+
+
+def _adapters(model: nn.Module, held: Sequence[Tensor]) -> tuple[list[Adapter], int]:
+    """All of a model, in its order, and how many of their tensors are not among those that an optimizer holds."""
+    named = {name: tensor for name, tensor in model.named_parameters() if ".lora_" in name}
+    known = set(map(id, held))
+    found = [
+        Adapter(tensor.detach().float().cpu().clone(), named[name.replace(".lora_A.", ".lora_B.")].shape[0])
+        for name, tensor in named.items()
+        if ".lora_A." in name
+    ]
+    return found, sum(id(tensor) not in known for tensor in named.values())
+
+
+def _drawn_otherwise(adapters: Sequence[Adapter], seed: int) -> int:
+    """Adapters whose A is not what PEFT draws with a seed, layer after layer: as `nn.Linear` does, drawn twice.
+
+    It may have been rounded to the 16 bits of its layer since.
+    """
+    others = 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for adapter in adapters:
+            rank, d_in = adapter.a.shape
+            first = nn.Linear(d_in, rank, bias=False)
+            nn.Linear(rank, adapter.d_out, bias=False)  # B, which is set to 0 afterwards, draws too
+            nn.init.kaiming_uniform_(first.weight, a=math.sqrt(5))
+            drawn_again = [first.weight.detach().to(dtype).float() for dtype in _DRAWN_IN]
+            others += not any(torch.equal(each, adapter.a) for each in drawn_again)
+    return others
 
 
 @contextmanager
@@ -167,6 +213,10 @@ def as_declared(course: Course, plain: PlainTraining) -> StageReceipt:
     problems += _differing(pairs, "at another learning rate", lambda step, own: _at_rate(step, own[1]))
     problems += _differing(pairs, "with other settings than AdamW's", lambda step, _: _as_adamw(step, settings))
     problems += _differing(pairs, "with gradients that were not clipped", lambda step, _: _clipped(step, settings))
+    if others := _drawn_otherwise(course.adapters, settings.seed):
+        problems.append(f"{others} of {len(course.adapters)} adapters that do not begin as the seed draws them")
+    if course.not_held:
+        problems.append(f"{course.not_held} tensors of adapters that no optimizer has")
     if not problems and not course.off <= 1.0:
         problems.append(f"an update in step {course.updated} that is not AdamW's")
     seen = LookedAt(what="steps", seen=len(pairs), of=len(wanted))

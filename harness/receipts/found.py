@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harness.calibration.pairs import Sample
@@ -15,7 +16,6 @@ from harness.calibration.plain_block import NO_LABEL
 from harness.formulas.draws import seeded
 from harness.models.editing import FoundRegion
 from harness.models.layers import block_layers, linear_layers
-from harness.models.tensor_files import read_masks
 from harness.receipts import data, scores
 from harness.receipts.reference import Reference, Wanted
 from harness.receipts.scores_in_use import (
@@ -115,7 +115,7 @@ def _receipts_of(sources: Sources, in_use: RegionInUse) -> list[StageReceipt]:
         attribution=settings,
         measured=in_use.witness.measured,
         masks=sources.finder.masks,
-        planted=None if path is None else lambda: read_masks(path),
+        planted=None if path is None else lambda: {name: part != 0 for name, part in load_file(path).items()},
         heads=in_use.witness.heads,
         probed=lambda settings: reference.probed(settings, in_use.cell),
     )

@@ -49,9 +49,15 @@ def as_named(model: PreTrainedModel, files: CheckpointFiles, dtype: str) -> Stag
         seen="; ".join(problems[:_SHOWN]) or that,
         advice="another model is measured than the one that is named: look at what loads it and at what touches it "
         "afterwards, and at the files",
-        evidence={"tensors": tensors, "problems": len(problems)},
+        evidence={"tensors": tensors, "problems": len(problems), "linear_weights": _linear_weights(model)},
         looked_at=(LookedAt(what="tensors", seen=tensors, of=tensors),),
     )
+
+
+def _linear_weights(model: PreTrainedModel) -> int:
+    """Weights of the linear layers in all blocks, by what the files call them."""
+    named = model.state_dict().items()
+    return sum(tensor.numel() for name, tensor in named if ".layers." in name and name.endswith("_proj.weight"))
 
 
 @torch.inference_mode()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.calibration.files import task_data_files
-from harness.reading import parsed_json, read_text
+from harness.reading import parsed_json
+from harness.receipts.plain_text import plain_text
 from harness.spec.loading import load_yaml_model
 from harness.spec.zero_shot_task import ZeroShotTask
 
@@ -26,7 +27,7 @@ def plain_items(task: Path) -> tuple[PlainItem, ...] | None:
     columns, split = (declared.doc_to_choice, declared.doc_to_target), declared.test_split or declared.validation_split
     if declared.dataset_path != "json" or split is None or not all(isinstance(each, str) for each in columns):
         return None
-    text = read_text(task_data_files(task)[split])
+    text = plain_text(task_data_files(task)[split])
     rows = (
         parsed_json(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.split("\n") if x.strip()]
     )

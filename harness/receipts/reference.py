@@ -19,11 +19,11 @@ from harness.models.layers import transformer_blocks
 from harness.models.loading import checkpoint_files, load_stop_tokens, load_tokenizer
 from harness.models.prompts import turn_end_token_id
 from harness.probing.again import Classes, Probed, drawn_heads, probed
-from harness.reading import read_text
 from harness.receipts import loaded
 from harness.receipts.data import Draw, PlainSet, Tokens, read_plainly, read_training_plainly
 from harness.receipts.plain_grams import plain_grams
 from harness.receipts.plain_prompts import Frame, as_texts, before_answers, frame, opening
+from harness.receipts.plain_text import plain_lines
 from harness.receipts.prompts import AskedPrompts, own_ids
 from harness.receipts.recent import Recent
 from harness.receipts.requests import DeclaredRequest
@@ -268,8 +268,7 @@ class Reference:
         return AskedPrompts(settings.name, around, tuple(requests), self.variant.system_prompt, wants, self.opening)
 
     def _lines(self, dataset: str) -> list[str]:
-        text = read_text(self.path_of(dataset)).lstrip("\ufeff")
-        return [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
+        return plain_lines(self.path_of(dataset))
 
     def _once(self, key: object, make: Callable[[], Any]) -> Any:
         if key not in self._kept:

@@ -89,10 +89,12 @@ def trained_layers(
         for name, parameter in model.named_parameters()
         if name not in wanted and not torch.equal(parameter.detach().cpu(), intact[name])
     ]
+    still = _kept_every_bit(model, intact, wanted) if settings.steps and settings.lora is None else []
     problems = [
         f"{len(names)} {what}, first {names[0]}"
         for names, what in (
             (missing, "of them were not trained"),
+            (still, "of them have not moved"),
             (extra, "others were trained"),
             (moved, "others have moved"),
         )
@@ -109,6 +111,12 @@ def trained_layers(
         evidence={"declared": len(wanted), "trained": len(found), "others_moved": len(moved)},
         looked_at=(LookedAt(what="tensors", seen=whole, of=whole),),
     )
+
+
+def _kept_every_bit(model: nn.Module, intact: Mapping[str, Tensor], names: Sequence[str]) -> list[str]:
+    """Of float32 parameters; in 16 bits small steps are rounded away."""
+    own = {name: model.get_parameter(name).detach() for name in names}
+    return [name for name, now in own.items() if now.dtype == torch.float32 and torch.equal(now.cpu(), intact[name])]
 
 
 def declared_to_train(model: nn.Module, settings: FineTuningSettings) -> list[str]:

@@ -5,10 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from harness.probing.again import Probed
 from harness.spec.receipt import LookedAt, StageReceipt
+
+
+def plain_heads(
+    layers: Mapping[str, nn.Linear], accuracy: Tensor, fraction: float, key_value_heads: int
+) -> dict[str, Tensor]:
+    """Masks of the heads of the largest accuracy: rows of q, k and v, columns of o.
+
+    layers: all of the model. accuracy: (blocks, heads). A head of k and v goes where all heads that read it go.
+    """
+    blocks, heads = accuracy.shape
+    order = np.lexsort((np.arange(blocks * heads), -accuracy.flatten().numpy()))
+    chosen = np.zeros(blocks * heads, dtype=bool)
+    chosen[order[: max(1, round(fraction * blocks * heads))]] = True
+    by_block = chosen.reshape(blocks, heads)
+    masks = {}
+    for name, layer in layers.items():
+        block, kind = int(name.split(".layers.")[1].split(".")[0]), name.rpartition(".")[2]
+        if kind not in ("q_proj", "k_proj", "v_proj", "o_proj") or not by_block[block].any():
+            continue
+        gone = by_block[block]
+        if kind in ("k_proj", "v_proj"):
+            gone = gone.reshape(key_value_heads, -1).all(axis=1)
+        size = (layer.in_features if kind == "o_proj" else layer.out_features) // len(gone)
+        places = np.repeat(gone, size)
+        lines = places[None, :] if kind == "o_proj" else places[:, None]
+        masks[name] = torch.from_numpy(np.ascontiguousarray(np.broadcast_to(lines, tuple(layer.weight.shape))))
+    return masks
 
 
 def best_heads(masks: Mapping[str, Tensor], accuracy: Tensor, again: Sequence[Probed]) -> StageReceipt:

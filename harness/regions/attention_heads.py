@@ -12,6 +12,8 @@ from harness.spec.receipt import StageReceipt
 from harness.spec.region import RegionSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from harness.models.editing import FoundRegion
 
 
@@ -43,6 +45,14 @@ class Region(base.Region):
             witness.heads = accuracy
         count = max(1, round(self.settings.fraction * accuracy.numel()))
         return SelectedWeights(head_masks(finder.model, top_heads(accuracy, count)))
+
+    def plain_masks(self, look: base.Look) -> Mapping[str, Tensor] | None:
+        """Of the best heads, from config.json's sizes, in numpy; None where nobody noted how the heads were chosen."""
+        from harness.regions._head_receipts import plain_heads
+
+        if look.heads is None:
+            return None
+        return plain_heads(look.layers, look.heads, self.settings.fraction, look.model.config.num_key_value_heads)
 
     def receipts(self, found: FoundRegion, look: base.Look) -> list[StageReceipt]:
         """As many heads as asked for, each whole, and those whose probes are right most often."""

@@ -64,13 +64,17 @@ class Region(base.Region):
         )
 
     def receipts(self, found: FoundRegion, look: base.Look) -> list[StageReceipt]:
-        """As large as the other region in every layer, and apart from it."""
+        """As large as the other region in every layer, apart from it, and in drawn layers weight for weight."""
         from harness.models.editing import SelectedWeights
-        from harness.regions._mask_receipts import as_large_and_apart
+        from harness.regions._mask_receipts import as_large_and_apart, as_made_again
+        from harness.regions._matched_receipts import plain_matches
 
         receipts = super().receipts(found, look)
         if isinstance(found, SelectedWeights):
-            receipts.append(as_large_and_apart(found.masks, look.masks(self.settings.of)))
+            of = look.masks(self.settings.of)
+            receipts.append(as_large_and_apart(found.masks, of))
+            plain = plain_matches(self.settings, look.drawn, of)
+            receipts.append(as_made_again({name: found.masks[name] for name in plain if name in found.masks}, plain))
         return receipts
 
     def words(self, spec: Mapping[str, Any]) -> str:

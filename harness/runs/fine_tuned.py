@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from harness.calibration.pairs import Sample, read_pairs
 from harness.evaluations.base import Training
 from harness.finetuning.checkpoints import Checkpoint, checkpoint_directory
 from harness.finetuning.data import training_samples
 from harness.finetuning.fine_tuning import fine_tune
 from harness.finetuning.training import TrainedFiles
-from harness.models.editing import all_weights_restored
+from harness.models.editing import SelectedWeights, all_weights_restored
 from harness.models.loading import LoadedModel
 from harness.receipts.course import Course, observed
 from harness.receipts.tuning import Tuned, first_response_logits, tuning_receipts
@@ -22,6 +24,7 @@ from harness.runs.files import storage_error
 from harness.runs.regions import RegionFinder
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.receipt import FineTuningReceipt, StageReceipt
+from harness.spec.region import WeightRegion
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,11 @@ def fine_tuned(
     """
     settings = bound.variant.scaled(declared)
     samples = _samples(bound, loaded, settings)
-    masks = None
+    masks, again = None, dict[str, Tensor]()
     if settings.frozen is not None:
         step("finding the frozen region")
         masks = finder.masks(settings.frozen)
+        again = _found_again(finder, settings.frozen)
     with all_weights_restored(loaded.model) as intact:
         before = first_response_logits(loaded.model, samples[0]) if samples else None
         learned: list[TrainedFiles] = []
@@ -78,11 +82,17 @@ def fine_tuned(
         receipts: list[StageReceipt] = []
         if learned and before is not None:
             after = first_response_logits(loaded.model, samples[0])
-            seen = Tuned(settings, intact, masks or {}, learned[0], before, after, checkpoints.name)
+            seen = Tuned(settings, intact, again, learned[0], before, after, checkpoints.name)
             receipts = tuning_receipts(loaded.model, seen)
         trained = list(learned[0].tensors) if learned else []
         learned.clear()
         yield FineTuned(receipt, Training(intact, saved), samples, course, trained, tuple(receipts))
+
+
+def _found_again(finder: RegionFinder, region: WeightRegion) -> dict[str, Tensor]:
+    """The masks of a region on another way than that of the trainer, for receipts. The model is intact."""
+    found = finder.find(region)
+    return dict(found.masks) if isinstance(found, SelectedWeights) else {}
 
 
 def _samples(bound: BoundBenchmark, loaded: LoadedModel, settings: FineTuningSettings) -> list[Sample]:

@@ -197,6 +197,8 @@ def _check_model(run: Recorded, cell: CellResult, first: CellResult, ledger: Led
     if cell.receipt is not None:
         for field in ("fingerprint_before", "weights_total"):
             ledger.same("edit", cell.id, field, getattr(cell.receipt, field), getattr(edits[0], field))
+        linear = next((each.evidence.get("linear_weights") for each in cell.receipts if each.name == "as-named"), None)
+        ledger.same("edit", cell.id, "weights_total", cell.receipt.weights_total, linear)
 
 
 def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledger: Ledger) -> None:
@@ -206,6 +208,9 @@ def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledg
         ledger.same("edit", cell.id, "whether it changes weights", changed, True)
     if edit.truth is not None and edit.weights_selected is not None:
         ledger.same("edit", cell.id, "selected weights", edit.truth.selected, edit.weights_selected)
+        if declared is not None and declared.region is not None and declared.region.is_planted:
+            ledger.same("edit", cell.id, "the planted region beside itself", edit.truth.both, edit.truth.planted)
+            ledger.same("edit", cell.id, "the planted region's weights", edit.truth.selected, edit.truth.planted)
     shares = edit.sparsity_by_layer_type.values()
     if shares and edit.sparsity is not None:
         between = min(shares) - _ROUNDED <= edit.sparsity <= max(shares) + _ROUNDED

@@ -42,7 +42,8 @@ _OF_REGION = {
     **dict.fromkeys(_SCORED, ("mask/layers", "mask/selection", "mask/share")),
     **dict.fromkeys(("act-svd", "orthogonal-projection"), ("mask/ranks", "scores/plain-definition")),
     "planted": ("mask/layers", "mask/planted"),
-    "attention-heads": ("mask/layers", "mask/heads", "mask/best-heads"),
+    "attention-heads": ("mask/layers", "mask/heads", "mask/best-heads", "mask/plain-definition"),
+    "matched-random": ("mask/layers", "mask/matched", "mask/plain-definition"),
 }
 _OF_SCORES = dict.fromkeys(_SCORED, ("scores/plain-definition",))
 _OF_STEPS = (
