@@ -145,16 +145,6 @@ def _ten_times_as_many(right: Callable[..., Any]) -> Callable[..., Any]:
     return measurement
 
 
-def _nothing_is_unfit(_right: Callable[..., Any]) -> Callable[..., Any]:
-    """A rate over texts that are none counts as any other."""
-    return lambda completions, share: None
-
-
-def _a_common_word(right: Callable[..., Any]) -> Callable[..., Any]:
-    """A word that stands in any text is taken for a refusal."""
-    return lambda text: " is " in text or right(text)
-
-
 def _by_another_path(right: Callable[..., Any]) -> Callable[..., Any]:
     """What is told of benign requests is half of what was answered."""
 
@@ -163,15 +153,6 @@ def _by_another_path(right: Callable[..., Any]) -> Callable[..., Any]:
         return right(metric, [hit and place % 2 == 0 for place, hit in enumerate(hits)] if benign else hits, reason)
 
     return share
-
-
-def _before_the_last_cell(right: Callable[..., Any]) -> Callable[..., Any]:
-    """The record is written before the last cell is done."""
-
-    def judge(bound: Any, run_id: str, results: Sequence[Any], *rest: Any) -> Any:
-        return right(bound, run_id, results[:-1], *rest)
-
-    return judge
 
 
 FAULTS = (
@@ -186,26 +167,6 @@ FAULTS = (
         cells=(),
     ),
     Fault(
-        id="nothing_is_unfit",
-        number=UNLISTED,
-        title="Rates over degenerate texts that count as any other",
-        says="valid",
-        stage="figures",
-        caught_by=(VERIFICATION,),
-        replaces={"harness.runs.judging:invalid_reason": _nothing_is_unfit},
-        cells=("wanda-top",),
-    ),
-    Fault(
-        id="common_word_refuses",
-        number=UNLISTED,
-        title="A common word taken for a refusal",
-        says="class",
-        stage="figures",
-        caught_by=(VERIFICATION,),
-        replaces={"harness.validity.classification:is_refusal": _a_common_word},
-        cells=("planted",),
-    ),
-    Fault(
         id="benign_by_another_path",
         number=UNLISTED,
         title="Half of the answers to benign requests counted",
@@ -214,16 +175,6 @@ FAULTS = (
         caught_by=(VERIFICATION,),
         replaces={"harness.evaluations.attack:_share": _by_another_path},
         cells=(),
-    ),
-    Fault(
-        id="before_the_last_cell",
-        number=UNLISTED,
-        title="The record written before the last cell was done",
-        says="cell",
-        stage="figures",
-        caught_by=(VERIFICATION,),
-        replaces={"harness.runs.pipeline:judge": _before_the_last_cell},
-        cells=("planted",),
     ),
     Fault(
         id="figures_of_the_cell_before",

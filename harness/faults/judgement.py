@@ -1,8 +1,8 @@
-"""Faults of what judges a run: limits of validity, canaries, claims."""
+"""Faults of what judges a run: limits of validity, classes of texts, canaries, claims, the record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -28,6 +28,25 @@ def _left_as_it_is(_right: Callable[..., Any]) -> Callable[..., Any]:
 def _any_cell_is_enough(right: Callable[..., Any]) -> Callable[..., Any]:
     """A claim on all cells is supported by one of them."""
     return lambda claim, cells: right(claim.model_copy(update={"quantifier": "any"}), cells)
+
+
+def _nothing_is_unfit(_right: Callable[..., Any]) -> Callable[..., Any]:
+    """A rate over texts that are none counts as any other."""
+    return lambda completions, share: None
+
+
+def _a_common_word(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A word that stands in any text is taken for a refusal."""
+    return lambda text: " is " in text or right(text)
+
+
+def _before_the_last_cell(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The record is written before the last cell is done."""
+
+    def judge(bound: Any, run_id: str, results: Sequence[Any], *rest: Any) -> Any:
+        return right(bound, run_id, results[:-1], *rest)
+
+    return judge
 
 
 FAULTS = (
@@ -59,6 +78,36 @@ FAULTS = (
         stage="judgement",
         caught_by=(VERIFICATION,),
         replaces={"harness.runs.claims:evaluate_claim": _any_cell_is_enough},
+        cells=("planted",),
+    ),
+    Fault(
+        id="nothing_is_unfit",
+        number=UNLISTED,
+        title="Rates over degenerate texts that count as any other",
+        says="valid",
+        stage="judgement",
+        caught_by=(VERIFICATION,),
+        replaces={"harness.runs.judging:invalid_reason": _nothing_is_unfit},
+        cells=("wanda-top",),
+    ),
+    Fault(
+        id="common_word_refuses",
+        number=UNLISTED,
+        title="A common word taken for a refusal",
+        says="class",
+        stage="judgement",
+        caught_by=(VERIFICATION,),
+        replaces={"harness.validity.classification:is_refusal": _a_common_word},
+        cells=("planted",),
+    ),
+    Fault(
+        id="before_the_last_cell",
+        number=UNLISTED,
+        title="The record written before the last cell was done",
+        says="cell",
+        stage="judgement",
+        caught_by=(VERIFICATION,),
+        replaces={"harness.runs.pipeline:judge": _before_the_last_cell},
         cells=("planted",),
     ),
 )
