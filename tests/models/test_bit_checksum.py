@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.models.fingerprint import bit_checksum, tensors_fingerprint, tensors_sha256
+from harness.models.fingerprint import bit_checksum, tensor_checksum, tensors_fingerprint, tensors_sha256
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16, torch.float16])
@@ -122,3 +122,13 @@ def test_what_lies_on_a_disk_has_a_hash_of_its_bytes():
     first, second = torch.ones(2, 3), torch.zeros(2, 3)
     assert tensors_sha256({"a": first}) != tensors_sha256({"a": second})
     assert tensors_sha256({"a": first}) != tensors_fingerprint({"a": first})
+
+
+def test_a_shape_of_the_same_rows_is_another_one():
+    assert tensors_fingerprint({"a": torch.ones(2, 3)}) != tensors_fingerprint({"a": torch.ones(2, 3, 1)})
+
+
+def test_a_checksum_has_two_halves_of_their_own(weight):
+    own = tensor_checksum(weight)
+    assert (len(own), own[:16], own[16:]) == (32, f"{bit_checksum(weight):016x}", f"{bit_checksum(weight, 1):016x}")
+    assert own[:16] != own[16:]
