@@ -19,6 +19,7 @@ from harness.reading import read_bytes, read_json
 from harness.runs.canaries_found import Canaries
 from harness.runs.files import write_file, write_text, writing_error
 from harness.runs.outdated import take_away_outdated
+from harness.runs.run_names import RunName
 from harness.spec import manifest
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
@@ -52,40 +53,17 @@ _RECEIPTS, _COMPLETION = TypeAdapter(tuple[StageReceipt, ...]), TypeAdapter(Comp
 
 
 @dataclass(frozen=True)
-class RunName:
-    """What tells one run from another, and each of its cells from one that other code or data would make.
-
-    key: hash of what is asked of which model on which machine. canaries: the key of its canaries. cells: of each cell
-    by id, see `keys.cell_basis`.
-    """
-
-    variant: str
-    benchmark: str
-    key: str
-    machine: Mapping[str, Any]
-    canaries: str
-    cells: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def folder(self) -> str:
-        """Where the runs of the benchmark on the variant are, below the output folder."""
-        return f"{self.variant}/{self.benchmark}"
-
-    @property
-    def header(self) -> dict[str, Any]:
-        """What run.json says."""
-        return {"key": self.key, "machine": self.machine, "canaries": self.canaries, "cells": self.cells}
-
-
-@dataclass(frozen=True)
 class Journal:
     """runs/<variant>/<benchmark>/<time>-<key>/: header, canaries, one file a cell, completions, manifest, record.
 
     outdated: cells that an interrupted run had finished and that other code or data make now, each with the reason.
+    keys: of what decides the figures of each cell now. A cell is written with its own, and counts only by it; where
+    there are none, as for whoever only reads, every cell counts.
     """
 
     directory: Path
     outdated: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -94,7 +72,8 @@ class Journal:
 
     def finished(self, cell_id: str) -> CellResult | None:
         """The result of a cell that an interrupted run has finished; None if it is missing, damaged or changed."""
-        return None if self._doubts(cell_id) else self._result(cell_id)
+        result = None if self._doubts(cell_id) else self._result(cell_id)
+        return None if result is None or self._is_of_other_code(result) else result
 
     def departure(self, cell_id: str) -> str | None:
         """Why a cell that was on disk does not count, such as which file is damaged. None of one that was not there."""
@@ -102,7 +81,12 @@ class Journal:
             return self.outdated[cell_id]
         if not os.path.lexists(self._cell_path(cell_id)) or self.finished(cell_id) is not None:
             return None
-        return next(iter(self._doubts(cell_id)), f"{cell_file(cell_id)} is no cell of this version")
+        other = self._result(cell_id) is not None
+        why = f"{cell_file(cell_id)} is {'of other code or data' if other else 'no cell of this version'}"
+        return next(iter(self._doubts(cell_id)), why)
+
+    def _is_of_other_code(self, result: CellResult) -> bool:
+        return bool(self.keys) and result.made_by_sha256 != self.keys.get(result.id)
 
     def _doubts(self, cell_id: str) -> list[str]:
         try:
@@ -126,7 +110,7 @@ class Journal:
         """Write a finished cell: completions and raw values, one JSON object a line, then the result."""
         text = _lines_of(completions)
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        whole = result.model_copy(update={"completions_sha256": sha256})
+        whole = result.model_copy(update={"completions_sha256": sha256, "made_by_sha256": self.keys.get(result.id)})
         self._write(whole, compressed(text), compressed(_lines_of(raw)) if raw else None)
 
     def adopt(self, result: CellResult, owner: Journal, owner_cell: str) -> None:
@@ -271,7 +255,7 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
             ) from None
         clear_leftovers(directory, below=True)
         outdated = take_away_outdated(directory, Journal(directory).id, own_header(directory), run.header)
-        journal = Journal(directory, outdated)
+        journal = Journal(directory, outdated, {cell: str(basis["key"]) for cell, basis in run.cells.items()})
         journal.write_header(run.header)
         yield journal
 

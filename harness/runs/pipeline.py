@@ -26,9 +26,10 @@ from harness.runs.canaries_found import Canaries
 from harness.runs.claims import outcomes
 from harness.runs.execution import Executor, Progress
 from harness.runs.fitness import unfit
-from harness.runs.journal import Journal, RunName, open_session
+from harness.runs.journal import Journal, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, cell_basis, run_key
+from harness.runs.run_names import RunName
 from harness.runs.second_reading import written
 from harness.runs.sharing import Run, shared_cells
 from harness.runs.used_plugins import whole_origins

@@ -48,6 +48,8 @@ class CellResult(Strict):
 
     asked_sha256: of what was measured: region, fine-tuning, their calibration sets and attribution, as JSON with sorted
     keys. It stays with the figures, whatever cell they are filed under.
+    made_by_sha256: of everything that decided its figures when they were measured, code and data among it: the key that
+    run.json has of the cell.
     measured_in: the run and cell in which it was measured, where benchmarks that were run together
     share a cell, `<run id>#<cell id>`.
     """
@@ -65,6 +67,7 @@ class CellResult(Strict):
     task_hashes: dict[str, str] = Field(default_factory=dict)
     seconds: float
     asked_sha256: str | None = None
+    made_by_sha256: str | None = None
     measured_in: str | None = None
     receipts: tuple[StageReceipt, ...] = ()
     unchecked: tuple[str, ...] = ()

@@ -46,6 +46,10 @@ def check_keys(run: Recorded, ledger: Ledger) -> None:
             code = basis.get("code")
             wanted = _digest({**_asked(run.spec, cell), **_data(run, cell), "code": code, **_around(run, machine)})
             ledger.same("key", cell.id, "of what decides its figures", basis.get("key"), wanted)
+            measured = run.record.cell(cell.id)
+            if measured is not None:  # by which code it was, the cell alone knows: run.json may be of a later session
+                made_by = measured.made_by_sha256
+                ledger.same("key", cell.id, "of what decided them when it was measured", made_by, wanted)
             _check_code(cell.id, code if isinstance(code, dict) else {}, facts, ledger)
     _check_engine(run, ledger)
     _check_times(run, ledger)
