@@ -15,7 +15,7 @@ from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.findings import Ledger
 from harness.verification.fitness import unfit_model
-from harness.verification.structure import declared_cells
+from harness.verification.points import declared_cells
 
 #: What the fields of a comparison are called in a record.
 FIELDS = ("measured", "golden", "difference", "tolerance", "basis", "source", "status", "message")

@@ -36,6 +36,7 @@ from harness.spec.manifest import (
 from harness.spec.measurement import Completion, RawValues
 from harness.spec.result import CellResult, RunRecord
 from harness.verification.findings import Ledger
+from harness.verification.points import cell_at, declared_cells
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -69,8 +70,8 @@ class Recorded:
 
     @cached_property
     def declared(self) -> Mapping[str, Cell]:
-        """The spec's cells by id: expanded once, since every receipt of every cell asks for its own."""
-        return {cell.id: cell for cell in self.spec.expanded_cells()}
+        """The spec's cells by id: expanded here, by other means, and once, since every receipt asks for its own."""
+        return {name: cell_at(name, group, point) for name, group, point in declared_cells(self.spec)}
 
     @cached_property
     def by_name(self) -> Mapping[str, object]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,6 +14,7 @@ from harness.spec.result import CellResult, RunRecord
 from harness.verification.attacks import attack_names
 from harness.verification.findings import Ledger
 from harness.verification.needed import check_needed
+from harness.verification.points import declared_cells
 from harness.verification.recorded import Recorded
 
 
@@ -25,7 +25,7 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
     ledger.same("name", "the run", "variant", record.id.split("/")[:1], [record.variant.get("name")])
     declared = {cell_id: (group, point) for cell_id, group, point in declared_cells(spec)}
     # What a region needs, its settings alone can say, since it may be a plugin's; everything else is expanded here.
-    expanded = {cell.id: cell for cell in spec.expanded_cells()}
+    expanded = run.declared
     planted = {name for name, cell in expanded.items() if cell.requires_planted_region}
     reasons = {name: _why_not(name, group, planted, record.variant) for name, (group, _) in declared.items()}
     skipped = {name: why for name, why in reasons.items() if why is not None}
@@ -57,19 +57,6 @@ def _asked(spec: BenchmarkSpec, cell: Cell) -> str:
     }
     text = json.dumps(parts, default=lambda part: part.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def declared_cells(spec: BenchmarkSpec) -> Iterator[tuple[str, CellGroup, dict[str, Any]]]:
-    """(id, group, grid point) of every cell, in the order of the file."""
-    for group in spec.cells:
-        grid = group.grid if group.grid is not None else {}
-        points = grid if isinstance(grid, list) else [dict(each) for each in itertools.product(*_pairs(grid))]
-        for point in points:
-            yield group.id + "".join(f"_{key.split('.')[-1]}{value}" for key, value in point.items()), group, point
-
-
-def _pairs(grid: Mapping[str, list[Any]]) -> list[list[tuple[str, Any]]]:
-    return [[(key, value) for value in values] for key, values in grid.items()]
 
 
 def _why_not(name: str, group: CellGroup, planted: set[str], variant: Mapping[str, Any]) -> str | None:
@@ -131,7 +118,7 @@ def _check_data(run: Recorded, record: RunRecord, ledger: Ledger) -> None:
     spec = run.spec
     names = [name for entry in spec.evaluations for name in entry.datasets]
     measured = {cell.id for cell in record.cells}
-    regions = [region for cell in spec.expanded_cells() if cell.id in measured for region in cell.regions]
+    regions = [region for cell in run.declared.values() if cell.id in measured for region in cell.regions]
     names += [spec.calibration[name].dataset for region in regions for name in region.calibration_sets]
     for name in dict.fromkeys(names):
         if name not in record.provenance.data_sha256:
