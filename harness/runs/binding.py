@@ -36,7 +36,7 @@ class BoundBenchmark:
     """A spec on a variant with every file found and every hash checked.
 
     skipped: cells that this variant cannot have, each with the reason.
-    adaptation: what the variant changed of the spec, if anything.
+    adaptation: what the variant changed of the spec, if anything. declared: the spec before that, as its file has it.
     data_sha256: by dataset name; the items of a zero-shot task are under `<task>/<split>`.
     """
 
@@ -49,6 +49,7 @@ class BoundBenchmark:
     planted_path: Path | None
     golden: GoldenFile | None
     adaptation: Adaptation | None = None
+    declared: BenchmarkSpec | None = None
 
     def path_of(self, dataset: str) -> Path:
         """The file behind a dataset name."""
@@ -96,7 +97,7 @@ def bind(spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path) -> Boun
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
     return BoundBenchmark(
-        spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden, changed(adaptation)
+        spec, variant, variant_file, tuple(cells), skipped, hashes, planted, golden, changed(adaptation), declared
     )
 
 

@@ -21,11 +21,13 @@ from harness.runs.files import write_file, write_text, writing_error
 from harness.runs.outdated import take_away_outdated
 from harness.runs.run_names import RunName
 from harness.spec import manifest
+from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.manifest import (
     CANARIES,
     CANARY_STATES,
+    DECLARED,
     GOLDEN,
     HEADER,
     LOCK,
@@ -173,6 +175,10 @@ class Journal:
         contents: dict[str, str | bytes] = {GOLDEN: values + "\n"}
         contents |= {OWN_TEXTS: compressed(_lines_of(texts))} if texts else {}
         self._write_noted(contents | {requests_file(name): compressed(held) for name, held in requests.items()})
+
+    def write_declared(self, spec: BenchmarkSpec) -> None:
+        """Write the spec as its file has it, whatever the variant makes of it."""
+        self._write_noted({DECLARED: spec.model_dump_json(indent=1, exclude_none=True) + "\n"})
 
     def write_header(self, header: Mapping[str, Any]) -> None:
         """Write run.json, by which the run is found again."""

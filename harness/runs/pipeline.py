@@ -121,6 +121,7 @@ def _begun(bound: BoundBenchmark, surroundings: Surroundings, journal: Journal, 
     """A run whose folder has what its figures are judged by. The texts behind the limits go to no other process."""
     asked = {name for entry in bound.spec.evaluations if entry.generates_texts for name in entry.datasets}
     requests = {name: read_bytes(bound.path_of(name)) for name in sorted(asked)}
+    journal.write_declared(bound.spec if bound.declared is None else bound.declared)
     journal.write_basis(() if thresholds is None else thresholds.texts, bound.golden, requests)
     limits = None if thresholds is None else replace(thresholds, texts=())
     return Run(bound, surroundings, journal, limits)

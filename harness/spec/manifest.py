@@ -29,6 +29,8 @@ from harness.storage import found_below, locked, write_whole
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
 #: What tells one run from another, in its folder: the keys of the run, its canaries and cells, and the machine.
 HEADER = "run.json"
+#: The spec as its file has it, before it is adapted to a variant.
+DECLARED = "declared.json"
 #: Where texts are of the model, and of those who asked it: nothing that is passed on without a thought.
 PRIVATE = "private-completions"
 _TEXTS = f"{PRIVATE}/"

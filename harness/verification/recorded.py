@@ -21,6 +21,7 @@ from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.loading import recorded_spec
 from harness.spec.manifest import (
     CANARY_STATES,
+    DECLARED,
     GOLDEN,
     HEADER,
     OWN_TEXTS,
@@ -47,7 +48,7 @@ class Recorded:
 
     own_texts: of the intact model, which set the limits of validity. header: run.json, empty where it cannot be read.
     texts_sha256: by cell, of the lines of its texts. canaries: by state, the texts that canaries are made of.
-    bound: whether all files are those that were written with the record.
+    bound: whether all files are those that were written with the record. as_declared: the spec as its file has it.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Recorded:
     texts_sha256: Mapping[str, str | None]
     canaries: Mapping[str, tuple[Completion, ...]]
     bound: bool = True
+    as_declared: BenchmarkSpec | None = None
 
     def entries_of(self, cell: CellResult) -> list[Any]:
         """The spec's evaluations that are measured in a cell: some only where nothing was changed, or fine-tuned."""
@@ -107,7 +109,10 @@ def open_recorded(path: Path, ledger: Ledger) -> Recorded:
         for state in CANARY_STATES
         if os.path.lexists(folder / (name := canary_file(state)))
     }
-    return Recorded(folder, record, spec, texts, raw, own, golden, header, hashes, canaries, bound=not found)
+    declared = _declared(folder)
+    return Recorded(
+        folder, record, spec, texts, raw, own, golden, header, hashes, canaries, bound=not found, as_declared=declared
+    )
 
 
 def _sha256(folder: Path, name: str) -> str | None:
@@ -128,6 +133,15 @@ def _header(folder: Path, ledger: Ledger) -> dict[str, Any]:
     if not isinstance(content, dict):
         ledger.wrong("file", "the run", HEADER, "no object", "the keys of the run")
     return content if isinstance(content, dict) else {}
+
+
+def _declared(folder: Path) -> BenchmarkSpec | None:
+    """The spec as its file has it; None where it is missing or no spec, which is noted where it is needed."""
+    try:
+        content = parsed_json(own_bytes(folder, DECLARED).decode("utf-8"))
+        return recorded_spec(content, folder / DECLARED) if isinstance(content, dict) else None
+    except (ValueError, UserError):
+        return None
 
 
 def _golden(folder: Path, ledger: Ledger) -> GoldenFile | None:
