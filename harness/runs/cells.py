@@ -16,6 +16,7 @@ from harness.receipts.evaluated import Evaluated
 from harness.receipts.found import Found, Sources
 from harness.receipts.judged import Judged
 from harness.receipts.observed_engine import ObservedEngine
+from harness.receipts.planted import compared_with_planted
 from harness.receipts.state import ModelState, left_as_found
 from harness.receipts.subject import Seen, Subject
 from harness.regions.base import Witness
@@ -93,6 +94,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
         *(receipt for stage in (before, changed, evaluated, judgement) for receipt in stage.receipts),
         *texts.receipts,
         *change.tuning_receipts,
+        *compared_with_planted(found.region, change.edit_receipt, bench.bound.planted_path),
         left,
     ]
     outcome = Outcome(change, texts, figures, receipts, found.unchecked, raw.task_hashes)

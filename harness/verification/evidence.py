@@ -22,6 +22,7 @@ _MISTAKES: Mapping[str, tuple[str, ...]] = {
     "mask/layers": ("problems",),
     "mask/planted": ("weights_otherwise",),
     "mask/selection": ("layers", "weights_otherwise"),
+    "mask/truth": ("wrong",),
     "prompts/every-request": ("problems",),
     "prompts/one-bos": ("elsewhere", "two_or_more", "without"),
     "prompts/tokenizer": ("golden_differences", "prompts_otherwise"),
@@ -83,6 +84,8 @@ def check_evidence(run: Recorded, ledger: Ledger) -> None:
             _check_model(run, cell, first, ledger)
         if cell.receipt is not None:
             _check_edit(cell, cell.receipt, cells.get(cell.id), ledger)
+            known = run.record.variant.get("planted_region") is not None and cell.receipt.mask_sha256 is not None
+            ledger.same("edit", cell.id, "whether a planted region is known", cell.receipt.truth is not None, known)
 
 
 def _named(cell: CellResult, name: str) -> list[StageReceipt]:
@@ -211,6 +214,10 @@ def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledg
         if declared is not None and declared.region is not None and declared.region.is_planted:
             ledger.same("edit", cell.id, "the planted region beside itself", edit.truth.both, edit.truth.planted)
             ledger.same("edit", cell.id, "the planted region's weights", edit.truth.selected, edit.truth.planted)
+    for receipt in _named(cell, "mask/truth"):
+        for field in ("selected", "planted", "both"):
+            told = getattr(edit.truth, field, None)
+            ledger.same("evidence of receipts", cell.id, f"{field} of mask/truth", receipt.evidence.get(field), told)
     shares = edit.sparsity_by_layer_type.values()
     if shares and edit.sparsity is not None:
         between = min(shares) - _ROUNDED <= edit.sparsity <= max(shares) + _ROUNDED

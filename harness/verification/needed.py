@@ -87,6 +87,8 @@ def _needed(cell: CellResult, declared: Cell, entries: Sequence[Any], holds: dic
             yield from _OF_SCORES.get(region.select, ())
     if declared.fine_tuning is None:
         yield "weights/edited-places"
+    if cell.receipt is not None and cell.receipt.truth is not None:
+        yield "mask/truth"
     if cell.fine_tuning is not None and cell.fine_tuning.steps:
         yield from _OF_STEPS
         if declared.fine_tuning is not None and declared.fine_tuning.frozen is not None:
