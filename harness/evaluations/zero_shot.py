@@ -141,14 +141,16 @@ class Evaluation(base.Evaluation[Settings]):
         if not as_asked.holds:  # answers cannot be told apart
             return [as_asked]
         items = figures.scored_items(tasks, settings.limit, observed)
-        tokenizer = context.formatter.tokenizer
         read = {
             str(task.task_name): plain_items(place)
             for task, place in zip(tasks, places, strict=True)
             if isinstance(place, Path)
         }
         plain = {task: own for task, own in read.items() if own is not None}
-        return [as_asked, figures.zero_shot_accuracy(settings.name, list(items), measurements, tokenizer, plain)]
+        return [
+            as_asked,
+            figures.zero_shot_accuracy(settings.name, list(items), measurements, context.formatter, plain),
+        ]
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """All answers with their contexts."""

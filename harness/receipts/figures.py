@@ -11,8 +11,9 @@ from typing import Any, cast
 from transformers import PreTrainedTokenizerBase
 
 from harness.engines.base import ScoredTokens, ScoreRequest
+from harness.models.prompts import PromptFormatter
 from harness.receipts.observed_engine import Observed
-from harness.receipts.plain_items import PlainItem
+from harness.receipts.plain_items import PlainItem, asked, pair_ids
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import LookedAt, StageReceipt
 
@@ -23,13 +24,17 @@ Answers = Sequence[tuple[ScoreRequest, ScoredTokens]]
 
 @dataclass(frozen=True)
 class ScoredItem:
-    """One item of a task. answers: what the engine was sent and gave, one for each choice."""
+    """One item of a task. answers: what the engine was sent and gave, one for each choice.
+
+    asked: question, and delimiter with answer, of each choice, where nothing else stands in the prompt.
+    """
 
     task: str
     question: Any
     choices: Sequence[str]
     gold: frozenset[int]
     answers: Answers
+    asked: tuple[tuple[str, str], ...] | None
 
     @property
     def is_right(self) -> bool:
@@ -49,7 +54,8 @@ def scored_items(tasks: Sequence[Any], limit: int | None, observed: Observed) ->
             gold = question if isinstance(question, int) else task.doc_to_target(document)
             answers = observed.scored[start : start + len(choices)]
             start += twice * len(choices)
-            yield ScoredItem(str(task.config.task), question, choices, _indices(gold, choices), answers)
+            texts = asked(question, choices, task.config)
+            yield ScoredItem(str(task.config.task), question, choices, _indices(gold, choices), answers, texts)
 
 
 def _indices(gold: Any, choices: Sequence[str]) -> frozenset[int]:
@@ -61,13 +67,14 @@ def zero_shot_accuracy(
     name: str,
     items: Sequence[ScoredItem],
     measurements: Sequence[Measurement],
-    tokenizer: PreTrainedTokenizerBase,
+    formatter: PromptFormatter,
     plain: Mapping[str, Sequence[PlainItem]],
 ) -> StageReceipt:
     """Whether the engine was sent question and answer whole, and the accuracy is that of the likeliest answers.
 
-    name: of the evaluation. plain: by task, the items of its file, where they can be read by other means. Texts are
-    compared letter by letter, of all items.
+    name: of the evaluation. formatter: its tokenizer and opening are used. plain: by task, the items of its file, where
+    they can be read by other means. All items are looked at: token by token, or letter by letter where more than
+    question and answer stands in a prompt.
     """
     by_task: dict[str, list[ScoredItem]] = {}
     for item in items:
@@ -78,7 +85,7 @@ def zero_shot_accuracy(
         figures[f"{name}_mean"] = sum(expected.values()) / len(expected)
     found = {measured.metric: measured.value for measured in measurements}
     unasked = {
-        task: [place for place, item in enumerate(own) if not _asks(item, tokenizer)] for task, own in by_task.items()
+        task: [place for place, item in enumerate(own) if not _asks(item, formatter)] for task, own in by_task.items()
     }
     problems = [
         f"{len(places)} of {len(by_task[task])} items of {task} were sent without their question or answer whole, "
@@ -114,20 +121,30 @@ def _other_answers(
         wrong = [
             place
             for place, item in enumerate(own)
-            if place >= len(known) or (tuple(map(str, item.choices)), item.gold) != known[place]
+            if place >= len(known)
+            or (tuple(map(str, item.choices)), item.gold) != (known[place].choices, known[place].right)
         ]
         if wrong:
             yield (
                 f"{len(wrong)} of {len(own)} items of {task} with another right answer than its file, first number "
                 f"{wrong[0] + 1}"
             )
+        others = [n for n, (item, read) in enumerate(zip(own, known, strict=False)) if item.asked != read.asked]
+        if others and all(read.asked is not None for read in known):
+            yield (
+                f"{len(others)} of {len(own)} items of {task} that ask something else than its file, first number "
+                f"{others[0] + 1}"
+            )
 
 
-def _asks(item: ScoredItem, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether question and answer can be read back from the tokens; of items whose choices are questions, any."""
+def _asks(item: ScoredItem, formatter: PromptFormatter) -> bool:
+    """Whether the tokens are those of question and answer, or hold these; of items whose choices are questions, any."""
     if not isinstance(item.question, str):
         return True
-    texts = [_read(tokenizer, request.token_ids) for request, _ in item.answers]
+    if item.asked is not None:
+        wanted = [pair_ids(formatter.tokenizer, formatter.opening, *texts) for texts in item.asked]
+        return wanted == [(request.token_ids, request.start) for request, _ in item.answers]
+    texts = [_read(formatter.tokenizer, request.token_ids) for request, _ in item.answers]
     return all(
         _letters(item.question) in text and text.endswith(_letters(str(choice)))
         for text, choice in zip(texts, item.choices, strict=True)
