@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,20 +17,16 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from harness.formulas.draws import drawn
+from harness.receipts.gradients import Gradients, Wanted, look
 from harness.receipts.training import PlainTraining
+from harness.receipts.updates import BETAS, EPS, Part, part, update_off
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.receipt import LookedAt, StageReceipt
 
-#: torch's defaults, which the settings name.
-BETAS, EPS = (0.9, 0.999), 1e-8
-#: What an update may be off by, of the learning rate and of the weight; other moments or rates are off by hundredths.
-OF_THE_RATE, OF_THE_WEIGHT = 1e-3, 1e-6
 #: By so much of itself a learning rate or the norm of clipped gradients is rounded.
 ROUNDING = 1e-5
 #: What adapters are drawn in, or rounded to.
 _DRAWN_IN = (torch.float32, torch.bfloat16, torch.float16)
-#: So many numbers of one tensor are updated a second time.
-LARGEST_PART = 65_536
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Course:
     """What was seen of a fine-tuning. off: by how much the one update differs from AdamW's, as a share of the allowed.
 
     updated: in which step it was taken, counted from 1; 0 where none was. adapters: as they were before the first
-    step. not_held: tensors of adapters that no optimizer has.
+    step. not_held: tensors of adapters that no optimizer has. gradients: of a few steps, by plain passes.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -67,33 +63,29 @@ class Course:
     off: float = math.inf
     adapters: list[Adapter] = field(default_factory=list)
     not_held: int = 0
-
-
-@dataclass
-class _Part:
-    """A part of a tensor before a step, flat, float64: values, gradient, both moments and the number of steps."""
-
-    tensor: Tensor
-    values: Tensor
-    gradient: Tensor
-    first: Tensor
-    second: Tensor
-    steps: int
+    gradients: Gradients = field(default_factory=Gradients)
 
 
 @contextmanager
-def observed(model: nn.Module, settings: FineTuningSettings, cell: str) -> Iterator[Course]:
+def observed(model: nn.Module, plain: PlainTraining, masks: Mapping[str, Tensor], cell: str) -> Iterator[Course]:
     """Within it every step of an optimizer is noted, and every row that the model reads with gradients.
 
-    cell: the step and the tensor whose update is computed a second time depend on it.
+    plain: what is to be trained. masks: by layer, what is frozen. cell: the step and the tensor whose update is
+    computed a second time depend on it, and those whose gradients are.
     """
-    course, rows, parts = Course(), list[str](), list[_Part]()
+    settings = plain.settings
+    course, rows, parts = Course(), list[str](), list[Part]()
+    places = [places for _, places in _places(plain)]
+    wanted = Wanted(cell, plain.samples.sequences, places, masks, settings.maximum_gradient_norm is not None)
     chosen = next(iter(drawn(cell, "the step of an update", settings.steps, 1)), None)
 
     def judge() -> None:
         """Not right behind the step: whatever the trainer does to a tensor afterwards is a part of it."""
         if parts:
-            course.updated, course.off = len(course.steps), _off(parts.pop(), settings, course.steps[-1].settings[0][0])
+            course.updated, course.off = (
+                len(course.steps),
+                update_off(parts.pop(), settings, course.steps[-1].settings[0][0]),
+            )
 
     def read(_module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
         if torch.is_grad_enabled():
@@ -102,16 +94,19 @@ def observed(model: nn.Module, settings: FineTuningSettings, cell: str) -> Itera
 
     def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
         held = [leaf for group in optimizer.param_groups for leaf in group["params"]]
-        leaves = [leaf for leaf in held if leaf.grad is not None]
+        leaves, samples = [leaf for leaf in held if leaf.grad is not None], tuple(rows)
+        if len(course.steps) in wanted.steps:
+            look(model, held, wanted, len(course.steps), course.gradients)
+        rows.clear()  # those of the look as well
         if not course.steps:
             course.adapters, course.not_held = _adapters(model, held)
         if len(course.steps) == chosen and leaves:
             (place,) = drawn(cell, "the tensor of an update", len(leaves), 1)
-            parts.append(_part(optimizer, leaves[place]))
-        wanted = settings.maximum_gradient_norm is not None
-        norm = math.sqrt(sum(float(leaf.grad.double().square().sum()) for leaf in leaves)) if wanted else None
-        course.steps.append(Step(type(optimizer).__name__, tuple(rows), _settings_of(optimizer), norm))
-        rows.clear()
+            parts.append(part(optimizer, leaves[place]))
+        norm = None
+        if settings.maximum_gradient_norm is not None:
+            norm = math.sqrt(sum(float(leaf.grad.double().square().sum()) for leaf in leaves))
+        course.steps.append(Step(type(optimizer).__name__, samples, _settings_of(optimizer), norm))
 
     with _removed(
         model.get_submodule("model").register_forward_pre_hook(read, with_kwargs=True),
@@ -176,33 +171,6 @@ def _settings_of(optimizer: Any) -> tuple[tuple[float, float, tuple[float, float
     )
 
 
-def _part(optimizer: Any, leaf: Tensor) -> _Part:
-    state = optimizer.state.get(leaf, {})
-
-    def flat(tensor: Tensor | None) -> Tensor:
-        values = leaf.detach() * 0 if tensor is None else tensor.detach()
-        return values.flatten()[:LARGEST_PART].double().cpu().clone()
-
-    moments = flat(state.get("exp_avg")), flat(state.get("exp_avg_sq"))
-    return _Part(leaf, flat(leaf), flat(leaf.grad), *moments, int(state.get("step", 0)))
-
-
-def _off(part: _Part, settings: FineTuningSettings, rate: float) -> float:
-    """How far the tensor lies from where AdamW puts it, as a share of what rounding may do. Source: Loshchilov 2019.
-
-    Entries that never had a gradient may be frozen, and are not moved by weight decay then.
-    """
-    first = BETAS[0] * part.first + (1 - BETAS[0]) * part.gradient
-    second = BETAS[1] * part.second + (1 - BETAS[1]) * part.gradient.square()
-    steps = part.steps + 1
-    direction = (first / (1 - BETAS[0] ** steps)) / ((second / (1 - BETAS[1] ** steps)).sqrt() + EPS)
-    wanted = part.values * (1 - rate * settings.weight_decay) - rate * direction
-    found = part.tensor.detach().flatten()[:LARGEST_PART].double().cpu()
-    allowed = OF_THE_RATE * rate + OF_THE_WEIGHT * part.values.abs()
-    off = ((found - wanted).abs() / allowed).nan_to_num(nan=math.inf)
-    return float(off.masked_fill((second == 0) & (found == part.values), 0.0).max())
-
-
 def as_declared(course: Course, plain: PlainTraining) -> StageReceipt:
     """Whether every step read the samples of the seed's order at the rate of the schedule, and moved as AdamW does."""
     settings = plain.settings
@@ -219,6 +187,8 @@ def as_declared(course: Course, plain: PlainTraining) -> StageReceipt:
         problems.append(f"{course.not_held} tensors of adapters that no optimizer has")
     if not problems and not course.off <= 1.0:
         problems.append(f"an update in step {course.updated} that is not AdamW's")
+    if course.gradients.problem:
+        problems.append(course.gradients.problem)
     seen = LookedAt(what="steps", seen=len(pairs), of=len(wanted))
     return StageReceipt(
         stage="weights",
@@ -229,7 +199,11 @@ def as_declared(course: Course, plain: PlainTraining) -> StageReceipt:
         seen="; ".join(problems) or "them",
         advice="another fine-tuning than the declared one: look at order of batches, schedule, optimizer",
         evidence={"steps": len(course.steps), "updated_in_step": course.updated},
-        looked_at=(seen, LookedAt(what="updates", seen=int(course.updated > 0), of=len(wanted))),
+        looked_at=(
+            seen,
+            LookedAt(what="updates", seen=int(course.updated > 0), of=len(wanted)),
+            LookedAt(what="steps' gradients", seen=len(course.gradients.steps), of=len(wanted)),
+        ),
     )
 
 
@@ -242,17 +216,23 @@ def _differing(
     return [f"{len(wrong)} of {len(pairs)} steps {what}, first step {wrong[0]}"] if wrong else []
 
 
-def _wanted(plain: PlainTraining) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Of every step the hashes of its samples, and its learning rate."""
-    settings, sequences = plain.settings, plain.samples.sequences
+def _places(plain: PlainTraining) -> Iterator[tuple[int, list[int]]]:
+    """Of every step its epoch, and its samples by number."""
+    settings = plain.settings
     generator = torch.Generator().manual_seed(settings.seed)
-    size, number = settings.batch_size * settings.gradient_accumulation, 0
+    size = settings.batch_size * settings.gradient_accumulation
     for epoch in range(settings.epochs):
-        order = torch.randperm(len(sequences), generator=generator).tolist()
+        order = torch.randperm(len(plain.samples.sequences), generator=generator).tolist()
         while order:
             now, order = order[:size], order[size:]
-            yield tuple(row_hash(sequences[place][0]) for place in now), _rate(settings, number, epoch)
-            number += 1
+            yield epoch, now
+
+
+def _wanted(plain: PlainTraining) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Of every step the hashes of its samples, and its learning rate."""
+    for number, (epoch, places) in enumerate(_places(plain)):
+        samples = tuple(row_hash(plain.samples.sequences[place][0]) for place in places)
+        yield samples, _rate(plain.settings, number, epoch)
 
 
 def _rate(settings: FineTuningSettings, number: int, epoch: int) -> float:

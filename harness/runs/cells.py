@@ -79,7 +79,7 @@ def measure_cell(bench: Bench, learned: Learned, job: CellJob) -> MeasuredCell:
     prepared = _prepared(bench, job)
     know_intact_answers(bench, learned, job.cell, job.thresholds)
     before = _seen_before(bench, learned, job.cell, found.region)
-    with in_force(bench, job.cell, found, job.checkpoints, job.say) as change:
+    with in_force(bench, before, found, job.checkpoints, job.say) as change:
         changed = Changed.seen(before, change.tuned)
         raw = _evaluate(bench, job, replace(bench.context, training=change.training, prepared=prepared))
         evaluated = Evaluated.seen(changed, raw.seen, raw.completions, learned.states)

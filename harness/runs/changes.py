@@ -10,10 +10,10 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.evaluations.base import Training
 from harness.models.editing import EditInProgress, WeightsNotRestored, region_removed
+from harness.receipts.before import Before
 from harness.receipts.found import Found
 from harness.runs.bench import Bench, Step
 from harness.runs.fine_tuned import FineTuned, fine_tuned
-from harness.spec.cell import Cell
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
 
 
@@ -46,20 +46,22 @@ class Change:
 
 
 @contextmanager
-def in_force(bench: Bench, cell: Cell, found: Found, checkpoints: Path, step: Step) -> Iterator[Change]:
+def in_force(bench: Bench, before: Before, found: Found, checkpoints: Path, step: Step) -> Iterator[Change]:
     """The cell's edit or fine-tuning, for the length of the context; of a cell with neither nothing is changed.
 
-    found: the region that is removed, and what was checked of it. checkpoints: the folder for those of the
-    fine-tuning. An edit that cannot be undone ends no run: the receipt `weights/left-as-found` says what is left of
-    it. Raises UserError as what happens within does; it then also names receipts that do not hold.
+    before: what was seen of the intact model, and what it is to be trained on. found: the region that is removed, and
+    what was checked of it. checkpoints: the folder for those of the fine-tuning. An edit that cannot be undone ends no
+    run: the receipt `weights/left-as-found` says what is left of it. Raises UserError as what happens within does; it
+    then also names receipts that do not hold.
     """
     bench.engine.rest()
     removed: AbstractContextManager[EditInProgress | None] = nullcontext()
     if found.region is not None:
         removed = region_removed(bench.loaded.model, found.region, bench.finder.planted)
     tuning: AbstractContextManager[FineTuned | None] = nullcontext()
-    if cell.fine_tuning is not None:
-        tuning = fine_tuned(bench.bound, bench.loaded, bench.finder, cell.fine_tuning, checkpoints, step)
+    declared = before.subject.cell.fine_tuning
+    if declared is not None:
+        tuning = fine_tuned(bench.bound, bench.loaded, bench.finder, declared, before.training, checkpoints, step)
     with suppress(WeightsNotRestored), _explained_by(found.receipts), tuning as tuned, removed as edit:
         yield Change(edit, tuned)
 

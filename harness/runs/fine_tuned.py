@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from harness.calibration.pairs import Sample, read_pairs
 from harness.evaluations.base import Training
@@ -18,6 +19,7 @@ from harness.finetuning.training import TrainedFiles
 from harness.models.editing import SelectedWeights, all_weights_restored
 from harness.models.loading import LoadedModel
 from harness.receipts.course import Course, observed
+from harness.receipts.training import PlainTraining
 from harness.receipts.tuning import Tuned, first_response_logits, tuning_receipts
 from harness.runs.binding import BoundBenchmark
 from harness.runs.files import storage_error
@@ -48,12 +50,14 @@ def fine_tuned(
     loaded: LoadedModel,
     finder: RegionFinder,
     declared: FineTuningSettings,
+    plain: PlainTraining | None,
     checkpoints: Path,
     step: Callable[[str], None],
 ) -> Iterator[FineTuned]:
     """Within it the model is fine-tuned; the frozen region is that of the intact model.
 
-    checkpoints: the folder for those that the settings ask for. step: told in words what is being done.
+    plain: samples of its steps, read by other means; None where no step is to be taken. checkpoints: the folder for
+    those that the settings ask for. step: told in words what is being done.
     """
     settings = bound.variant.scaled(declared)
     samples = _samples(bound, loaded, settings)
@@ -66,7 +70,7 @@ def fine_tuned(
         before = first_response_logits(loaded.model, samples[0]) if samples else None
         learned: list[TrainedFiles] = []
         try:
-            with observed(loaded.model, settings, checkpoints.name) as course:
+            with _observed(loaded.model, plain, again, checkpoints.name) as course:
                 receipt = fine_tune(
                     loaded.model,
                     samples,
@@ -87,6 +91,12 @@ def fine_tuned(
         trained = list(learned[0].tensors) if learned else []
         learned.clear()
         yield FineTuned(receipt, Training(intact, saved), samples, course, trained, tuple(receipts))
+
+
+def _observed(
+    model: PreTrainedModel, plain: PlainTraining | None, masks: Mapping[str, Tensor], cell: str
+) -> AbstractContextManager[Course]:
+    return nullcontext(Course()) if plain is None else observed(model, plain, masks, cell)
 
 
 def _found_again(finder: RegionFinder, region: WeightRegion) -> dict[str, Tensor]:

@@ -46,8 +46,13 @@ golden_values: none
 """
 
 
-def bound_on(variant: str, folder: Path, text: str = SMALL, cells: Collection[str] | None = None) -> BoundBenchmark:
-    """The benchmark on a variant. cells: those that a test looks at, which are measured with the intact one alone."""
+def bound_on(
+    variant: str, folder: Path, text: str = SMALL, cells: Collection[str] | None = None, scaled: bool = True
+) -> BoundBenchmark:
+    """The benchmark on a variant. cells: those that a test looks at, which are measured with the intact one alone.
+
+    scaled: whether the variant's own values for fine-tunings take the place of the benchmark's.
+    """
     path = folder / "faulty.yaml"
     path.write_text(text, encoding="utf-8")
     place = locations.find_variant(variant) if not Path(variant).is_file() else Path(variant)
@@ -55,7 +60,8 @@ def bound_on(variant: str, folder: Path, text: str = SMALL, cells: Collection[st
     if cells is not None:
         kept = tuple(group for group in spec.cells if group.id in {"intact", *cells})
         spec = spec.model_copy(update={"cells": kept})
-    return bind(spec, load_yaml_model(place, ModelVariant), place)
+    own = load_yaml_model(place, ModelVariant)
+    return bind(spec, own if scaled else own.model_copy(update={"fine_tuning": {}}), place)
 
 
 @pytest.fixture(params=["tiny-llama2-chat", "tiny-llama3-instruct"])

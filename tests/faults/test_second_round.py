@@ -4,11 +4,7 @@ import pytest
 import torch
 
 from harness.faults.seam import replaced
-from harness.runs.binding import bind
-from harness.spec import locations
-from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.loading import load_yaml_model
-from harness.spec.variant import ModelVariant
+from tests.faults.conftest import bound_on
 from tests.runs.conftest import run_in_process
 
 SPEC = """
@@ -42,13 +38,7 @@ CELLS = ["planted", "heads", "matched", "lora", "full"]
 
 
 def bound(folder, organism, cells):
-    path = folder / "spec.yaml"
-    path.write_text(SPEC, encoding="utf-8")
-    spec = load_yaml_model(path, BenchmarkSpec)
-    kept = tuple(group for group in spec.cells if group.id in {"intact", *cells})
-    variant = locations.find_variant(organism)
-    own = load_yaml_model(variant, ModelVariant).model_copy(update={"fine_tuning": {}})
-    return bind(spec.model_copy(update={"cells": kept}), own, variant)
+    return bound_on(organism, folder, SPEC, set(cells), scaled=False)
 
 
 @pytest.mark.parametrize("organism", ["tiny-llama2-chat", "tiny-llama3-instruct"])

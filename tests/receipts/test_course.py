@@ -1,6 +1,7 @@
 """A fine-tuning's steps as hooks see them: its samples, its learning rate, its optimizer."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from harness.calibration.pairs import read_pairs, tokenise
 from harness.faults.seam import replaced
 from harness.finetuning.fine_tuning import fine_tune
+from harness.finetuning.training import step_gradients as right_gradients
+from harness.models.layers import linear_layers
 from harness.receipts.course import as_declared, observed
 from harness.spec.finetuning import FineTuningSettings
 
@@ -20,7 +23,7 @@ def samples(loaded, pairs_csv):
     return tokenise(read_pairs(pairs_csv), loaded.tokenizer, 128)
 
 
-def course_of(loaded, samples, method="lora", dtype=torch.float32, **changes):
+def course_of(loaded, samples, method="lora", dtype=torch.float32, masks=None, **changes):
     """The receipt of a fine-tuning of six samples, in steps of two batches of one, over two epochs."""
     settings = FineTuningSettings.model_validate(
         {
@@ -36,11 +39,13 @@ def course_of(loaded, samples, method="lora", dtype=torch.float32, **changes):
         }
     )
     model = copy.deepcopy(loaded.model).to(dtype)
-    with observed(model, settings, "cell") as course:
-        fine_tune(model, samples[:6], settings, None, lambda share: None)
-    assert not model.model._forward_pre_hooks
     sequences = [(sample.input_ids.tolist(), sample.labels.tolist()) for sample in samples[:6]]
-    return as_declared(course, SimpleNamespace(settings=settings, samples=SimpleNamespace(sequences=sequences)))
+    plain = SimpleNamespace(settings=settings, samples=SimpleNamespace(sequences=sequences))
+    masks = masks or {}
+    with observed(model, plain, masks, "cell") as course:
+        fine_tune(model, samples[:6], settings, masks or None, lambda share: None)
+    assert not model.model._forward_pre_hooks
+    return as_declared(course, plain)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -56,7 +61,11 @@ def course_of(loaded, samples, method="lora", dtype=torch.float32, **changes):
 def test_the_course_that_was_declared_holds(loaded, samples, method, dtype, changes):
     receipt = course_of(loaded, samples, method, dtype, **changes)
     assert receipt.holds, receipt.words
-    assert [(each.what, each.seen, each.of) for each in receipt.looked_at] == [("steps", 6, 6), ("updates", 1, 6)]
+    assert [(each.what, each.seen, each.of) for each in receipt.looked_at] == [
+        ("steps", 6, 6),
+        ("updates", 1, 6),
+        ("steps' gradients", 4, 6),
+    ]
 
 
 def first_again(steps):
@@ -120,3 +129,57 @@ def test_a_step_whose_update_is_kept_in_16_bits_is_told(loaded, samples):
 def test_gradients_that_are_not_clipped_are_told(loaded, samples):
     with replaced("torch.nn.utils:clip_grad_norm_", lambda right: lambda *arguments: None):
         assert "not clipped" in course_of(loaded, samples, maximum_gradient_norm=1e-3).seen
+
+
+def of_later_steps(change):
+    """A fault that the first step does not show: `change` comes behind every later one's backward passes."""
+
+    def make(right):
+        def wrong(model, method, group, batch_size):
+            loss = right(model, method, group, batch_size)
+            wrong.steps += 1
+            if wrong.steps > 1:
+                change(model, method, group)
+            return loss
+
+        wrong.steps = 0
+        return wrong
+
+    return make
+
+
+def lose_one(_model, method, _group):
+    method.leaves[1].grad = None
+
+
+def double_one(_model, method, _group):
+    method.leaves[-1].grad *= 2
+
+
+def leave_out_half(model, method, group):
+    for leaf in method.leaves:
+        leaf.grad = None
+    right_gradients(model, method, group[:1], 1)
+
+
+def train_on_prompts(model, method, group):
+    for leaf in method.leaves:
+        leaf.grad = None
+    whole = [replace(each, labels=each.input_ids.clone()) for each in group]
+    right_gradients(model, method, whole, 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("change", [lose_one, double_one, leave_out_half, train_on_prompts])
+def test_gradients_of_another_loss_are_told(loaded, samples, method, change):
+    with replaced("harness.finetuning.training:step_gradients", of_later_steps(change)):
+        assert "that are not those of the loss of the answers, first in step" in course_of(loaded, samples, method).seen
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("changes", [{}, {"maximum_gradient_norm": 1e-3}])
+def test_frozen_weights_have_no_gradient(loaded, samples, method, changes):
+    name, layer = next(iter(linear_layers(loaded.model).items()))
+    masks = {name: torch.rand(layer.weight.shape, generator=torch.Generator().manual_seed(0)) < 0.3}
+    receipt = course_of(loaded, samples, method, masks=masks, **changes)
+    assert receipt.holds, receipt.words
