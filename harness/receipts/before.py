@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.models.editing import FoundRegion
@@ -44,9 +44,9 @@ class Before:
         subject: Subject,
         model_sha256: str,
         found: FoundRegion | None,
-        origins: Sequence[Mapping[str, tuple[str, str | None]]],
+        origins: Mapping[str, tuple[str, str | None]],
     ) -> Before:
-        """model_sha256: of the model that the run is about. origins: of each region, of what it was found from."""
+        """model_sha256: of the model that the run is about. origins: of what its regions were found from."""
         intact = model_fingerprint(subject.model)
         expected, now = weights.expected_weights(subject.model, found), ModelState.of(subject.model)
         declared = subject.cell.fine_tuning
@@ -68,7 +68,7 @@ class Before:
                 *subject.reference.as_named(intact),
                 weights.intact_before(model_sha256, intact),
                 state.at_rest(now),
-                *(weights.own_measurements(each) for each in origins if each),
+                *([weights.own_measurements(origins)] if origins else ()),
             ),
         )
 

@@ -172,8 +172,8 @@ def _same_weights(name: str, fingerprints: dict[str, str], expected: str, otherw
 def own_measurements(origins: Mapping[str, tuple[str, str | None]]) -> StageReceipt:
     """Whether stored scores or Gram matrices are those that the cell asks for, and not another cell's.
 
-    origins: by calibration set, in words, what is asked for, and what was written beside the stored tensors by
-    whoever computed them; None where nothing is stored under that name.
+    origins: by region and calibration set, in words, what is asked for, and what was written beside the stored tensors
+    by whoever computed them; None where nothing is stored under that name.
     """
     foreign = [(found, wanted) for wanted, found in origins.values() if found != wanted]
     return StageReceipt(

@@ -131,7 +131,8 @@ def _seen_before(bench: Bench, learned: Learned, cell: Cell, region: FoundRegion
         evaluations=tuple(map(evaluation, bench.bound.spec.evaluations_of(cell))),
         context=bench.context,
     )
-    origins = [bench.finder.origins(each) for each in cell.regions]
+    evaluated = [region for entry in bench.bound.spec.evaluations_of(cell) for region in entry.regions]
+    origins = bench.finder.origins([*cell.regions, *evaluated])
     before = Before.seen(subject, bench.finder.model_sha256, region, origins)
     learned.states.setdefault(before.intact, "those of the intact model")
     return before

@@ -7,6 +7,8 @@ else the harness holds (reports, commands, explanations) may change without anyt
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -90,6 +92,12 @@ def departures(made: Any, now: Code) -> list[str]:
     found = [*_other_versions(made.get("packages", {}), now["packages"])]
     found += [] if made.get("plugins") == now["plugins"] else ["the source of an installed plugin has changed"]
     return found + ([] if made.get("source") == now["source"] else ["what computes it has changed"])
+
+
+def in_words(code: Code, machine: Mapping[str, object]) -> str:
+    """What computes something on which machine, short, to stand beside what is stored: `code 12345678 on 9abcdef0`."""
+    parts = (json.dumps(part, sort_keys=True, default=str) for part in (code, machine))
+    return "code {} on {}".format(*(hashlib.sha256(part.encode()).hexdigest()[:8] for part in parts))
 
 
 def _other_versions(made: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

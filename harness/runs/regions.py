@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -16,6 +16,7 @@ from harness.models.fingerprint import model_fingerprint
 from harness.models.layers import block_layers, linear_layers, transformer_blocks
 from harness.regions import base
 from harness.regions.base import Witness, measure_of
+from harness.runs import computed_by
 from harness.runs.head_regions import HeadFinder
 from harness.runs.measuring import Measured, measuring
 from harness.runs.store import MemoryStore, TensorStore
@@ -101,7 +102,7 @@ class RegionFinder:
     ) -> Measured:
         """Scores or Grams of the intact model, from the store where they have been measured before."""
         key = self._key(measure, samples, settings, seed)
-        words = {"origin": self._origin(measure, samples, seed), "measured": measure.words}
+        words = {"origin": self._origin(measure, samples, settings, seed), "measured": measure.words}
         words |= {"data": f"{len(samples)} samples of {self.set_in_words(data)}"} if samples else {}
 
         return self.store.get(
@@ -120,26 +121,41 @@ class RegionFinder:
             **measuring(measure).key(settings, seed or 0),
         }
 
-    def _origin(self, measure: base.Measure, samples: Sequence[Sample], seed: int | None) -> str:
+    def _origin(
+        self, measure: base.Measure, samples: Sequence[Sample], settings: AttributionSettings, seed: int | None
+    ) -> str:
         """In words what is measured on what. It is formed apart from the key, which it has to agree with."""
         drawn = f"{len(samples)} samples ({samples_sha256(samples)[:8]})" if samples else f"seed {seed or 0}"
-        return f"{measure.words} of the model {self.model_sha256[:8]} on {drawn}"
+        how = f"activations at {settings.activation_positions} tokens"
+        code = computed_by.of_grams()
+        if measure.method is not None:
+            how += f", the {settings.loss_reduction} of losses"
+            code = computed_by.of_scores(measure.name)
+        made = computed_by.in_words(code, self.machine)
+        return f"{measure.words} of the model {self.model_sha256[:8]} on {drawn}, {how}, by {made}"
 
-    def origins(self, settings: RegionSettings) -> dict[str, tuple[str, str | None]]:
-        """By calibration set, what a region's stored measurements should be, and what is written beside them.
+    def origins(self, regions: Iterable[RegionSettings]) -> dict[str, tuple[str, str | None]]:
+        """By region and calibration set, what stored measurements should be, and what is written beside them.
 
-        Empty for a region that rests on nothing stored.
+        Empty for regions that rest on nothing stored.
         """
-        return {name: pair for source in settings.sources for name, pair in self._origins(base.region(source)).items()}
+        sources = dict.fromkeys(source for settings in regions for source in settings.sources)
+        return {
+            f"{number} {name}": pair
+            for number, source in enumerate(sources)
+            for name, pair in self._origins(base.region(source)).items()
+        }
 
     def _origins(self, region: base.Region) -> dict[str, tuple[str, str | None]]:
-        settings, measure = self._settings(region), region.measure
+        settings, measure, probe = self._settings(region), region.measure, region.settings.probe
+        if probe is not None:
+            return {"probe": self.heads.origin(probe)}
         if measure is None or settings.schedule != "one_shot" or not isinstance(self.store, TensorStore):
             return {}
         sets = {name: self._samples(region, name) for name in _data_of(region)}
         return {
             name: (
-                self._origin(measure, samples, region.seed),
+                self._origin(measure, samples, settings, region.seed),
                 self.store.origin(self._key(measure, samples, settings, region.seed)),
             )
             for name, samples in sets.items()

@@ -12,6 +12,7 @@ from typing import Any
 from harness.spec.cell import Cell
 from harness.spec.result import CellResult
 from harness.verification.findings import Ledger
+from harness.verification.recorded import Recorded
 
 _ALWAYS = (
     "data/declared-files",
@@ -42,9 +43,10 @@ _OF_REGION = {
     **dict.fromkeys(_SCORED, ("mask/layers", "mask/selection", "mask/share")),
     **dict.fromkeys(("act-svd", "orthogonal-projection"), ("mask/ranks", "scores/plain-definition")),
     "planted": ("mask/layers", "mask/planted"),
-    "attention-heads": ("mask/layers", "mask/heads", "mask/best-heads", "mask/plain-definition"),
+    "attention-heads": ("weights/own-scratch", "mask/layers", "mask/heads", "mask/best-heads", "mask/plain-definition"),
     "matched-random": ("mask/layers", "mask/matched", "mask/plain-definition"),
 }
+_MEASURED_ONCE = dict.fromkeys((*_SCORED, "act-svd", "orthogonal-projection"), "one_shot")
 _OF_SCORES = dict.fromkeys(_SCORED, ("scores/plain-definition",))
 _OF_STEPS = (
     *(f"data/{name}" for name in ("training-samples", "no-request-trained")),
@@ -53,14 +55,13 @@ _OF_STEPS = (
 )
 
 
-def check_needed(cell: CellResult, declared: Cell, entries: Sequence[Any], ledger: Ledger) -> None:
-    """Note the receipts that a cell lacks, and those that are there more than once.
-
-    entries: the evaluations that are measured in the cell.
-    """
+def check_needed(run: Recorded, cell: CellResult, ledger: Ledger) -> None:
+    """Note the receipts that a cell of the spec lacks, and those that are there more than once."""
+    declared, entries = run.declared[cell.id], run.entries_of(cell)
     counts = Counter(f"{receipt.stage}/{receipt.name}" for receipt in cell.receipts)
     holds = {f"{receipt.stage}/{receipt.name}": receipt.holds for receipt in cell.receipts}
-    for name in dict.fromkeys(_needed(cell, declared, entries, holds)):
+    stored = ["weights/own-scratch"] if any(_is_stored(run, region) for region in declared.regions) else []
+    for name in dict.fromkeys([*_needed(cell, declared, entries, holds), *stored]):
         if counts[name]:
             ledger.agrees["receipt"] += 1
         else:
@@ -68,6 +69,13 @@ def check_needed(cell: CellResult, declared: Cell, entries: Sequence[Any], ledge
     for name, count in counts.items():
         if count > 1 and not name.startswith(("scorer/", "text/benign-answers")):  # those are of each evaluation
             ledger.wrong("receipt", cell.id, name, f"{count} times", "once")
+
+
+def _is_stored(run: Recorded, region: Any) -> bool:
+    """Whether a region is found from what is measured once, of the intact model, and stored."""
+    schedule = getattr(region, "schedule", None) or run.spec.attribution.schedule
+    once = _MEASURED_ONCE.get(region.select)
+    return once is not None and schedule == once
 
 
 def _needed(cell: CellResult, declared: Cell, entries: Sequence[Any], holds: dict[str, bool]) -> Iterator[str]:

@@ -37,7 +37,7 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
             _check_cell(run, cell, declared[cell.id], ledger)
         if cell.id in expanded:
             ledger.same("cell", cell.id, "what was measured", cell.asked_sha256, _asked(spec, expanded[cell.id]))
-            check_needed(cell, expanded[cell.id], run.entries_of(cell), ledger)
+            check_needed(run, cell, ledger)
     hashes = {task: words for cell in record.cells for task, words in cell.task_hashes.items()}
     ledger.same("task", "the run", "hashes", record.provenance.task_hashes, hashes)
     for cell in record.cells:
