@@ -32,7 +32,7 @@ from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
 from harness.models.opening import opening
 from harness.models.own_decoding import keep_tokens_alone
-from harness.models.tokenizers import beginnings, require_tried
+from harness.models.tokenizers import asked_first, beginnings, require_tried
 from harness.organisms import catalogue
 from harness.spec.variant import ModelVariant
 
@@ -99,8 +99,9 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
     _refuse_missing(place)
     require_as_made(holder.source, weights=False)
     with _loading(place):
-        require_tried(place, holder.source.revision, beginnings(variant, variant_file.parent))
-        tokenizer = AutoTokenizer.from_pretrained(place, **_LIBRARY_ALONE, **_revision(holder.source.revision))
+        folder = require_tried(place, holder.source.revision, beginnings(variant, variant_file.parent))
+        options = {**_LIBRARY_ALONE, **_revision(holder.source.revision)}
+        tokenizer = asked_first(AutoTokenizer.from_pretrained(place, **options), folder)
     with _told_of(place):
         opening(tokenizer, variant.chat_template)
     return tokenizer
@@ -131,8 +132,8 @@ def checkpoint_tokenizer(place: str, revision: str | None = None) -> tuple[PreTr
     with _loading(place):
         config = AutoConfig.from_pretrained(place, **options)
         _refuse_more_than_weights(place, config)
-        require_tried(place, revision)
-        return AutoTokenizer.from_pretrained(place, **options), config
+        folder = require_tried(place, revision)
+        return asked_first(AutoTokenizer.from_pretrained(place, **options), folder), config
 
 
 def place_of(variant: ModelVariant, variant_file: Path) -> str:

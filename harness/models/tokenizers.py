@@ -1,4 +1,4 @@
-"""A tokenizer is tried before it is loaded: in a process of its own, once for its files and the texts that it is for.
+"""A tokenizer is tried before it is loaded: in a process of its own, for its files and then for each new text.
 
 Those that ship are known, and in workers those that the first process has tried.
 """
@@ -8,14 +8,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
+from transformers import PreTrainedTokenizerBase
 
 from harness.organisms import catalogue
-from harness.sandbox.tokenizing import require_usable_tokenizer
+from harness.sandbox.tokenizing import require_tokenised, require_usable_tokenizer
 from harness.sandbox.tokenizing_child import OF_DATA
 from harness.spec.variant import ModelVariant
 
@@ -26,24 +29,68 @@ _BESIDE = ("added_tokens.json", "special_tokens_map.json")
 _OF_A_REPOSITORY = ["*.json", "*.jinja", "*.model", "*.txt"]
 #: A larger file is weights, and known by its name, size and time.
 _LARGEST_READ = 100_000_000
+#: What the methods of a tokenizer are given, by name: texts, or tokens.
+_GIVEN = ("text", "text_pair", "token_ids")
 _tried: set[str] = set()
 
 
-def require_tried(place: str, revision: str | None, texts: Sequence[str] = ()) -> None:
+def require_tried(place: str, revision: str | None, texts: Sequence[str] = ()) -> Path | None:
     """Raise UserError where a folder's or a repository's tokenizer cannot be loaded or used within limits.
 
-    texts: beginnings of what it will be asked.
+    texts: beginnings of what it will be asked. Returns the folder, for `asked_first`; None of one that ships.
     """
     folder = Path(place)
     if not folder.is_dir():
         folder = Path(snapshot_download(place, revision=revision, allow_patterns=_OF_A_REPOSITORY))
     if _ships(folder):
-        return
+        return None
     files = _sha256(_contents(folder))
     asked = _sha256([files.encode(), *(text.encode("utf-8", "surrogatepass") for text in texts)])
     if (asked if texts else files) not in _tried:
         require_usable_tokenizer(folder, texts)
         _tried.update((files, asked))
+    return folder
+
+
+def asked_first(tokenizer: PreTrainedTokenizerBase, folder: Path | None) -> PreTrainedTokenizerBase:
+    """The tokenizer, which from now on tokenises and decodes nothing that was not tried in a process of its own.
+
+    A pattern may be slow on texts alone that no trial before has: on words of the data that a benchmark fetches. Such a
+    text raises UserError. folder: what `require_tried` gave.
+    """
+    if folder is not None:
+        held: Any = tokenizer
+        for method, tried in (("_encode_plus", _texts_tried), ("_decode", _ids_tried)):
+            setattr(held, method, _AskedFirst(getattr(held, method), folder, tried))
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class _AskedFirst:
+    """A method of a tokenizer, behind the trial of what it is given."""
+
+    method: Callable[..., Any]
+    folder: Path
+    tried: Callable[[Path, Any], None]
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        for each in (*given[:2], *(options.get(name) for name in _GIVEN)):
+            self.tried(self.folder, each)
+        return self.method(*given, **options)
+
+
+def _texts_tried(folder: Path, given: Any) -> None:
+    if isinstance(given, str):
+        require_tokenised(folder, [given])
+    elif isinstance(given, list | tuple):
+        for each in given:
+            _texts_tried(folder, each)
+
+
+def _ids_tried(folder: Path, given: Any) -> None:
+    if given is not None:
+        given = given["input_ids"] if isinstance(given, Mapping) else given
+        require_tokenised(folder, ids=[given] if isinstance(given, int) else [*map(int, given)])
 
 
 def tried() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The process that tries a stranger's tokenizer before any other does: one question, one answer, and it ends.
+"""The process that tries a stranger's tokenizer before any other does, and each text that is new to it.
 
 It loads the tokenizer as harness/models/loading.py does, and works through texts that patterns are slow on. Imports
 transformers without torch, which spares three of four seconds.
@@ -11,6 +11,7 @@ import os
 import re
 import string
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -22,6 +23,8 @@ from harness.sandbox.limits import compute_at_most, renounce, tied_to_the_first
 MEMORY_BYTES = 4 << 30
 #: Of computing. The largest published tokenizers load in five, and take a microsecond a character.
 SECONDS_TO_LOAD, SECONDS_TO_TRY, SECONDS_PER_CHARACTER = 60, 10, 2e-5
+#: Of all texts that are asked for after the trial, and of each of them besides: what it takes to say it.
+SECONDS_TO_ASK, SECONDS_A_QUESTION = 2, 2e-3
 #: Of each character, in a row: where a pattern backtracks without end, and where it takes the square or more.
 _LENGTHS = (32, 2_000)
 #: What classes of characters in patterns hold.
@@ -33,18 +36,35 @@ _ENDS = ("", "!", "\u0002")
 
 
 def main() -> None:
-    """Answer the one question that stands in stdin: {folder, texts}. {} says that all went well."""
+    """Load the tokenizer of the folder in the first line of stdin, then try what each further line holds.
+
+    A line is {texts}, {texts, made: true} for those of `made_texts` as well, or {ids} of tokens that are decoded. The
+    answer {} says that all went well.
+    """
     tied_to_the_first()
-    asked = json.load(sys.stdin)
+    folder = Path(json.loads(sys.stdin.readline())["folder"])
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
     library = _tokenizers_alone()
     quiet = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):  # libraries in Rust write there what a file holds
         os.dup2(quiet, stream.fileno())
     renounce(MEMORY_BYTES)
-    answers.write(json.dumps(_answer(library, **asked)))
-    answers.flush()
-    os._exit(0)
+    compute_at_most(SECONDS_TO_LOAD)
+    tokenizer, answer = _loaded(library, folder)
+    begin, allowed = time.process_time(), float(SECONDS_TO_TRY)
+    while True:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+        line = sys.stdin.readline()
+        if not line:
+            os._exit(0)
+        asked = json.loads(line)
+        texts = [*(made_texts(folder) if asked.get("made") else ()), *asked.get("texts", ())]
+        allowed += SECONDS_A_QUESTION + SECONDS_PER_CHARACTER * (sum(map(len, texts)) + 4 * len(asked.get("ids", ())))
+        compute_at_most(max(0.0, begin + allowed - time.process_time()))
+        answer = _tried(tokenizer, texts, asked.get("ids", ()))
+        if asked.get("made"):  # what the trial left is not for what comes after
+            begin, allowed = time.process_time(), float(SECONDS_TO_ASK)
 
 
 def _tokenizers_alone() -> Any:
@@ -54,22 +74,26 @@ def _tokenizers_alone() -> Any:
     return AutoTokenizer
 
 
-def _answer(library: Any, folder: str, texts: Sequence[str]) -> dict[str, str]:
-    """{} or {"unloadable": why}, or {"unfit": why}."""
-    compute_at_most(SECONDS_TO_LOAD)
+def _loaded(library: Any, folder: Path) -> tuple[Any, dict[str, str]]:
+    """The tokenizer and {}, or {"unloadable": why}, or {"unfit": why}."""
     try:
-        tokenizer = library.from_pretrained(folder, trust_remote_code=False)
+        return library.from_pretrained(folder, trust_remote_code=False), {}
     except MemoryError:
-        return {"unfit": _TOO_MUCH}
+        return None, {"unfit": _TOO_MUCH}
     except Exception as error:
-        return {"unloadable": f"{type(error).__name__}: {_first_line(error)}"}
+        return None, {"unloadable": f"{type(error).__name__}: {_first_line(error)}"}
     except BaseException as error:
-        return {"unfit": f"it cannot be read: {_first_line(error)}"}
-    tried = [*made_texts(Path(folder)), *texts]
-    compute_at_most(SECONDS_TO_TRY + SECONDS_PER_CHARACTER * sum(map(len, tried)))
+        return None, {"unfit": f"it cannot be read: {_first_line(error)}"}
+
+
+def _tried(tokenizer: Any, texts: Sequence[str], ids: Sequence[int]) -> dict[str, str]:
+    """{} or {"unfit": why}."""
+    text = "of its own tokens"
     try:
-        for text in tried:
+        for text in texts:
             tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"], skip_special_tokens=True)
+        for plain in (True, False) if ids else ():
+            tokenizer.decode(ids, skip_special_tokens=plain)
     except MemoryError:
         return {"unfit": _TOO_MUCH}
     except BaseException as error:  # a library in Rust that gives up raises no Exception

@@ -1,7 +1,9 @@
 """Which tokenizers are tried before they are loaded, and how often."""
 
+import copy
 import json
 import shutil
+import time
 
 import pytest
 
@@ -87,3 +89,48 @@ def test_a_change_of_its_files_or_data_is_tried_anew(asked, sent):
     )
     with pytest.raises(UserError, match=r"sent: the tokenizer cannot be used: a text of 6[12] characters"):
         load_tokenizer(variant, place)
+
+
+def split(pattern):
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+#: Greek letters, by their numbers: no text that is made for the trial has them.
+SLOW = r"([\x{3b1}-\x{3b3}]|[\x{3b1}-\x{3b3}]{2})+$"
+
+
+def test_a_text_that_no_trial_had_does_not_hang_this_process(asked, sent):
+    """Each word takes a hundredth of a second, below the library's own limit: 90,000 characters take minutes."""
+    variant, place = sent
+    change(place.parent / "sent", pre_tokenizer=split(SLOW))
+    tokenizer = load_tokenizer(variant, place)
+    assert tokenizer("A text.")["input_ids"] == tokenizer("A text.")["input_ids"]
+    begun = time.process_time()
+    with pytest.raises(UserError, match="sent: the tokenizer cannot be used: it takes longer than"):
+        tokenizer(("αβγ" * 8 + "! ") * 3500)
+    assert time.process_time() - begun < 5  # the other process computes
+
+
+def test_a_text_at_which_the_library_gives_up_is_told_with_the_folder(asked, sent):
+    variant, place = sent
+    change(place.parent / "sent", pre_tokenizer=split(SLOW.replace("|", "+|")))
+    tokenizer = load_tokenizer(variant, place)
+    for call in (tokenizer, tokenizer.encode):
+        with pytest.raises(UserError, match="sent: the tokenizer cannot be used: a text of 61 characters"):
+            call("αβγ" * 20 + "!")
+    assert copy.deepcopy(tokenizer).decode(tokenizer("A text.")["input_ids"]) != ""
+
+
+def test_tokens_whose_text_has_no_end_are_told_before_they_are_decoded_here(asked, sent):
+    variant, place = sent
+    bytes_as_text = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    nothing = {"type": "Replace", "pattern": {"Regex": SLOW.replace("|", "+|")}, "content": ""}
+    change(
+        place.parent / "sent",
+        decoder={"type": "Sequence", "decoders": [bytes_as_text, {"type": "Fuse"}, nothing]},
+    )
+    tokenizer = load_tokenizer(variant, place)
+    letters, end = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("αβγ", "!"))
+    assert tokenizer.decode(end).strip() == "!"
+    with pytest.raises(UserError, match="sent: the tokenizer cannot be used: "):
+        tokenizer.decode(letters * 20 + end)
