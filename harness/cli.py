@@ -98,10 +98,10 @@ def accept(record: Path, reason: str, tolerances_only: bool) -> None:
     from harness.runs import acceptance
 
     bound = acceptance.bound_record(record)
-    ties = acceptance.ties_beside(record, bound)
+    ties, before = acceptance.ties_beside(record, bound), acceptance.Before.of(bound)
     if tolerances_only:
         golden = acceptance.derive_tolerances(bound, reason, ties)
-        echo(f"written: {acceptance.write_golden(golden)}")
+        echo(f"written: {acceptance.write_golden(golden, before)}")
         return
     changes, golden = acceptance.accept(bound, reason, ties)
     table = Table("cell", "metric", "old", "new", "note")
@@ -115,7 +115,7 @@ def accept(record: Path, reason: str, tolerances_only: bool) -> None:
             style=None if change.old == change.new else "bold",
         )
     console().print(table)
-    path = acceptance.write_golden(golden)
+    path = acceptance.write_golden(golden, before)
     echo(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 

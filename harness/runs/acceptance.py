@@ -12,7 +12,7 @@ import yaml
 from harness.errors import UserError
 from harness.reading import read_text
 from harness.runs.binding import load_golden
-from harness.runs.files import write_text
+from harness.runs.files import writing_error
 from harness.runs.journal import read_record
 from harness.runs.misjudged import misjudged
 from harness.runs.second_reading import not_verified
@@ -24,6 +24,7 @@ from harness.spec.loading import recorded_spec
 from harness.spec.manifest import doubts, shown
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
+from harness.storage import whole_file
 
 
 @dataclass(frozen=True)
@@ -164,16 +165,44 @@ def _kept(value: GoldenValue, measured: Measurement | None) -> str:
     return f"kept: published in {value.source.publication}; {shown}"
 
 
-def write_golden(golden: GoldenFile) -> Path:
+@dataclass(frozen=True)
+class Before:
+    """The golden files of a benchmark on a variant before a record becomes one: where it will be, and what is there.
+
+    text: of the file at `path`, None where there is none. used: of the one in use, which may lie elsewhere.
+    """
+
+    path: Path
+    text: str | None
+    used: str
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Before:
+        """Raises UserError where no catalogue can be written to; nothing is ever written into an installed package."""
+        names = record.variant["name"], record.spec["id"]
+        path, used = locations.golden_target(*names), locations.golden_path(*names)
+        return cls(path, read_text(path) if path.is_file() else None, read_text(used) if used.is_file() else "")
+
+
+def write_golden(golden: GoldenFile, before: Before) -> Path:
     """Write a golden file to the user's catalogue, under the comment that heads the one in use. Returns its place.
 
-    Raises UserError where no catalogue can be written to; nothing is ever written into an installed package.
+    Raises UserError where the file that is there is no longer the one that the new one was compared with: of two
+    commands at once, each would say that its values are in force.
     """
-    path = locations.golden_target(golden.variant, golden.benchmark)
-    used = locations.golden_path(golden.variant, golden.benchmark)
-    text = read_text(used) if used.is_file() else ""
-    comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), text.splitlines(keepends=True))
-    write_text(path, "".join(comment) + golden_yaml(golden))
+    path = before.path
+    lines = before.used.splitlines(keepends=True)
+    comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), lines)
+    changed = f"{path}: another command has written it meanwhile; look at it, and accept the record again"
+    try:
+        with whole_file(path, new=before.text is None) as written:
+            written.write_text("".join(comment) + golden_yaml(golden), encoding="utf-8", newline="")
+            if before.text is not None and (not path.is_file() or read_text(path) != before.text):
+                raise UserError(changed)
+    except FileExistsError:
+        raise UserError(changed) from None
+    except OSError as error:
+        raise writing_error(error, path) from None
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from harness.receipts.weights import saved_checkpoint
 from harness.regions import base as regions
 from harness.regions.base import Measure, measure_of
 from harness.runs.checkpoints import Measured, load_directory
-from harness.runs.files import storage_error
+from harness.runs.files import folder_error
 from harness.spec.receipt import EditReceipt
 from harness.spec.region import SCORES_AT_HAND, AttributionSettings, region_kinds
 from harness.storage import whole_folder
@@ -103,9 +102,7 @@ def edit_checkpoint(
             _refuse_unsaved_edit(filled, edit.receipt)
             _write_receipt(filled, region, settings, [measured.metadata for _, measured in contents], edit.receipt)
     except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            raise UserError(f"{out}: exists already: another command has written it meanwhile") from None
-        raise storage_error(error, out) from None
+        raise folder_error(error, out) from None
     return edit.receipt
 
 

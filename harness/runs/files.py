@@ -35,6 +35,13 @@ def writing_error(error: OSError, path: Path) -> MachineError | UserError:
     return storage_error(error, path)
 
 
+def folder_error(error: OSError, out: Path) -> MachineError | UserError:
+    """What an OSError on writing a new folder means: another process has written one there meanwhile, or the disk."""
+    if error.errno in _IN_ITS_PLACE:
+        return UserError(f"{out}: exists already: another command has written it meanwhile; give another --out")
+    return storage_error(error, out)
+
+
 def storage_error(error: OSError, path: Path) -> MachineError:
     """What an OSError on writing means, and what to do."""
     if error.errno in FULL:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from harness.errors import UserError
 from harness.formulas.metrics import scorer_rule
-from harness.runs.files import storage_error, write_file, write_text
+from harness.runs.files import folder_error, write_file, write_text
 from harness.runs.journal import read_record
 from harness.spec.json_text import Unfit, content_of_json
 from harness.spec.manifest import (
@@ -67,7 +67,7 @@ def stripped(path: Path, out: Path) -> tuple[Path, int]:
             }
             write_text(filled / RECORD, record.model_copy(update=update).model_dump_json(indent=1) + "\n")
     except OSError as error:
-        raise storage_error(error, out) from None
+        raise folder_error(error, out) from None
     return out / RECORD, taken
 
 

@@ -22,7 +22,7 @@ def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatc
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     changes, golden = acceptance.accept(record, "first values", {})
     assert {change.old for change in changes} == {None}
-    acceptance.write_golden(golden)
+    acceptance.write_golden(golden, acceptance.Before.of(record))
     path = locations.golden_path("tiny-llama2-chat", "small")
     assert path == tmp_path / "golden" / "tiny-llama2-chat" / "small.yaml"
     assert load_yaml_model(path, GoldenFile) == golden
@@ -33,6 +33,19 @@ def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatc
     assert {task.items for task in golden.tasks.values()} == {5}
     again, _ = acceptance.accept(record, "again", {})
     assert all(change.old == change.new for change in again)
+
+
+def test_of_two_that_accept_at_once_one_alone_comes_to_its_end(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    record = finished[0]
+    for there in ("nothing", "a file"):
+        before = [acceptance.Before.of(record) for _ in range(2)]
+        (_, first), (_, second) = (acceptance.accept(record, f"{each}, {there}", {}) for each in ("first", "second"))
+        path = acceptance.write_golden(first, before[0])
+        with pytest.raises(UserError, match=r"small\.yaml: another command has written it meanwhile"):
+            acceptance.write_golden(second, before[1])
+        assert load_yaml_model(path, GoldenFile) == first
+        assert [each.name for each in path.parent.iterdir()] == ["small.yaml"]
 
 
 @pytest.mark.parametrize(("value", "width"), [(4.0, 0.08), (-0.5, 0.01), (3.2e-5, 1e-6), (0.0, 1e-6), (2.5e-4, 5e-6)])
@@ -86,9 +99,9 @@ def test_tolerances_are_derived_from_another_run_and_values_stay(finished, tmp_p
     record = finished[0].model_copy(update={"cells": finished[0].cells[:1], "claims": ()})
     first, _ = accepted(record, QUANTILE.model_copy(update={"neighbours": None}))
     old = acceptance.accept(first, "first", {})[1]
-    acceptance.write_golden(old)
+    acceptance.write_golden(old, acceptance.Before.of(first))
     here, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.47, "neighbours": (0.43, 0.48)}))
-    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse", {}))
+    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse", {}), acceptance.Before.of(here))
     new = load_yaml_model(locations.golden_path("tiny-llama2-chat", "small"), GoldenFile)
     assert [value.value for value in new.values] == [value.value for value in old.values] == [0.5]
     assert (new.values[0].tolerance.width, new.values[0].tolerance.basis) == (0.05, "order_statistics")
@@ -145,7 +158,7 @@ def test_published_values_and_the_files_comment_outlive_a_record(finished, tmp_p
     measured = finished[0].cell("intact").measurement("asr_adv_decoding").value
     assert (replaced.old, replaced.new, replaced.note) == (0.9, measured, "")
     for _ in range(2):  # the second time over our own file
-        acceptance.write_golden(golden)
+        acceptance.write_golden(golden, acceptance.Before.of(finished[0]))
         assert path.read_text().startswith("# Published values: as the paper prints them.\n# Second line.\nvariant:")
         assert path.read_text().count("#") == 2
         found = load_yaml_model(path, GoldenFile)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.errors import UserError
+from harness.runs import stripping
 from harness.runs.stripping import stripped
 from harness.verification.reader import verify
 
@@ -103,6 +104,20 @@ def test_what_cannot_be_copied_is_bad_input(finished, copied, tmp_path):
     with pytest.raises(UserError, match=r"nothing bears it out: cells/planted\.json has changed"):
         stripped(run, tmp_path / "of-a-changed-run")
     assert not (tmp_path / "of-a-changed-run").exists()
+
+
+def test_a_copy_that_another_command_makes_meanwhile_is_bad_input(finished, tmp_path, monkeypatch):
+    def meanwhile(name):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "record.json").write_text("the other's")
+        return holds_texts(name)
+
+    holds_texts = stripping.holds_texts
+    monkeypatch.setattr(stripping, "holds_texts", meanwhile)
+    with pytest.raises(UserError, match="out: exists already: another command"):
+        stripped(finished[1], tmp_path / "out")
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "record.json").read_text() == "the other's"
 
 
 def test_commands_say_that_the_texts_were_taken_out(finished, copied, tmp_path):
