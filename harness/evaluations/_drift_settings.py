@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from harness import plugins
-from harness.spec.common import Name, Strict
+from harness.spec.common import MOST, Name, Strict
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.region import WeightRegion
 
@@ -83,7 +83,7 @@ class Settings(DeclaredEvaluation):
     groups: tuple[Group, ...] = Field(min_length=1)
     compare: tuple[Comparison, ...] = ()
     statistics: tuple[Statistic, ...] = Field(default=get_args(Statistic), min_length=1)
-    replicates: int = Field(default=1000, gt=0)
+    replicates: int = Field(default=1000, gt=0, le=MOST)
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

@@ -65,6 +65,13 @@ def asked_first(tokenizer: PreTrainedTokenizerBase, folder: Path | None) -> PreT
     return tokenizer
 
 
+def require_decodable(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> None:
+    """Try tokens as `asked_first` does, for what decodes them with the tokenizer's own decoder. Raises UserError."""
+    decoding = getattr(tokenizer, "_decode", None)
+    if isinstance(decoding, _AskedFirst):
+        decoding.tried(decoding.folder, ids)
+
+
 @dataclass(frozen=True)
 class _AskedFirst:
     """A method of a tokenizer, behind the trial of what it is given."""

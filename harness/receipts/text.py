@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.errors import UserError
 from harness.models.prompts import PromptFormatter, turn_end_token_id
+from harness.models.tokenizers import require_decodable
 from harness.receipts.logits import plain_logits, tolerance
 from harness.spec.measurement import Completion
 from harness.spec.receipt import StageReceipt
@@ -134,6 +135,7 @@ def decoded(completions: Sequence[Completion], tokenizer: PreTrainedTokenizerBas
 
 def _letters(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """What tokens say, without white space: by the backend's own decoder, or piece by piece where there is none."""
+    require_decodable(tokenizer, ids)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return "".join(backend.decode(ids, skip_special_tokens=False).split())

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from harness import plugins
 from harness.spec.cell import Cell, CellGroup, sound_cells
 from harness.spec.claim import Claim
-from harness.spec.common import Declared, Name, Share
+from harness.spec.common import MOST, Declared, Name, Share
 from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.plugged import settings_type
 from harness.spec.region import AttributionSettings
@@ -58,7 +58,7 @@ class CalibrationSet(Declared):
     """
 
     dataset: str
-    samples: int = Field(gt=0)
+    samples: int = Field(gt=0, le=MOST)
     seed: int = Field(default=0, ge=0)
     skip: int = Field(default=0, ge=0)
 
@@ -70,7 +70,7 @@ class ValiditySettings(Declared):
     """
 
     minimum_fit_share: Share = 0.5
-    calibration_prompts: int = Field(default=50, gt=0)
+    calibration_prompts: int = Field(default=50, gt=0, le=MOST)
     seed: int = Field(default=0, ge=0)
 
 

@@ -15,6 +15,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 KeyPath = tuple[str | int, ...]
 #: Seeds, counts, ranks and sizes: the largest that every random generator in use takes.
 LARGEST_INTEGER = 2**32 - 1
+#: Of texts of an evaluation, pairs, examples: they are held in memory, all at once.
+MOST = 1_000_000
 
 
 class Strict(BaseModel):

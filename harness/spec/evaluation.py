@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from harness.spec.common import Declared, Name
+from harness.spec.common import MOST, Declared, Name
 from harness.spec.judge import DeclaredJudge
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import WeightRegion
@@ -134,15 +134,24 @@ class DeclaredTexts(DeclaredEvaluation):
     generates_texts: ClassVar[bool] = True
 
     dataset: str
-    prompts: int = Field(gt=0)
+    prompts: int = Field(gt=0, le=MOST)
     system_prompt: bool
     chat_template: bool
     suffixes: str | None = None
-    samples: int = Field(default=1, gt=0)
+    samples: int = Field(default=1, gt=0, le=MOST)
     temperature: float = Field(default=0.0, ge=0.0, validate_default=True)
     max_new_tokens: int = Field(default=256, gt=0)
     seed: int = Field(default=0, ge=0)
     benign: bool = False
+
+    @field_validator("samples")
+    @classmethod
+    def can_be_held(cls, samples: int, info: ValidationInfo) -> int:
+        """Every sample of every prompt is in memory at once."""
+        prompts = info.data.get("prompts", 1)
+        if samples * prompts > MOST:
+            raise ValueError(f"{samples} samples of {prompts} prompts; expected {MOST:,} texts at most")
+        return samples
 
     @field_validator("temperature")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.common import Declared, Share
+from harness.spec.common import MOST, Declared, Share
 from harness.spec.layers import LAYER_TYPES, LayerType
 from harness.spec.region import WeightRegion
 
@@ -54,7 +54,7 @@ class FineTuningSettings(Declared):
 
     method: Method
     dataset: str
-    examples: int = Field(ge=0)
+    examples: int = Field(ge=0, le=MOST)
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=5, gt=0)
     batch_size: int = Field(default=10, gt=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from harness.spec.common import Declared
+from harness.spec.common import MOST, Declared
 
 
 class ProbeSettings(Declared):
@@ -20,7 +20,7 @@ class ProbeSettings(Declared):
     harmful: str
     harmless: str
     seed: int = Field(default=0, ge=0)
-    prompts: int | None = Field(default=None, gt=1)
+    prompts: int | None = Field(default=None, gt=1, le=MOST)
     system_prompt: bool = True
     chat_template: bool = True
 

@@ -11,9 +11,11 @@ from harness.errors import UserError
 from harness.models import tokenizers
 from harness.models.loading import load_checkpoint, load_tokenizer
 from harness.organisms.catalogue import organism_directory
+from harness.receipts.text import decoded
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
+from tests.by_hand import completion
 
 ORGANISM = "tiny-llama2-chat"
 
@@ -132,5 +134,7 @@ def test_tokens_whose_text_has_no_end_are_told_before_they_are_decoded_here(aske
     tokenizer = load_tokenizer(variant, place)
     letters, end = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("αβγ", "!"))
     assert tokenizer.decode(end).strip() == "!"
-    with pytest.raises(UserError, match="sent: the tokenizer cannot be used: "):
-        tokenizer.decode(letters * 20 + end)
+    answer = completion("", token_ids=tuple(letters * 20 + end))
+    for call in (lambda: tokenizer.decode(answer.token_ids), lambda: decoded([answer], tokenizer)):
+        with pytest.raises(UserError, match="sent: the tokenizer cannot be used: "):
+            call()

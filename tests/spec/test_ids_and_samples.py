@@ -23,6 +23,17 @@ def test_several_samples_at_temperature_0_are_refused(tmp_path):
         assert "evaluations[1].temperature" in told and "are the same text at temperature 0" in told
 
 
+def test_more_texts_than_a_memory_holds_are_refused(tmp_path):
+    asked = "prompts: 4, system_prompt: false"
+    for old, new, key in (
+        ("samples: 3,", "samples: 2000000000,", "evaluations[1].samples"),
+        (asked, asked.replace("4", "1000001"), "evaluations[1].prompts"),
+        ("samples: 3,", "samples: 1000000,", "evaluations[1].samples"),
+    ):
+        told = refused(tmp_path, old, new)
+        assert key in told and ("1000000" in told or "expected 1,000,000 texts at most" in told)
+
+
 def test_ids_that_differ_in_case_alone_are_refused(tmp_path):
     region = "region: {select: planted}}"
     heads = "region: {select: attention-heads, harmless: b, fraction: 0.1}, grid: {harmful: [x, X]}}"
