@@ -10,6 +10,7 @@ from harness.errors import UserError
 from harness.reports.anchors import page_anchor
 from harness.reports.layouts._svg import COLOURS_IN_THE_DARK
 from harness.reports.pages import Page, page_of
+from harness.reports.read_back import check_shown
 from harness.reports.templating import render, script
 from harness.runs.files import write_text
 from harness.runs.journal import RECORD, read_record
@@ -30,7 +31,8 @@ def write_report(
 
     golden_paths: the golden files in which published values are looked for; by default all that ship.
     show_completions: whether texts of real models are in it, which are withheld otherwise; the file then says so,
-    and nobody else can read it.
+    and nobody else can read it. Raises Misreported, and writes nothing, where the page shows other figures than the
+    records have.
     """
     newest = newest_records(runs_dir)
     golden = locations.golden_paths() if golden_paths is None else golden_paths
@@ -41,20 +43,19 @@ def write_report(
         for path, record in newest
     ]
     source, digest = script("site.js")
-    write_text(
-        out,
-        render(
-            "report.html.j2",
-            pages=pages,
-            faults=_fault_report(runs_dir),
-            variants=_variants(pages),
-            verdicts=list(dict.fromkeys(page.record.verdict.status for page in pages)),
-            script=source,
-            script_digest=digest,
-            colours=COLOURS_IN_THE_DARK,
-            unguarded=show_completions,
-        ),
+    html = render(
+        "report.html.j2",
+        pages=pages,
+        faults=_fault_report(runs_dir),
+        variants=_variants(pages),
+        verdicts=list(dict.fromkeys(page.record.verdict.status for page in pages)),
+        script=source,
+        script_digest=digest,
+        colours=COLOURS_IN_THE_DARK,
+        unguarded=show_completions,
     )
+    check_shown(html, {anchors[record.id]: record for _, record in newest})
+    write_text(out, html)
     if show_completions:
         os.chmod(out, OWNER_ONLY)
     return out
