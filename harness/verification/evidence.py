@@ -73,6 +73,10 @@ def check_evidence(run: Recorded, ledger: Ledger) -> None:
     for cell in run.record.cells:
         for receipt in cell.receipts:
             _check_itself(cell, receipt, ledger)
+            if f"{receipt.stage}/{receipt.name}" == "scores/every-block" and cell.id in cells:
+                sets = [name for region in cells[cell.id].regions for name in region.calibration_sets]
+                told = any(share.what == "samples" for share in receipt.looked_at)
+                ledger.same("share", cell.id, "whether scores/every-block says of how many samples", told, bool(sets))
         for name, field, wanted in _from_files(run, cell):
             for receipt in _named(cell, name):
                 ledger.same("evidence of receipts", cell.id, f"{field} of {name}", receipt.evidence.get(field), wanted)
@@ -96,7 +100,7 @@ def _check_itself(cell: CellResult, receipt: StageReceipt, ledger: Ledger) -> No
     """Mistakes that were counted, and things that are not alike, where a receipt holds; shares beyond the whole."""
     name = f"{receipt.stage}/{receipt.name}"
     if receipt.holds:
-        for field in _MISTAKES.get(name, ()):
+        for field in (*_MISTAKES.get(name, ()), *_negative_ones(receipt)):
             if field in receipt.evidence:
                 ledger.same("evidence of receipts", cell.id, f"{field} of {name}", receipt.evidence[field], 0)
         fields = [receipt.evidence.get(field) for field in _ALIKE.get(name, ())]
@@ -107,6 +111,12 @@ def _check_itself(cell: CellResult, receipt: StageReceipt, ledger: Ledger) -> No
     for share in receipt.looked_at:
         fits = 0 <= share.seen <= share.of and not (receipt.holds and share.what != "right answers" and _blind(share))
         ledger.same("share", cell.id, f"{share.what} of {name}, some and no more than all", fits, True)
+
+
+def _negative_ones(receipt: StageReceipt) -> list[str]:
+    """Fields that count scores below 0, of a method whose plain definition says of no number that it is one."""
+    told = receipt.evidence.keys() if receipt.name == "sign" else ()
+    return [field for field in told if field.endswith("_negative") and f"{field}_by_definition" not in told]
 
 
 def _blind(share: Any) -> bool:

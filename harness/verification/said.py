@@ -25,6 +25,8 @@ SELECTS = frozenset(
     }
 )
 _NO_WORDS = "(?!)"
+#: How many weights of a layer type are to be selected, in the words of mask/share.
+_BOUNDS = r"(\w+): (\d+)(?: to (\d+))? of \d+"
 _GROUPS = {"row": "each row", "matrix": "the whole matrix"}
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 
@@ -149,6 +151,11 @@ def _blocks(cell: CellResult, receipt: StageReceipt) -> str:
     known = [s.of for each in cell.receipts for s in each.looked_at if s.what == "blocks"]
     looked = [share.seen for share in receipt.looked_at if share.what == "blocks"]
     more = r"(?: and \d+)*" if not looked else r" and \d+" * (looked[0] - 1)
+    told = re.search(r"blocks? (\d+(?: and \d+)*) of (\d+)", receipt.expected)
+    if told is not None:
+        *numbers, of = map(int, [*told[1].split(" and "), told[2]])
+        if numbers != sorted({*numbers}) or not 1 <= numbers[0] <= numbers[-1] <= of:
+            return _NO_WORDS
     return r"blocks? \d+" + more + " of " + (str(known[0]) if known else r"\d+")
 
 
@@ -192,6 +199,11 @@ def _of_evidence(receipt: StageReceipt) -> dict[str, str]:
     return {
         "largest_departure": re.escape(f"{max(off, default=0.0):.1g}"),
         "stand": side if len(places) < 2 else "at least as high on safety as on utility data",
+        "below": " and ".join(
+            rf"{value} below it as {re.escape(key.removesuffix('_negative_by_definition'))}"
+            for key, value in numbers.items()
+            if key.endswith("_negative_by_definition")
+        ),
         "places": re.escape(" and ".join(told)),
     }
 
@@ -202,9 +214,13 @@ def _shares_of_weights(cell: CellResult, declared: Cell, receipt: StageReceipt) 
         return {}
     asked, seen, told = [], [], {}
     sizes = dict(re.findall(r"(\w+): \d+(?: to \d+)? of (\d+)", receipt.expected))
+    bounds = {kind: (int(low), int(high or low)) for kind, low, high in re.findall(_BOUNDS, receipt.expected)}
     for kind, count in re.findall(r"(\w+): (\d+)", receipt.seen):
         share = receipt.evidence.get(f"{kind}_share")
         told[kind] = int(count)
+        low, high = bounds.get(kind, (0, -1))
+        if not low <= int(count) <= high:
+            return {"asked_shares": _NO_WORDS, "selected": _NO_WORDS}
         if not isinstance(share, int | float) or kind not in sizes or abs(int(count) - share * int(sizes[kind])) > 1e-3:
             return {"asked_shares": _NO_WORDS, "selected": _NO_WORDS}
         asked.append(rf"{kind}: \d+(?: to \d+)? of {sizes[kind]}")

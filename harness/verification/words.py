@@ -135,6 +135,11 @@ def _check_fields(place: str, name: str, receipt: StageReceipt, section: _Sectio
     """Fields that are missing or too many, numbers that exceed others, and which shares were looked at."""
     needed = {each for each in section.evidence if not each.endswith("?") and "*" not in each}
     known = [each.rstrip("?") for each in section.evidence]
+    endings = [each[1:] for each in section.evidence if each.startswith("*_") and not each.endswith("?")]
+    stems = {key.removesuffix(ending) for ending in endings for key in receipt.evidence if key.endswith(ending)}
+    needed |= {f"{stem}{ending}" for ending in endings for stem in stems}
+    if endings and not stems:
+        ledger.wrong("evidence of receipts", place, f"*{endings[0]} of {name}", "missing", "a number")
     for missing in sorted(needed - receipt.evidence.keys()):
         ledger.wrong("evidence of receipts", place, f"{missing} of {name}", "missing", "a number")
     for key, value in receipt.evidence.items():
