@@ -27,6 +27,8 @@ _TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 #: Numbers that may be too long, or not finite. Without one of them the parser needs no look at each number.
 _LONG_NUMBER = re.compile(rf"\d{{{LONGEST_INTEGER + 1}}}|[eE]\+?\d{{3}}")
+#: How JSON in ASCII writes half of a character beyond U+FFFF; the other half has to follow.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -103,13 +105,16 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: {error}") from None
 
 
-def parsed_json(text: str, longest_integer: int = LONGEST_INTEGER) -> Any:
-    """JSON with every key once, finite numbers and a depth that ends. Raises NotJSON for any other text."""
+def parsed_json(text: str, longest_integer: int = LONGEST_INTEGER, halves: bool = False) -> Any:
+    """JSON with every key once, finite numbers and a depth that ends. Raises NotJSON for any other text.
+
+    halves: whether strings may hold lone surrogates, for what shows them spelled out.
+    """
     without_texts = _TEXT.sub("", text)
     _refuse_deep(without_texts)
     any_long = _LONG_NUMBER.search(without_texts) is not None
     try:
-        return json.loads(
+        content = json.loads(
             text,
             object_pairs_hook=_with_keys_once,
             parse_int=(lambda digits: _integer(digits, longest_integer)) if any_long else None,
@@ -119,6 +124,18 @@ def parsed_json(text: str, longest_integer: int = LONGEST_INTEGER) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise NotJSON(f"not JSON: {error.msg.splitlines()[0]} ({where})" if text.strip() else "is empty") from None
+    if not halves and _HALF.search(text):
+        _refuse_halves(content)
+    return content
+
+
+def _refuse_halves(content: Any) -> None:
+    """Half a character can be held, and neither hashed, written nor printed."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise NotJSON(f"holds U+{half:04X}, half a character; expected Unicode text") from None
 
 
 def _refuse_deep(without_texts: str) -> None:

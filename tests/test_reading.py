@@ -79,6 +79,14 @@ def test_brackets_in_text_nest_nothing():
         parsed_json('["' + '\\\\"' + "," + "[" * 200)
 
 
+def test_half_a_character_is_refused_before_anything_hashes_or_writes_it(tmp_path):
+    assert parsed_json('["\\ud83d\\ude00", "\\\\ud800"]') == ["\U0001f600", "\\ud800"]
+    for text in ('{"a": ["\\ud800"]}', '{"\\uDFFF": 1}', '["\\ude00\\ud83d"]'):
+        (tmp_path / "half").write_text(text)
+        assert "half a character; expected Unicode text" in refusal(tmp_path / "half", read_json)
+        parsed_json(text, halves=True)
+
+
 def test_what_looks_like_a_long_number_is_none_in_text():
     held = {"id": "9" * 30, "1e999": "1e999", "n": 10**17, "small": 1e-300, "large": -1.5e300}
     assert parsed_json(json.dumps(held)) == held

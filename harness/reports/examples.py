@@ -77,7 +77,7 @@ def examples_of(path: Path, record: RunRecord, cell: CellResult, asked_for: bool
 def _completion(line: str) -> Completion | None:
     """A line of the file; lone surrogates, which JSON can write and no text can hold, are spelled out."""
     try:
-        content = parsed_json(line)
+        content = parsed_json(line, halves=True)
         return Completion.model_validate(
             {key: passed_on(value) if isinstance(value, str) else value for key, value in content.items()}
         )

@@ -78,3 +78,13 @@ def test_accept_takes_no_record_that_does_not_verify(copied):
     result = CliRunner().invoke(main, ["accept", str(copied.bind() / "record.json"), "--reason", "it is so"])
     assert result.exit_code == 2, result.output
     assert "figure answered_vanilla of intact" in result.output
+
+
+def test_half_a_character_in_the_spec_of_a_record_ends_in_words(copied):
+    declared = copied.folder / "declared.json"
+    text = declared.read_text()
+    assert '"select":"planted"' in text.replace(" ", "")
+    declared.write_text(text.replace('"planted"', r'"\ud800"'))
+    result = invoked(copied.bind())
+    assert result.exit_code == 3, result.output
+    assert "declared.json" in result.output
