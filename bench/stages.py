@@ -58,9 +58,10 @@ def differences(first: Path, second: Path) -> list[Difference]:
 
 
 def _stored(out: Path) -> dict[str, dict[str, Tensor]]:
-    """Scores and Grams by their origin: the key, which holds the machine, is another in every setting."""
+    """Scores and Grams by their origin but for the machine at its end, which is another in every setting."""
     found = (read_tensors(path) for path in sorted((out / "store").glob("*.safetensors")))
-    return {metadata["origin"]: tensors for tensors, metadata in found if metadata.get("origin")}
+    told = [(tensors, metadata.get("origin", "")) for tensors, metadata in found]
+    return {origin.rpartition(" on ")[0]: kept for kept, origin in told if origin and not origin.startswith("probes")}
 
 
 def _pairs(first: Path, second: Path) -> list[tuple[RunRecord, RunRecord]]:
