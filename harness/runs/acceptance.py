@@ -25,6 +25,7 @@ from harness.spec.manifest import doubts, shown
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
 from harness.storage import whole_file
+from harness.verification.accepted import check_accepted
 
 
 @dataclass(frozen=True)
@@ -169,34 +170,39 @@ def _kept(value: GoldenValue, measured: Measurement | None) -> str:
 class Before:
     """The golden files of a benchmark on a variant before a record becomes one: where it will be, and what is there.
 
-    text: of the file at `path`, None where there is none. used: of the one in use, which may lie elsewhere.
+    text: of the file at `path`, None where there is none. used: of the one in use, which may lie elsewhere. record:
+    the one that becomes golden.
     """
 
     path: Path
     text: str | None
     used: str
+    record: RunRecord
 
     @classmethod
     def of(cls, record: RunRecord) -> Before:
         """Raises UserError where no catalogue can be written to; nothing is ever written into an installed package."""
         names = record.variant["name"], record.spec["id"]
         path, used = locations.golden_target(*names), locations.golden_path(*names)
-        return cls(path, read_text(path) if path.is_file() else None, read_text(used) if used.is_file() else "")
+        return cls(path, read_text(path) if path.is_file() else None, read_text(used) if used.is_file() else "", record)
 
 
 def write_golden(golden: GoldenFile, before: Before) -> Path:
     """Write a golden file to the user's catalogue, under the comment that heads the one in use. Returns its place.
 
     Raises UserError where the file that is there is no longer the one that the new one was compared with: of two
-    commands at once, each would say that its values are in force.
+    commands at once, each would say that its values are in force. Raises Miswritten, and writes nothing, where the
+    text does not say what the record says.
     """
     path = before.path
     lines = before.used.splitlines(keepends=True)
     comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), lines)
+    text = "".join(comment) + golden_yaml(golden)
+    check_accepted(text, before.record, before.used)
     changed = f"{path}: another command has written it meanwhile; look at it, and accept the record again"
     try:
         with whole_file(path, new=before.text is None) as written:
-            written.write_text("".join(comment) + golden_yaml(golden), encoding="utf-8", newline="")
+            written.write_text(text, encoding="utf-8", newline="")
             if before.text is not None and (not path.is_file() or read_text(path) != before.text):
                 raise UserError(changed)
     except FileExistsError:

@@ -6,6 +6,7 @@ import yaml
 from pydantic import ValidationError
 
 from harness.errors import UserError
+from harness.faults.seam import replaced
 from harness.runs import acceptance
 from harness.runs.judgement import golden_checks
 from harness.spec import locations
@@ -15,6 +16,7 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import FineTuningReceipt
 from harness.spec.result import Verdict
+from harness.verification.accepted import Miswritten
 
 
 def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatch):
@@ -233,3 +235,47 @@ def test_a_regression_tolerance_wider_than_that_of_replication_is_refused(finish
     wide = {**value.model_dump(), "regression": {"width": 0.2, "basis": "near_ties"}}
     with pytest.raises(ValidationError, match=r"regression.width is 0.2, more than tolerance.width"):
         GoldenValue.model_validate(wide)
+
+
+def of_the_next_cell(right):
+    def value(cell, measured, source, ties):
+        other = {"intact": "planted", "planted": "intact"}.get(cell.id, cell.id)
+        return right(cell, measured, source, ties).model_copy(update={"cell": other})
+
+    return value
+
+
+def without_one(right):
+    def written(golden):
+        return right(golden.model_copy(update={"values": golden.values[1:]}))
+
+    return written
+
+
+def rounded_to_two_digits(right):
+    return lambda value, source: {**right(value, source), "value": round(value["value"], 2)}
+
+
+def with_another_outcome(right):
+    return lambda golden: right(golden.model_copy(update={"claims": dict.fromkeys(golden.claims, "contradicted")}))
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "words"),
+    [
+        ("_golden_value", of_the_next_cell, r"asr_vanilla of (intact|planted) is"),
+        ("golden_yaml", without_one, "is missing"),
+        ("_shortened", rounded_to_two_digits, "perplexity of intact is"),
+        ("golden_yaml", with_another_outcome, "its claims are"),
+    ],
+    ids=["cells", "missing", "digits", "claims"],
+)
+def test_a_file_that_does_not_say_what_its_record_says_is_not_written(
+    finished, tmp_path, monkeypatch, target, wrong, words
+):
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    with replaced(f"harness.runs.acceptance:{target}", wrong), pytest.raises(Miswritten, match=words):
+        acceptance.write_golden(
+            acceptance.accept(finished[0], "first values", {})[1], acceptance.Before.of(finished[0])
+        )
+    assert not locations.golden_target("tiny-llama2-chat", "small").exists()

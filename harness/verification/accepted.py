@@ -1,0 +1,75 @@
+"""A golden file that a record became, read back as plain YAML: each value is the figure of its own cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from harness.spec.result import RunRecord
+
+_Place = tuple[str, str]
+#: What differs, in words, of which so many are told.
+_TOLD = 3
+
+
+class Miswritten(RuntimeError):
+    """A golden file that says something else than its record: a fault of ours."""
+
+
+def check_accepted(text: str, record: RunRecord, before: str) -> None:
+    """Raises Miswritten where a golden file is not what its record and the file before it say.
+
+    text: that is to be written. before: of the file in use, empty where there is none. Values of the record are its
+    figures, all of them, and its claims its outcomes; those of a publication, and of other records, stay as they were.
+    """
+    found = [*_differences(_content(text), record, _content(before))]
+    if found:
+        more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        raise Miswritten(f"the golden file would not say what {record.id} says: {'; '.join(found[:_TOLD])}{more}")
+
+
+def _content(text: str) -> Mapping[str, Any]:
+    content = yaml.safe_load(text) if text.strip() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _differences(new: Mapping[str, Any], record: RunRecord, old: Mapping[str, Any]) -> Iterator[str]:
+    for key, wanted in (("variant", record.variant.get("name")), ("benchmark", record.spec.get("id"))):
+        if new.get(key) != wanted:
+            yield f"its {key} is {new.get(key)}, the record's {wanted}"
+    figures = {
+        (c.id, m.metric): (m.value, m.valid) for c in record.cells for m in c.measurements if m.value is not None
+    }
+    values, kept = _values(new), _values(old)
+    # Values whose tolerances alone were derived anew name the run of that, and stay.
+    sources = {place: value[2] for place, value in values.items()}
+    own = {place for place, told in sources.items() if told.get("record") == record.id and "tolerances" not in told}
+    for place, (number, valid, _) in values.items():
+        wanted = figures.get(place) if place in own else kept.get(place, (None, None))[:2]
+        if wanted != (number, valid):
+            yield f"{place[1]} of {place[0]} is {_words((number, valid))}, where {_words(wanted)} was to be expected"
+    if len(values) != len(new.get("values", ())):
+        yield "a figure stands in it twice"
+    if own:
+        missing = figures.keys() - values.keys()
+        yield from (f"{metric} of {cell} is missing" for cell, metric in sorted(missing))
+        outcomes = {claim.id: claim.status for claim in record.claims}
+        if (new.get("claims") or {}) != outcomes:
+            yield f"its claims are {new.get('claims') or {}}, the record's {outcomes}"
+
+
+def _values(content: Mapping[str, Any]) -> dict[_Place, tuple[Any, bool, Mapping[str, Any]]]:
+    """(value, whether it is valid, source) by cell and metric; a value without a source has that of the file."""
+    source = content.get("source") or {}
+    return {
+        (each["cell"], each["metric"]): (each["value"], each.get("valid", True), each.get("source") or source)
+        for each in content.get("values", ())
+    }
+
+
+def _words(value: tuple[Any, Any] | None) -> str:
+    if value is None or value[0] is None:
+        return "none"
+    return f"{value[0]}" if value[1] else f"{value[0]}, invalid"
