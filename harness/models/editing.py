@@ -231,12 +231,14 @@ def _facts_of_ranks(model: nn.Module, originals: Mapping[str, Tensor]) -> dict[s
     """rank(ΔW) of the edit that is in force, from the weights before and after."""
     layers = linear_layers(model)
     ranks: dict[str, int] = {}
+    directions: dict[str, int] = {}
     shares = [0.0]
     for name, original in originals.items():
         after = layers[name].weight
         ranks[name] = rank_above_rounding(original.to(after.device).double() - after.double(), after)
-        shares.append(ranks[name] / direction_count(after))
-    return {"rank_by_layer": ranks, "rank_share": max(shares)}
+        directions[name] = direction_count(after)
+        shares.append(ranks[name] / directions[name])
+    return {"rank_by_layer": ranks, "directions_by_layer": directions, "rank_share": max(shares)}
 
 
 def compare_with_truth(masks: Masks, planted: Masks) -> tuple[TruthComparison, dict[str, TruthComparison]]:

@@ -24,7 +24,7 @@ class EditReceipt(Strict):
 
     Of masks: sparsity, the share of the linear weights that the region holds, overall and by layer
     type, and the comparison with a planted region. Of ranks: rank(ΔW) of every edited layer,
-    measured on W before and after, and rank_share, the largest rank(ΔW) / R over the layers. What
+    measured on W before and after, R of each, and rank_share, the largest rank(ΔW) / R over the layers. What
     has no meaning for an edit is None or empty.
     Fingerprints (harness/models/fingerprint.py) are of all linear weights: before the edit, under it, and after it is
     undone.
@@ -37,6 +37,7 @@ class EditReceipt(Strict):
     mask_sha256: str | None = None
     rank_share: float | None = None
     rank_by_layer: dict[str, int] = Field(default_factory=dict)
+    directions_by_layer: dict[str, int] = Field(default_factory=dict)
     fingerprint_before: str
     fingerprint_edited: str
     fingerprint_restored: str

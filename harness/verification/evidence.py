@@ -236,5 +236,20 @@ def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledg
     asked = None if region is None else getattr(region, _ASKED.get(region.select, ""), None)
     if asked is not None and edit.sparsity is not None:
         ledger.same("edit", cell.id, "sparsity as asked for", abs(edit.sparsity - asked) <= _SHARE, True)
-    if edit.rank_by_layer and edit.rank_share is not None:
-        ledger.same("edit", cell.id, "ranks", edit.rank_share > 0, any(edit.rank_by_layer.values()))
+    if edit.rank_share is not None:
+        _check_ranks(cell.id, edit, region, ledger)
+
+
+def _check_ranks(cell: str, edit: EditReceipt, region: Any, ledger: Ledger) -> None:
+    """The largest share of a layer's directions, from both numbers of each layer; none more than was asked for."""
+    ranks, directions = edit.rank_by_layer, edit.directions_by_layer
+    ledger.each_once("edit", cell, ranks, directions)
+    shares = [ranks[name] / directions[name] for name in ranks if directions.get(name)]
+    ledger.same("edit", cell, "rank_share", edit.rank_share, max(shares, default=0.0))
+    asked = getattr(region, "rank", None)
+    if isinstance(asked, int):
+        whole = region.of_directions
+        for name, rank in ranks.items():
+            own = directions.get(name, 0)
+            most = min(own, asked if whole is None else max(1, round(asked * own / whole)))
+            ledger.same("edit", cell, f"rank of {name}, no more than asked for", rank <= most, True)
