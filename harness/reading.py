@@ -68,6 +68,20 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         raise UserError(f"{path}: cannot be read: {_reason(path, error)}") from None
 
 
+def no_file(path: Path) -> str | None:
+    """What stands in a file's place: a pipe, a device, a link that leads nowhere; None for a file, or nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "a link that leads nowhere" if path.is_symlink() else None
+    return None if stat.S_ISREG(mode) else _kind(mode)
+
+
+def real(path: Path) -> Path:
+    """The place that a path names, whatever links it goes by; `Path.resolve` fails at links that go in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def read_text(path: Path, largest: int = LARGEST) -> str:
     """The text of a file in UTF-8, line ends as they are. Raises UserError as `read_bytes`, and for other bytes."""
     content = read_bytes(path, largest)

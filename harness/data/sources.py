@@ -13,6 +13,7 @@ from typing import Literal
 from harness import plugins
 from harness.data.cache import LockedFile, checked_file, data_folder, file_sha256, read_lock
 from harness.errors import UserError
+from harness.reading import real
 from harness.spec import alignment, locations
 from harness.spec.alignment import AlignmentRecipe
 from harness.spec.loading import load_yaml_model
@@ -188,8 +189,8 @@ def how_to_get(variant: ModelVariant, variant_file: Path, dataset: str) -> str:
 
 def shown_model(variant: ModelVariant, variant_file: Path) -> str:
     """What --model takes for this variant."""
-    shipped = {path.resolve() for path in locations.variant_paths()}
-    return variant.name if variant_file.resolve() in shipped else str(variant_file)
+    shipped = {real(path) for path in locations.variant_paths()}
+    return variant.name if real(variant_file) in shipped else str(variant_file)
 
 
 def _wrapping(variant: ModelVariant, variant_file: Path, declared: DatasetFile) -> str:

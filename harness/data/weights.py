@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.data.cache import LockedFile, checked_file, data_folder, read_lock, record
 from harness.data.sources import base_of, gguf_sha256, pinned_file, pinned_place
 from harness.errors import UserError
+from harness.reading import real
 from harness.spec import alignment
 from harness.spec.alignment import AlignmentRecipe
 from harness.spec.variant import GGUFSource, ModelSource, ModelVariant
@@ -24,7 +25,7 @@ ALIGNMENT_DATA = ("advbench", "safety-short", "user-oriented-instructions", "sel
 def gguf_path(source: GGUFSource, variant_file: Path) -> Path:
     """Where the file is, or will be once it was fetched. Raises UserError for a name that is not pinned."""
     if source.path is not None:
-        return (variant_file.parent / source.path).resolve()
+        return real(variant_file.parent / source.path)
     return data_folder() / pinned_place(source.pinned or "")
 
 

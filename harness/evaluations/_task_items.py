@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.lm_eval_tasks import first_line
 from harness.errors import UserError
-from harness.reading import LARGEST, NotJSON, parsed_json, read_bytes, read_text, read_unmarked
+from harness.reading import LARGEST, NotJSON, parsed_json, read_bytes, read_text, read_unmarked, real
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,7 +41,7 @@ def read_items(form: str, file: Path) -> Dataset:
     {"json": _refuse_unfit_json, "csv": _refuse_unfit_csv, "parquet": _refuse_unfit_parquet}[form](file)
     _say_nothing()
     try:
-        items = load_dataset(form, data_files={"items": str(file.resolve())})["items"]
+        items = load_dataset(form, data_files={"items": str(real(file))})["items"]
     except (DatasetGenerationError, OSError, StopIteration, ValueError) as error:
         words = first_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         raise UserError(f"{file}: its items cannot be read as {form}: {words}") from None

@@ -18,9 +18,10 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from harness.errors import UserError
+from harness.models.folder import INDEX, shards
 from harness.reading import read_json
 
-INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+SINGLE = "model.safetensors"
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 #: The largest header that safetensors itself reads.
 _LARGEST_HEADER = 100_000_000
@@ -63,7 +64,10 @@ class CheckpointFiles:
         folder = folder if folder.is_dir() else folder.parent
         names = [SINGLE]
         if (folder / INDEX).is_file():
-            names = sorted(set(dict(read_json(folder / INDEX)).get("weight_map", {}).values()))
+            try:
+                names = shards(folder / INDEX)
+            except UserError as error:
+                raise UserError(f"{folder / INDEX}: {error}") from None
         tensors: dict[str, StoredTensor] = {}
         for name in names:
             tensors |= _stored(folder / name)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from harness.errors import UserError
 from harness.models.config_sizes import unfit_sizes
-from harness.reading import LONGEST_INTEGER_OF_CONFIGS, parsed_json, read_bytes
+from harness.reading import LONGEST_INTEGER_OF_CONFIGS, no_file, parsed_json, read_bytes, real
 
 #: How far what is active may act.
 Use = Literal["bounded", "unused", "refused"]
@@ -38,6 +38,10 @@ _PROGRAMS = {
     ".so",
 }
 _OWN_ATTENTION = {None, "eager", "sdpa"}
+#: Which files hold the tensors, where they are several.
+INDEX = "model.safetensors.index.json"
+#: Endings of what from_pretrained opens in a folder.
+_OPENED = {".jinja", ".json", ".model", ".safetensors", ".txt"}
 _CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json")
 #: Bytes of a config: published ones have kilobytes, a tokenizer's with all its added tokens some megabytes.
 _MOST_BYTES = 50_000_000
@@ -88,6 +92,14 @@ def unfit_config(config: Mapping[str, Any]) -> list[str]:
 
 def _refused(folder: Path) -> Iterator[tuple[str, str]]:
     """Of the files that from_pretrained reads, (name, why it is refused)."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _OPENED and (kind := no_file(path)) is not None:
+            yield path.name, f"is {kind}; expected a file"
+    if (folder / INDEX).is_file():
+        try:
+            shards(folder / INDEX)
+        except UserError as error:
+            yield INDEX, str(error)
     if (folder / "adapter_config.json").exists():
         yield "adapter_config.json", ADAPTER
     for name in _CONFIGS:
@@ -99,6 +111,15 @@ def _refused(folder: Path) -> Iterator[tuple[str, str]]:
                 continue
             if name == "config.json":
                 yield from ((name, problem) for problem in unfit_config(content))
+
+
+def shards(index: Path) -> list[str]:
+    """The names of the files that an index spreads tensors over. Raises UserError, without its name, for any other."""
+    named = _json(index).get("weight_map")
+    names = list(named.values()) if isinstance(named, dict) else []
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise UserError("has no weight_map from tensors to names of files beside it; expected one")
+    return sorted(set(names))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -127,7 +148,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _parts_of(path: Path, folder: Path) -> Iterator[tuple[str, Use]]:
     name, ending = path.name, path.suffix.lower()
-    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+    if path.is_symlink() and not real(path).is_relative_to(real(folder)):
         yield "a link out of the folder: read where it is a file that is asked for", "bounded"
     if path.is_dir():
         yield "a package that declares plugins: only an installed one's are loaded", "unused"
@@ -137,7 +158,7 @@ def _parts_of(path: Path, folder: Path) -> Iterator[tuple[str, Use]]:
         yield "may hold a pickle: never loaded, weights are safetensors alone", "unused"
     if ending == ".jinja":
         yield "a chat template: rendered if the variant says chat_template: tokenizer, in the sandbox", "bounded"
-    if path.parent == folder and path.is_file():
+    if path.parent == folder:
         yield from _parts_of_checkpoint(path)
 
 

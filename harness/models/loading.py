@@ -34,6 +34,7 @@ from harness.models.opening import opening
 from harness.models.own_decoding import keep_tokens_alone
 from harness.models.tokenizers import asked_first, beginnings, require_tried
 from harness.organisms import catalogue
+from harness.reading import real
 from harness.spec.variant import ModelVariant
 
 #: Given to every from_pretrained. Without a word transformers asks at the terminal whether to run a folder's code.
@@ -73,7 +74,7 @@ def source_directory(variant: ModelVariant, variant_file: Path) -> Path | None:
     if variant.source.organism is not None:
         return catalogue.organism_directory(variant.source.organism)
     if variant.source.path is not None:
-        return (variant_file.parent / variant.source.path).resolve()
+        return real(variant_file.parent / variant.source.path)
     return made_folder(variant.source)
 
 

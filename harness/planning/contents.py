@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.models.folder import Use, active_parts
 from harness.models.loading import source_directory
 from harness.planning.machine import Finding
+from harness.reading import real
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from harness.spec.zero_shot_task import ZeroShotTask
@@ -35,8 +36,8 @@ def of_variant(variant: ModelVariant, variant_file: Path) -> Iterator[Finding]:
         yield from _items_elsewhere(variant, variant_file, task)
     for name, declared in variant.datasets.items():
         if declared.path is not None:
-            path = (variant_file.parent / declared.path).resolve()
-            if not path.is_relative_to(variant_file.parent.resolve()):
+            path = real(variant_file.parent / declared.path)
+            if not path.is_relative_to(real(variant_file.parent)):
                 yield Finding(f"data {name}", None, _ELSEWHERE.format("variant", path))
 
 
@@ -70,6 +71,6 @@ def _items_elsewhere(variant: ModelVariant, variant_file: Path, task: str) -> It
     except UserError:
         return  # told by `_task`
     for split, name in named.items():
-        path = (file.parent / name).resolve()
-        if not path.is_relative_to(file.parent.resolve()):
+        path = real(file.parent / name)
+        if not path.is_relative_to(real(file.parent)):
             yield Finding(f"items {task}/{split}", None, _ELSEWHERE.format("task", path))

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from harness.errors import UserError
+from harness.reading import real
 from harness.reports.document import cell_text
 from harness.reports.findings import Finding, by_cell, findings_of, number, told, words
 from harness.runs.files import write_text
@@ -195,7 +196,7 @@ def _place(run: Judged, finding: Finding) -> str:
     except UserError:
         return ""
     tops = (locations.root().resolve(), Path.cwd())
-    file = next((path.resolve().relative_to(top) for top in tops if path.resolve().is_relative_to(top)), None)
+    file = next((real(path).relative_to(top) for top in tops if real(path).is_relative_to(top)), None)
     if path.suffix == ".json" or file is None:
         return ""
     cell = run.record.cell(finding.cell)

@@ -20,6 +20,7 @@ from harness.models.fingerprint import model_fingerprint, weights_fingerprint
 from harness.models.layers import linear_layers
 from harness.models.loading import LoadedModel, load_checkpoint
 from harness.models.tensor_files import read_tensors
+from harness.reading import real
 from harness.receipts.weights import saved_checkpoint
 from harness.regions import base as regions
 from harness.regions.base import Measure, measure_of
@@ -193,7 +194,7 @@ def _refuse_other_weights(path: Path | str, metadata: Mapping[str, str], model: 
 
 def _refuse_unsaved_edit(directory: Path, receipt: EditReceipt) -> None:
     """The published code saved the model before it was pruned (main.py:250); what lies on disk is read back."""
-    on_disk = weights_fingerprint(load_checkpoint(str(directory.resolve())).model)
+    on_disk = weights_fingerprint(load_checkpoint(str(real(directory))).model)
     saved = saved_checkpoint(receipt.fingerprint_edited, on_disk)
     if not saved.holds:
         raise InvalidRun(f"{saved.stage}/{saved.name}", saved.words)

@@ -16,6 +16,7 @@ from harness.low_rank.grams import one_shot_grams
 from harness.models.fingerprint import model_fingerprint
 from harness.models.loading import LoadedModel, checkpoint_tokenizer, load_checkpoint
 from harness.models.tensor_files import read_tensors, write_tensors
+from harness.reading import real
 from harness.regions.base import Grams, Scores
 from harness.runs.files import storage_error
 from harness.runs.scoring import one_shot_scores
@@ -92,7 +93,7 @@ def load_directory(model_dir: Path) -> LoadedModel:
     """A checkpoint of the user's, from its directory. Raises UserError if there is none."""
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such checkpoint directory")
-    loaded = load_checkpoint(str(model_dir.resolve()))
+    loaded = load_checkpoint(str(real(model_dir)))
     refuse_other_forward(loaded.model, str(model_dir))
     return loaded
 

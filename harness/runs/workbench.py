@@ -14,6 +14,7 @@ from harness.errors import InvalidRun
 from harness.models.editing import WeightsNotRestored
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
+from harness.reading import real
 from harness.receipts.state import ModelState, left_as_found
 from harness.runs.bench import Bench, Learned, Step, prepare_bench
 from harness.runs.binding import BoundBenchmark
@@ -79,7 +80,7 @@ class Workbench:
         journal.write_cell(measured.result, measured.completions, measured.raw)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
-        place = bound.variant_file.resolve()
+        place = real(bound.variant_file)
         if place not in self._models:
             self._let_go()  # one model at a time: a second one may not fit
             loaded = load_variant(bound.variant, bound.variant_file)
@@ -108,7 +109,7 @@ class Workbench:
 
     def _engine(self, bound: BoundBenchmark, loaded: LoadedModel) -> Engine:
         """One engine for all benchmarks of a model: it may take minutes to start, and all of a GPU's memory."""
-        place, name = bound.variant_file.resolve(), bound.variant.engine
+        place, name = real(bound.variant_file), bound.variant.engine
         if place in self._engines and self._engines[place][0] != name:
             self._close_engines()
         if place not in self._engines:

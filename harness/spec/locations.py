@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import plugins
 from harness.errors import UserError
+from harness.reading import real
 
 #: Folders, separated as in PATH.
 VARIABLE = "HARNESS_CATALOGUE"
@@ -47,7 +48,7 @@ def catalogues() -> list[Path]:
     own = [here] if (here / "benchmarks").is_dir() or (here / "golden").is_dir() else []
     by_place: dict[Path, Path] = {}
     for folder in (*given_catalogues(), *own, root()):
-        by_place.setdefault(folder.resolve(), folder)
+        by_place.setdefault(real(folder), folder)
     return list(by_place.values())
 
 
@@ -149,7 +150,7 @@ def source(path: Path) -> str:
 
 
 def _words(folder: Path) -> str:
-    return plugins.SHIPPED if folder.resolve() == root().resolve() else str(folder)
+    return plugins.SHIPPED if real(folder) == root().resolve() else str(folder)
 
 
 def _paths(pattern: str) -> list[Path]:
@@ -176,7 +177,7 @@ def _own_catalogue() -> Path:
 
 def _is_writable(path: Path) -> bool:
     """Whether a file can be written, or made, there; inside the installed package none is."""
-    if path.resolve().is_relative_to(_PACKAGE):
+    if real(path).is_relative_to(_PACKAGE):
         return False
     place = path
     while not place.exists():

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from harness.errors import UserError
+from harness.reading import real
 from harness.spec.common import Declared, Name, PathText
 from harness.spec.finetuning import FineTuningOverrides, FineTuningSettings, Method
 from harness.spec.sizes import Sizes
@@ -128,7 +129,7 @@ class ModelVariant(Declared):
                 f"{folder}: no checkpoint is here; expected a folder with config.json, tokenizer files and "
                 "weights as safetensors"
             )
-        return self.model_copy(update={"source": ModelSource(path=str(folder.resolve()))})
+        return self.model_copy(update={"source": ModelSource(path=str(real(folder)))})
 
     def as_record(self) -> dict[str, Any]:
         """The variant as a record holds it: of absolute paths, which tell of a machine, only the last component."""

@@ -1,6 +1,7 @@
 """What in a model's folder could act is listed, and what transformers would follow is refused before it reads it."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -84,3 +85,28 @@ def test_a_file_that_is_no_json_is_named(folder):
     variant = ModelVariant.model_construct(source=ModelSource(path=str(folder)))
     with pytest.raises(UserError, match=r"tokenizer_config\.json: cannot be read as JSON"):
         load_tokenizer(variant, folder / "variant.yaml")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices in a folder")
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "chat_template.jinja", "model.safetensors"])
+def test_what_stands_in_a_files_place_is_refused_before_anything_opens_it(folder, name):
+    path = folder / name
+    for made, said in (
+        (lambda: os.mkfifo(path), "is a named pipe; expected a file"),
+        (lambda: path.symlink_to("/dev/zero"), "is a device; expected a file"),
+        (lambda: path.symlink_to(name), "is a link that leads nowhere; expected a file"),
+    ):
+        path.unlink()
+        made()
+        assert any(said in part.what and part.use == "refused" for part in active_parts(folder) if part.file == name)
+        with pytest.raises(UserError, match=f"{name}: {said}"):
+            load_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "null", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": "../b"}}', '{"weight_map": {"a": 5}}']
+)
+def test_an_index_of_other_files_than_those_beside_it_is_refused(folder, content):
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json: h(olds|as no weight_map)"):
+        load_checkpoint(str(folder))
