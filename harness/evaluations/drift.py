@@ -111,6 +111,7 @@ class Evaluation(base.Evaluation[Settings]):
     ) -> list[StageReceipt]:
         """All figures of the last checkpoint and of one that is drawn for the cell, and all ratios."""
         from harness.formulas.draws import drawn
+        from harness.models.layers import linear_layers
         from harness.receipts.drifts import Groups, figures_again
 
         settings, training = self.settings, context.training
@@ -119,7 +120,8 @@ class Evaluation(base.Evaluation[Settings]):
         count = len(training.checkpoints)
         places = {*drawn(context.cell, f"checkpoint of {settings.name}", count - 1, 1), count - 1}
         looked_at = {place + 1: training.checkpoints[place] for place in sorted(places)}
-        groups = Groups(context.prepared[settings.name].again, training.intact)
+        layers = list(linear_layers(context.model)) if context.model is not None else []
+        groups = Groups(context.prepared[settings.name].again, training.intact, layers)
         return [figures_again(settings, groups, looked_at, count, measurements)]
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.receipts.drift_intervals import LARGEST, STATISTICS, Replicates, drawn_layers, replicates_of
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import LookedAt, StageReceipt
 
@@ -31,10 +32,14 @@ class Moved(Protocol):
 
 @dataclass(frozen=True)
 class Groups:
-    """Places in flattened matrices by group and layer, and the weights before anything moved, by parameter."""
+    """Places in flattened matrices by group and layer, and the weights before anything moved, by parameter.
+
+    layers: all linear ones, in the model's order, which intervals are resampled over.
+    """
 
     places: Mapping[str, Mapping[str, Tensor]]
     intact: Mapping[str, Tensor]
+    layers: Sequence[str]
 
 
 def places_again(settings: Any, find_masks: Callable[[Any], Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
@@ -58,6 +63,7 @@ def figures_again(
     """
     told = {measured.metric: measured for measured in measurements}
     most, compared, problems = MOST_OFF[settings.merge_dtype], 0, list[str]()
+    intervals = _Intervals(settings, groups, told, most)
     for number, moved in checkpoints.items():
         for name, places in groups.places.items():
             before, change = _weights(places, groups.intact, moved, _DTYPES[settings.merge_dtype])
@@ -65,6 +71,8 @@ def figures_again(
                 if metric in told:
                     compared += 1
                     problems += _departs(told[metric], value, n, most)
+            problems += intervals.off(name, number, before, change)
+    problems += intervals.ratios_off(of)
     for metric, value in _ratios(settings, told, of):
         compared += 1
         problems += _departs(told[metric], value, told[metric].n, 1e-9)
@@ -76,8 +84,64 @@ def figures_again(
         seen="; ".join(problems[:_SHOWN]) or "them",
         advice="look at which weights a group holds, at which checkpoint is read, and at what a change is divided by",
         evidence={"figures": compared, "otherwise": len(problems)},
-        looked_at=(LookedAt(what="checkpoints", seen=len(checkpoints), of=of),),
+        looked_at=(
+            LookedAt(what="checkpoints", seen=len(checkpoints), of=of),
+            *([LookedAt(what="resampled intervals", seen=intervals.seen, of=intervals.of)] if intervals.of else []),
+        ),
     )
+
+
+class _Intervals:
+    """Those of medians, trimmed means and their ratios, of the checkpoints that are looked at. seen, of: how many."""
+
+    def __init__(self, settings: Any, groups: Groups, told: Mapping[str, Measurement], most: float) -> None:
+        self._settings, self._told, self._most = settings, told, most
+        self._drawn = drawn_layers(len(groups.layers), settings.replicates, settings.seed)
+        place = {name: number for number, name in enumerate(groups.layers)}
+        self._layer = {
+            group: np.concatenate([np.full(len(chosen), place[name]) for name, chosen in by_layer.items()])
+            for group, by_layer in groups.places.items()
+        }
+        self._found: dict[tuple[str, str, int], Replicates] = {}
+        self.seen = self.of = 0
+
+    def off(self, group: str, number: int, before: Array, change: Array) -> list[str]:
+        """What is wrong with those of a group at a checkpoint."""
+        size, absolute, layer = np.abs(before), np.abs(change), self._layer[group]
+        kinds = {"absolute": (absolute, layer), "relative": (absolute[size > 0] / size[size > 0], layer[size > 0])}
+        problems: list[str] = []
+        for kind, (values, own) in kinds.items():
+            names = [f"{kind}_{name}" for name in STATISTICS]
+            wanted = {name: self._settings.metric(group, name, number) for name in names}
+            asked = {*self._settings.statistics, *self._settings.compared}
+            if not len(values) or asked.isdisjoint(names):
+                continue
+            few = len(values) * len(self._drawn) <= LARGEST
+            made = dict(replicates_of(values, own, self._drawn)) if few else {}
+            for name, statistic in zip(names, STATISTICS, strict=True):
+                if few:
+                    self._found[group, name, number] = made[statistic]
+                problems += self._wrong(wanted[name], made.get(statistic))
+        return problems
+
+    def ratios_off(self, last: int) -> list[str]:
+        """What is wrong with the ratios at the last checkpoint."""
+        problems: list[str] = []
+        for pair in self._settings.compare:
+            for name in self._settings.compared:
+                first, second = (self._found.get((side, name, last)) for side in (pair.first, pair.second))
+                if name.partition("_")[2] in STATISTICS:
+                    own = first.over(second) if first and second else None
+                    problems += self._wrong(self._settings.ratio_metric(pair, name), own)
+        return problems
+
+    def _wrong(self, metric: str, own: Replicates | None) -> list[str]:
+        told = self._told.get(metric)
+        if told is None:
+            return []
+        self.of, self.seen = self.of + 1, self.seen + (own is not None)
+        right = own is None or own.holds(told.interval, self._most)
+        return [] if right else [f"the interval of {metric} {told.interval} is none of resampled layers"]
 
 
 def _weights(
