@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import plugins
 from harness.errors import MachineError, UserError
-from harness.interruption import words
+from harness.interruption import Interrupted, raised, words
 from harness.runs.failures import machine_failure, panic
 from harness.storage import cleared
 from harness.terminal import echo
@@ -52,6 +52,8 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             known = error if isinstance(error, UserError | MachineError) else _known(error)
             if known is None and isinstance(error, SystemExit):
                 raise
+            if known is None and (signum := raised()) is not None:
+                raise Interrupted(signum) from None
             if known is None:
                 echo(traceback.format_exc(), err=True, nl=False)
                 sys.exit(EX_SOFTWARE)

@@ -31,9 +31,10 @@ class Interrupted(BaseException):
 
 
 class _State:
-    """What the handler knows: when a signal first came, which one waits, and how many ask it to wait."""
+    """What the handler knows: when a signal first came, which was raised, which waits, and how many ask it to wait."""
 
     first: float | None = None
+    raised: int | None = None
     waiting: int | None = None
     holds = 0
 
@@ -57,10 +58,18 @@ def ends_in_words() -> Iterator[None]:
             if signal.getsignal(each) is not signal.SIG_IGN:
                 signal.signal(each, _handle)
         yield
-    except Interrupted as error:
-        _say(error.signum)
-        _end_within_grace(128 + error.signum)
-        sys.exit(128 + error.signum)
+    except (Interrupted, Exception) as error:
+        signum = error.signum if isinstance(error, Interrupted) else raised()
+        if signum is None:
+            raise
+        _say(signum)
+        _end_within_grace(128 + signum)
+        sys.exit(128 + signum)
+
+
+def raised() -> int | None:
+    """The signal that was raised here, if one was: a library in Rust may make another exception of it."""
+    return _State.raised
 
 
 def _say(signum: int) -> None:
@@ -85,7 +94,7 @@ def held() -> Iterator[None]:
         _State.holds -= 1
         if not _State.holds and _State.waiting is not None:
             signum, _State.waiting = _State.waiting, None
-            raise Interrupted(signum)
+            raise _interrupted(signum)
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
@@ -93,11 +102,16 @@ def _handle(signum: int, _frame: FrameType | None) -> None:
     if _State.first is None:
         _State.first = now
         if not _State.holds:
-            raise Interrupted(signum)
+            raise _interrupted(signum)
         _State.waiting = signum
     elif now - _State.first > GRACE_SECONDS:
         _say(signum)
         os._exit(128 + signum)
+
+
+def _interrupted(signum: int) -> Interrupted:
+    _State.raised = signum
+    return Interrupted(signum)
 
 
 def ends_with(first: int) -> None:

@@ -159,8 +159,32 @@ with interruption.ends_in_words():
 """
 
 
+#: As pydantic does where a signal comes while a schema is built: what Python raised is a cause alone.
+WRAPPED = """
+import os, signal
+from harness import interruption
+with interruption.ends_in_words():
+    {command}
+    def wraps():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException as error:
+            print("wrapped", flush=True)
+            raise ValueError("Error building a validator") from error
+    wraps()
+"""
+IN_A_COMMAND = "from harness.exit_codes import with_exit_codes\n    @with_exit_codes"
+
+
 @pytest.mark.parametrize(
-    ("program", "code", "said"), [(HELD, 143, "whole\ncleared\n"), (DEAF, 129, "heard\n")], ids=["held", "deaf"]
+    ("program", "code", "said"),
+    [
+        (HELD, 143, "whole\ncleared\n"),
+        (DEAF, 129, "heard\n"),
+        (WRAPPED.format(command=""), 143, "wrapped\n"),
+        (WRAPPED.format(command=IN_A_COMMAND), 143, "wrapped\n"),
+    ],
+    ids=["held", "deaf", "wrapped", "wrapped in a command"],
 )
 def test_what_must_be_whole_is_ended_after_it_and_what_swallows_a_signal_by_the_next(program, code, said):
     done = subprocess.run(
