@@ -5,9 +5,11 @@ Tables of cells, of measurements and of grids are read, and what points of figur
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -33,17 +35,53 @@ class Misreported(RuntimeError):
     """A report that shows something else than its records say: a fault of ours, whoever made the records."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """A record, and its measurements by cell and the name that they are shown by: a page asks for thousands."""
+
+    record: RunRecord
+
+    @property
+    def id(self) -> str:
+        """The run's."""
+        return self.record.id
+
+    @property
+    def cells(self) -> Sequence[CellResult]:
+        """All of the run."""
+        return self.record.cells
+
+    def cell(self, name: str) -> CellResult | None:
+        """The one of this id, if there is one."""
+        return self.record.cell(name)
+
+    @functools.cached_property
+    def figures(self) -> dict[tuple[str, str], list[Measurement]]:
+        """By id of cell and name."""
+        found: dict[tuple[str, str], list[Measurement]] = {}
+        for cell in self.cells:
+            for measured in cell.measurements:
+                for name in _shown_names(measured.metric):
+                    found.setdefault((cell.id, name), []).append(measured)
+        return found
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        """Those of any cell."""
+        return frozenset(name for _, name in self.figures)
+
+
 def check_shown(html: str, records: Mapping[str, RunRecord]) -> None:
     """Raises Misreported with the first figures that are others than the records have. records: by anchor of page."""
-    parsed = Parsed(html)
-    found = [words for table in parsed.tables if table.page in records for words in _of_table(table, records)]
-    found += [words for point in parsed.points if point.page in records for words in _of_point(point, records)]
+    parsed, known = Parsed(html), {page: Known(record) for page, record in records.items()}
+    found = [words for table in parsed.tables if table.page in known for words in _of_table(table, known)]
+    found += [words for point in parsed.points if point.page in known for words in _of_point(point, known)]
     if found:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         raise Misreported(f"the report shows other figures than its records have: {'; '.join(found[:3])}{more}")
 
 
-def _of_table(table: Table, records: Mapping[str, RunRecord]) -> Iterator[str]:
+def _of_table(table: Table, records: Mapping[str, Known]) -> Iterator[str]:
     record = records[table.page]
     if table.label == "Table of cells":
         yield from _table_of_cells(table, record)
@@ -63,7 +101,7 @@ def _is_by_family(table: Table) -> bool:
     return table.label.startswith("Measurements of ") and bool(table.head and table.head[0][0].href)
 
 
-def _table_of_cells(table: Table, record: RunRecord) -> Iterator[str]:
+def _table_of_cells(table: Table, record: Known) -> Iterator[str]:
     """A row for each cell, a column for each figure."""
     heads = [entry.words for entry in table.head[0]]
     rows = [(_cell_of(row[0], table), row) for row in table.body if row]
@@ -74,7 +112,7 @@ def _table_of_cells(table: Table, record: RunRecord) -> Iterator[str]:
             yield from _other(record, cell, head, entry)
 
 
-def _table_by_metric(table: Table, record: RunRecord) -> Iterator[str]:
+def _table_by_metric(table: Table, record: Known) -> Iterator[str]:
     """A row for each metric, or family of metrics, a column for each cell, or measure of the one cell."""
     one = table.label != "Measurements of every cell"
     heads = table.head[0]
@@ -90,7 +128,7 @@ def _table_by_metric(table: Table, record: RunRecord) -> Iterator[str]:
             yield from _other(record, cell, " ".join(filter(None, parts)), entry)
 
 
-def _measurements(table: Table, record: RunRecord) -> Iterator[str]:
+def _measurements(table: Table, record: Known) -> Iterator[str]:
     """All figures of one cell: metric, value, n."""
     cell = table.label.removeprefix("Measurements of ")
     if table.about != f"{table.page}--{cell}":
@@ -102,7 +140,7 @@ def _measurements(table: Table, record: RunRecord) -> Iterator[str]:
             yield f"{metric.words} of {cell} has n {n.words}"
 
 
-def _comparison(table: Table, record: RunRecord) -> Iterator[str]:
+def _comparison(table: Table, record: Known) -> Iterator[str]:
     """Cell, metric, and the figure of each model."""
     own = [place for place, entry in enumerate(table.head[0]) if entry.words.startswith("this run")]
     for row in table.body:
@@ -111,7 +149,7 @@ def _comparison(table: Table, record: RunRecord) -> Iterator[str]:
                 yield from _other(record, row[0].words, row[1].words, row[place])
 
 
-def _grid(table: Table, record: RunRecord) -> Iterator[str]:
+def _grid(table: Table, record: Known) -> Iterator[str]:
     """A row for each cell; figures in groups, one column for each model, behind what the cell removes."""
     names = [entry.words for entry in table.head[1]] if len(table.head) > 1 else [" ".join(table.caption.split())]
     groups = [entry.words for entry in table.head[0] if "group" in entry.classes]
@@ -131,7 +169,7 @@ def _grid(table: Table, record: RunRecord) -> Iterator[str]:
                 yield from _other(record, cell, head, entry)
 
 
-def _of_point(point: Point, records: Mapping[str, RunRecord]) -> Iterator[str]:
+def _of_point(point: Point, records: Mapping[str, Known]) -> Iterator[str]:
     """A point of this run: it leads to its cell, and says that cell's figures."""
     told = _POINT.fullmatch(point.text)
     record = records[point.page]
@@ -154,31 +192,27 @@ def _cell_of(entry: Entry, table: Table) -> str | None:
     return entry.href.removeprefix(begin) if entry.href is not None and entry.href.startswith(begin) else None
 
 
-def _figures(record: RunRecord, cell: str | None, shown: str) -> list[Measurement]:
+def _figures(record: Known, cell: str | None, shown: str) -> list[Measurement]:
     """Those of a cell that are shown by this name: one, in any record of ours."""
-    return [
-        measured
-        for each in record.cells
-        if each.id == cell
-        for measured in each.measurements
-        if shown.replace("_", " ") in _shown_names(measured.metric)
-    ]
+    return record.figures.get((cell or "", shown.replace("_", " ")), [])
 
 
-def _shown_names(metric: str) -> set[str]:
+@functools.lru_cache(maxsize=10_000)
+def _shown_names(metric: str) -> frozenset[str]:
     """How a metric is called, in columns and in rows: what must not be passed on is spelled out before or after."""
-    return {_on_one_line(metric).replace("_", " "), _on_one_line(metric.replace("_", " ")).replace("_", " ")}
+    names = (_on_one_line(metric), _on_one_line(metric.replace("_", " ")))
+    return frozenset(name.replace("_", " ") for name in names)
 
 
 def _on_one_line(text: str) -> str:
     return " ".join(passed_on(text).split())
 
 
-def _other(record: RunRecord, cell: str | None, head: str, entry: Entry) -> Iterator[str]:
+def _other(record: Known, cell: str | None, head: str, entry: Entry) -> Iterator[str]:
     """In words what is shown and is not so; nothing of what is no figure."""
     if "number" in entry.classes or entry.tag == "title":
         figures = _figures(record, cell, head)
-        known = figures or any(_figures(record, each.id, head) for each in record.cells)
+        known = figures or head.replace("_", " ") in record.names
         wanted: list[Measurement | None] = [*figures] or [None]
         if known and not any(_is(measured, entry) for measured in wanted):
             beside = f"{' ' if entry.interval else ''}{entry.interval}{' INVALID' if entry.invalid else ''}"
