@@ -98,7 +98,7 @@ def test_it_is_found_removed_planned_and_told_as_unchecked(added, tmp_path):
     far, control = record.cell("far"), record.cell("control")
     assert 0 < far.receipt.sparsity < 0.01
     assert control.receipt.weights_selected == far.receipt.weights_selected
-    assert {(r.stage, r.name) for r in far.receipts if r.stage == "mask"} == {("mask", "layers")}
+    assert {(r.stage, r.name) for r in far.receipts if r.stage == "mask"} == {("mask", "layers"), ("mask", "truth")}
     assert all(receipt.holds for cell in record.cells for receipt in cell.receipts)
     assert "outliers: no plain definition" in json.dumps(record.model_dump(mode="json"))
     planned = make_plan(bound.spec, bound.variant, bound.variant_file, tmp_path / "out", None, None)

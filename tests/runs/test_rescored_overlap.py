@@ -87,7 +87,9 @@ def checkpoints(bound, tmp_path_factory):
     loaded.model.save_pretrained(folder / "intact")
     prints = {}
     for cell in bound.cells[2:]:
-        with fine_tuned(bound, loaded, bench.finder, cell.fine_tuning, folder / "steps", lambda words: None) as tuned:
+        with fine_tuned(
+            bound, loaded, bench.finder, cell.fine_tuning, None, folder / "steps", lambda words: None
+        ) as tuned:
             loaded.model.save_pretrained(folder / cell.id)
         prints[cell.id] = tuned.receipt.fingerprint_after
     return folder, prints
@@ -198,7 +200,7 @@ def test_scores_of_a_changed_model_are_never_those_of_the_intact_one(bound, tmp_
     loaded = load_variant(bound.variant, bound.variant_file)
     finder = prepare_bench(bound, loaded, model_fingerprint(loaded.model), TensorStore(tmp_path)).finder
     settings = bound.cells[2].fine_tuning
-    with fine_tuned(bound, loaded, finder, settings, tmp_path / "steps", lambda words: None):
+    with fine_tuned(bound, loaded, finder, settings, None, tmp_path / "steps", lambda words: None):
         for region in (TOP, TOP.model_copy(update={"schedule": "block_by_block"})):
             with pytest.raises(ModelIsAnother):
                 finder.masks(region)
@@ -206,7 +208,7 @@ def test_scores_of_a_changed_model_are_never_those_of_the_intact_one(bound, tmp_
         assert not list(tmp_path.glob("*.safetensors"))
     before = finder.masks(TOP)
     assert any(not torch.equal(before[name], anew[name]) for name in before)
-    with fine_tuned(bound, loaded, finder, settings, tmp_path / "steps", lambda words: None):
+    with fine_tuned(bound, loaded, finder, settings, None, tmp_path / "steps", lambda words: None):
         assert all(torch.equal(before[name], mask) for name, mask in finder.masks(TOP).items())
     (again,) = finder.masks_anew([TOP])
     assert all(torch.equal(before[name], mask) for name, mask in again.items())

@@ -181,7 +181,7 @@ def unlimited_variant(run):
 
 
 def endless(run):
-    run.record["spec"]["evaluations"][2]["samples"] = 4294967295
+    run.record["spec"]["evaluations"][2]["samples"] = 100_000
 
 
 TAMPERED = {
