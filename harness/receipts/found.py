@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harness.calibration.pairs import Sample
@@ -17,6 +16,7 @@ from harness.formulas.draws import seeded
 from harness.models.editing import FoundRegion
 from harness.models.layers import block_layers, linear_layers
 from harness.receipts import data, scores
+from harness.receipts.planted import plainly_planted
 from harness.receipts.reference import Reference, Wanted
 from harness.receipts.scores_in_use import (
     RegionInUse,
@@ -115,7 +115,7 @@ def _receipts_of(sources: Sources, in_use: RegionInUse) -> list[StageReceipt]:
         attribution=settings,
         measured=in_use.witness.measured,
         masks=sources.finder.masks,
-        planted=None if path is None else lambda: {name: part != 0 for name, part in load_file(path).items()},
+        planted=None if path is None else lambda: plainly_planted(path),
         heads=in_use.witness.heads,
         probed=lambda settings: reference.probed(settings, in_use.cell),
     )

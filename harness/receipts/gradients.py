@@ -52,11 +52,10 @@ class Wanted:
 
 @dataclass
 class Gradients:
-    """What was found. looked_at: tensors, of all in those steps. off: (step, name, share of what rounding may do)."""
+    """What was found. looked_at: tensors in all of the steps. off: (step, name, share of what rounding may do)."""
 
     steps: list[int] = field(default_factory=list)
     looked_at: int = 0
-    of: int = 0
     off: list[tuple[int, str, float]] = field(default_factory=list)
 
     @property
@@ -85,7 +84,7 @@ def look(model: nn.Module, leaves: Sequence[Tensor], wanted: Wanted, step: int, 
         pairs.append((name, given.double().cpu(), free.double().cpu()))
     found.off += [(step + 1, "a tensor that is none of the model's", math.inf)] * (len(chosen) - len(held))
     found.steps.append(step + 1)
-    found.looked_at, found.of = found.looked_at + len(chosen), found.of + len(leaves)
+    found.looked_at += len(chosen)
     found.off += [(step + 1, name, share) for name, share in _off(pairs, wanted.clipped, _rounding(model)) if share > 1]
 
 

@@ -15,6 +15,11 @@ from harness.spec.receipt import EditReceipt, StageReceipt
 _Counts = tuple[int, int, int]
 
 
+def plainly_planted(path: Path) -> dict[str, Tensor]:
+    """Masks by layer as the file of a planted region has them, read by nothing that regions are read with."""
+    return {name: part != 0 for name, part in load_file(path).items()}
+
+
 def compared_with_planted(
     region: FoundRegion | None, edit: EditReceipt | None, path: Path | None
 ) -> list[StageReceipt]:
@@ -24,7 +29,7 @@ def compared_with_planted(
     """
     if edit is None or path is None or not isinstance(region, SelectedWeights):
         return []
-    by_layer = _counts_by_layer(region.masks, {name: part != 0 for name, part in load_file(path).items()})
+    by_layer = _counts_by_layer(region.masks, plainly_planted(path))
     told = {
         name: (truth.selected, truth.planted, truth.both)
         for name, truth in (("all layers", edit.truth), *edit.truth_by_layer.items())
