@@ -17,7 +17,8 @@ from torch.nn import functional
 from harness.calibration.plain_block import NO_LABEL
 from harness.formulas.draws import drawn
 
-#: Steps of a fine-tuning that are looked at, and how many numbers of tensors in each; one tensor at least.
+#: Steps of a fine-tuning that are looked at beside the last, and how many numbers of tensors in each, one tensor at
+#: least.
 STEPS, NUMBERS = 4, 16_000_000
 #: By so much of itself, as Euclidean norms, the gradient of a tensor may be off, and by so much of that of all tensors
 #: together: sums in another order. On the organisms 8e-7 was measured in float32, and 0.015 in bfloat16; deeper models
@@ -46,8 +47,8 @@ class Wanted:
 
     @functools.cached_property
     def steps(self) -> frozenset[int]:
-        """Those that are looked at, counted from 0."""
-        return frozenset(drawn(self.cell, "steps of gradients", len(self.places), STEPS))
+        """Those that are looked at, counted from 0: drawn ones and the last, whose batch may be a smaller one."""
+        return frozenset((*drawn(self.cell, "steps of gradients", len(self.places), STEPS), len(self.places) - 1))
 
 
 @dataclass

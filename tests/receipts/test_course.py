@@ -64,7 +64,7 @@ def test_the_course_that_was_declared_holds(loaded, samples, method, dtype, chan
     assert [(each.what, each.seen, each.of) for each in receipt.looked_at] == [
         ("steps", 6, 6),
         ("updates", 1, 6),
-        ("steps' gradients", 4, 6),
+        ("steps' gradients", 5, 6),
     ]
 
 
@@ -174,6 +174,24 @@ def train_on_prompts(model, method, group):
 def test_gradients_of_another_loss_are_told(loaded, samples, method, change):
     with replaced("harness.finetuning.training:step_gradients", of_later_steps(change)):
         assert "that are not those of the loss of the answers, first in step" in course_of(loaded, samples, method).seen
+
+
+def test_a_gradient_that_is_lost_in_the_last_step_alone_is_told(loaded, samples):
+    """One that is not drawn for the cell."""
+
+    def in_the_sixth(right):
+        def wrong(model, method, group, batch_size):
+            loss = right(model, method, group, batch_size)
+            wrong.steps += 1
+            if wrong.steps == 6:
+                lose_one(model, method, group)
+            return loss
+
+        wrong.steps = 0
+        return wrong
+
+    with replaced("harness.finetuning.training:step_gradients", in_the_sixth):
+        assert "first in step 6" in course_of(loaded, samples, "full").seen
 
 
 @pytest.mark.parametrize("method", METHODS)
