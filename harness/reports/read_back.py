@@ -70,6 +70,14 @@ class Known:
         """Those of any cell."""
         return frozenset(name for _, name in self.figures)
 
+    @functools.cached_property
+    def ambiguous(self) -> frozenset[str]:
+        """Names that several metrics are shown by, of which a cell may lack one: none of ours, some of strangers'."""
+        metrics: dict[str, set[str]] = {}
+        for (_, name), found in self.figures.items():
+            metrics.setdefault(name, set()).update(measured.metric for measured in found)
+        return frozenset(name for name, several in metrics.items() if len(several) > 1)
+
 
 def check_shown(html: str, records: Mapping[str, RunRecord]) -> None:
     """Raises Misreported with the first figures that are others than the records have. records: by anchor of page."""
@@ -214,6 +222,8 @@ def _other(record: Known, cell: str | None, head: str, entry: Entry) -> Iterator
         figures = _figures(record, cell, head)
         known = figures or head.replace("_", " ") in record.names
         wanted: list[Measurement | None] = [*figures] or [None]
+        if head.replace("_", " ") in record.ambiguous:
+            wanted.append(None)
         if known and not any(_is(measured, entry) for measured in wanted):
             beside = f"{' ' if entry.interval else ''}{entry.interval}{' INVALID' if entry.invalid else ''}"
             yield f"{head} of {cell} is {entry.words}{beside}; the record has {_told(figures)}"

@@ -15,16 +15,32 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
 
+class _Region(_Shape):
+    select: str
+
+
+class _FineTuning(_Shape):
+    method: str | None = None
+    examples: int | str | None = None
+    frozen: _Region | None = None
+
+
 class _Cell(_Shape):
     id: str
     title: str
-    region: dict[str, Any] | None = None
-    fine_tuning: dict[str, Any] | None = None
+    region: _Region | None = None
+    fine_tuning: _FineTuning | None = None
 
 
 class _Evaluation(_Shape):
     kind: str
     name: str | None = None
+    temperature: float | None = None
+    benign: bool | None = None
+
+
+class _Validity(_Shape):
+    minimum_fit_share: float = 0.5
 
 
 class _Claim(_Shape):
@@ -44,6 +60,7 @@ class _Spec(_Shape):
     source: _Source
     calibration: dict[str, dict[str, Plain]] = {}
     attribution: dict[str, Plain] = {}
+    validity: _Validity = _Validity()
     cells: list[_Cell] = []
     evaluations: list[_Evaluation] = []
     claims: list[_Claim] = []

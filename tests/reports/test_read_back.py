@@ -114,3 +114,12 @@ def test_a_table_of_many_metrics_is_read_by_its_heads(tmp_path, make_cell, make_
         pytest.raises(Misreported, match=r"figure 0 mean of one is 5\.000 .*; the record has 0"),
     ):
         write_report(tmp_path, tmp_path / "report.html", golden_paths=())
+
+
+def test_two_metrics_that_are_shown_by_one_name_are_told_apart_by_no_reader(tmp_path, make_cell, make_record):
+    """A stranger's record: what a cell lacks under one of them is no figure that got lost."""
+    record = make_record(
+        [make_cell("intact", "intact", METRICS), make_cell("edited", "edited", {"asr__vanilla": 0.75})]
+    )
+    Journal(tmp_path / "v" / "b" / "1").write_record(record)
+    assert write_report(tmp_path, tmp_path / "report.html", golden_paths=()).is_file()
