@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from harness.formulas.draws import drawn
-from harness.receipts.gradients import Gradients, Wanted, look
+from harness.receipts.gradients import Gradients, Silence, Wanted, look
 from harness.receipts.training import PlainTraining
 from harness.receipts.updates import BETAS, EPS, Part, part, update_off
 from harness.spec.finetuning import FineTuningSettings
@@ -56,6 +56,7 @@ class Course:
 
     updated: in which step it was taken, counted from 1; 0 where none was. adapters: as they were before the first
     step. not_held: tensors of adapters that no optimizer has. gradients: of a few steps, by plain passes.
+    silence: of all steps.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Course:
     adapters: list[Adapter] = field(default_factory=list)
     not_held: int = 0
     gradients: Gradients = field(default_factory=Gradients)
+    silence: Silence = field(default_factory=Silence)
 
 
 @contextmanager
@@ -95,6 +97,7 @@ def observed(model: nn.Module, plain: PlainTraining, masks: Mapping[str, Tensor]
     def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
         held = [leaf for group in optimizer.param_groups for leaf in group["params"]]
         leaves, samples = [leaf for leaf in held if leaf.grad is not None], tuple(rows)
+        course.silence.note(model, held)
         if len(course.steps) in wanted.steps:
             look(model, held, wanted, len(course.steps), course.gradients)
         rows.clear()  # those of the look as well
@@ -189,6 +192,8 @@ def as_declared(course: Course, plain: PlainTraining) -> StageReceipt:
         problems.append(f"an update in step {course.updated} that is not AdamW's")
     if course.gradients.problem:
         problems.append(course.gradients.problem)
+    if course.silence.problem:
+        problems.append(course.silence.problem)
     seen = LookedAt(what="steps", seen=len(pairs), of=len(wanted))
     return StageReceipt(
         stage="weights",

@@ -71,6 +71,41 @@ class Gradients:
         )
 
 
+@dataclass
+class Silence:
+    """Of every step the tensors that have no gradient at all, by their numbers. late: those that have none in step 1.
+
+    B of an adapter is 0 at first, and so is the gradient of A.
+    """
+
+    late: frozenset[int] = frozenset()
+    steps: list[frozenset[int]] = field(default_factory=list)
+
+    def note(self, model: nn.Module, leaves: Sequence[Tensor]) -> None:
+        """The step comes next."""
+        if not self.steps:
+            first = {id(tensor) for name, tensor in model.named_parameters() if ".lora_A." in name}
+            self.late = frozenset(place for place, leaf in enumerate(leaves) if id(leaf) in first)
+        held = [(place, leaf.grad) for place, leaf in enumerate(leaves) if leaf.grad is not None and leaf.numel()]
+        norms = torch._foreach_norm([gradient for _, gradient in held], math.inf)  # one call for all of them
+        moved = frozenset(place for (place, _), norm in zip(held, norms, strict=True) if float(norm))
+        self.steps.append(frozenset(range(len(leaves))) - moved)
+
+    @property
+    def problem(self) -> str:
+        """Of tensors that have a gradient in one step and none in another, in words; empty where there are none."""
+        always = frozenset[int].intersection(*self.steps) if self.steps else frozenset[int]()
+        lost = [
+            (number, place)
+            for number, silent in enumerate(self.steps, start=1)
+            for place in sorted(silent - always)
+            if number > 1 or place not in self.late
+        ]
+        if not lost:
+            return ""
+        return f"{len(lost)} gradients that are 0 in one step and not in others, first in step {lost[0][0]}"
+
+
 def look(model: nn.Module, leaves: Sequence[Tensor], wanted: Wanted, step: int, found: Gradients) -> None:
     """Compare the gradients of drawn leaves with those of a step's samples. The step, counted from 0, comes next."""
     behind = _behind(model, leaves)

@@ -176,22 +176,25 @@ def test_gradients_of_another_loss_are_told(loaded, samples, method, change):
         assert "that are not those of the loss of the answers, first in step" in course_of(loaded, samples, method).seen
 
 
-def test_a_gradient_that_is_lost_in_the_last_step_alone_is_told(loaded, samples):
-    """One that is not drawn for the cell."""
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_gradient_that_is_lost_in_a_single_step_is_told(loaded, samples, method, number):
+    """Whether or not the step is drawn for the cell."""
 
-    def in_the_sixth(right):
+    def in_one_step(right):
         def wrong(model, method, group, batch_size):
             loss = right(model, method, group, batch_size)
             wrong.steps += 1
-            if wrong.steps == 6:
-                lose_one(model, method, group)
+            if wrong.steps == number:
+                method.leaves[-1].grad = None
             return loss
 
         wrong.steps = 0
         return wrong
 
-    with replaced("harness.finetuning.training:step_gradients", in_the_sixth):
-        assert "first in step 6" in course_of(loaded, samples, "full").seen
+    with replaced("harness.finetuning.training:step_gradients", in_one_step):
+        seen = course_of(loaded, samples, method).seen
+    assert f"gradients that are 0 in one step and not in others, first in step {number}" in seen
 
 
 @pytest.mark.parametrize("method", METHODS)
