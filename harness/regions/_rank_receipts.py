@@ -97,7 +97,12 @@ def removed_as_declared(
         seen="; ".join(problems) or f"that, in {len(factors)} layers of which {compared} were computed again",
         advice="another part of the weights was removed than the spec declares: look at where directions are sorted "
         "and chosen from the Gram matrices",
-        evidence={"layers": len(factors), "computed_again": compared, "largest_distance_in_ranks": round(worst, 6)},
+        evidence={
+            "layers": len(factors),
+            "computed_again": compared,
+            "directions": sum(min(layer.weight.shape) for layer in layers.values()),
+            "largest_distance_in_ranks": round(worst, 6),
+        },
         looked_at=(
             LookedAt(what="layers, ranks counted", seen=len(factors), of=len(layers)),
             LookedAt(what="layers, directions computed again", seen=compared, of=len(layers)),

@@ -238,6 +238,9 @@ def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledg
         ledger.same("edit", cell.id, "sparsity as asked for", abs(edit.sparsity - asked) <= _SHARE, True)
     if edit.rank_share is not None:
         _check_ranks(cell.id, edit, region, ledger)
+    for receipt in _named(cell, "mask/ranks"):
+        told = sum(edit.directions_by_layer.values())
+        ledger.same("edit", cell.id, "R of all layers together", told, receipt.evidence.get("directions"))
 
 
 def _check_ranks(cell: str, edit: EditReceipt, region: Any, ledger: Ledger) -> None:

@@ -86,6 +86,10 @@ def twice_as_many(right):
     return lambda *given: 2 * right(*given)
 
 
+def the_longer_side(right):
+    return lambda weight: max(weight.shape)
+
+
 @pytest.mark.parametrize(
     ("organism_of", "target", "wrong", "cell", "words"),
     [
@@ -96,8 +100,9 @@ def twice_as_many(right):
         ("tiny-llama3-instruct", "probing.heads:head_masks", groups_side_by_side, "heads", "mask/plain-definition"),
         ("tiny-llama2-chat", "models.editing:_facts_of_ranks", half_the_share, "ranks", "edit rank_share of ranks"),
         ("tiny-llama2-chat", "models.editing:rank_above_rounding", twice_as_many, "ranks", "no more than asked for"),
+        ("tiny-llama2-chat", "models.editing:direction_count", the_longer_side, "ranks", "edit R of all layers"),
     ],
-    ids=["bottom", "least", "heads", "heads in groups", "groups", "share", "ranks"],
+    ids=["bottom", "least", "heads", "heads in groups", "groups", "share", "ranks", "directions"],
 )
 def test_it_is_caught_and_named(tmp_path, organism_of, target, wrong, cell, words):
     with replaced(f"harness.{target}", wrong):
