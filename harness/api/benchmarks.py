@@ -15,10 +15,11 @@ from harness.runs.journal import read_record
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.instead import Instead, shown
-from harness.spec.loading import load_yaml_model, recorded_spec
+from harness.spec.loading import Model, load_yaml_model, recorded_spec
 from harness.spec.result import RunRecord
 from harness.spec.variant import ModelVariant
 from harness.verification.findings import Verification
+from harness.verification.plain_files import check_read
 from harness.verification.reader import verify as verified
 
 
@@ -119,11 +120,18 @@ def explanations(run_at: RecordedRun, cell: str | None, reference: RecordedRun |
 
 def _bound(benchmark: str, model: str, instead: Instead) -> BoundBenchmark:
     path = locations.find_variant(model)
-    return bind(_spec(benchmark), instead.of(load_yaml_model(path, ModelVariant)), path)
+    return bind(_spec(benchmark), instead.of(_read(path, ModelVariant)), path)
 
 
 def _spec(name: str) -> BenchmarkSpec:
     path = locations.find_benchmark(name)
     if path.suffix != ".json":
-        return load_yaml_model(path, BenchmarkSpec)
+        return _read(path, BenchmarkSpec)
     return recorded_spec(read_record(path).spec, path)
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    """A file that figures follow from, read twice."""
+    loaded = load_yaml_model(path, model)
+    check_read(path, loaded)
+    return loaded

@@ -26,6 +26,7 @@ from harness.spec.coverage import why_skipped
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import dotted, load_yaml_model
 from harness.spec.variant import ModelVariant
+from harness.verification.plain_files import check_read
 
 #: The planted region's name among the hashes of a run's data.
 PLANTED = "planted-region"
@@ -128,6 +129,7 @@ def load_golden(variant: str, benchmark: str) -> GoldenFile | None:
     if not path.is_file():
         return None
     golden = load_yaml_model(path, GoldenFile)
+    check_read(path, golden)
     for key, wanted in (("variant", variant), ("benchmark", benchmark)):
         if getattr(golden, key) != wanted:
             raise UserError(
