@@ -9,6 +9,7 @@ import json
 import os
 import re
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +167,8 @@ def _refuse_deep(without_texts: str) -> None:
 def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise NotJSON(f"the key {next(name for name in names if names.count(name) > 1)!r} is given twice")
+        times = Counter(name for name, _ in pairs)
+        raise NotJSON(f"the key {next(name for name in times if times[name] > 1)!r} is given twice")
     return content
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_json_that_is_more_or_less_than_json_is_refused(tmp_path, text, words):
     path = tmp_path / "file.json"
     path.write_text(text, encoding="utf-8")
     assert words in refusal(path, read_json)
+
+
+def test_of_many_keys_the_one_that_is_twice_is_found_at_once():
+    """Looking each of them up among all others would take half an hour."""
+    begin = time.process_time()
+    keys = "".join(f'"{number}": 1, ' for number in range(300_000))
+    with pytest.raises(NotJSON, match="the key '299999' is given twice"):
+        parsed_json("{" + keys + '"299999": 2}')
+    assert time.process_time() - begin < 20
 
 
 def test_brackets_in_text_nest_nothing():
