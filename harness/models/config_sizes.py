@@ -15,17 +15,29 @@ LARGEST = {
     "head_dim": 1 << 12,
     "vocab_size": 1 << 22,
     "max_position_embeddings": 1 << 28,
+    "num_labels": 1 << 22,
 }
+#: Keys of a config and of each part of one: labels are the most of them, and ImageNet has 21,841.
+MOST_KEYS = 1 << 16
 #: Parameters of all the layers together, which a config without weights could ask for.
 MOST_PARAMETERS = 1 << 42
 
 
 def unfit_sizes(config: Any) -> list[str]:
-    """What of a config's sizes no model has, each with its key; nothing of a key that is not there."""
+    """What of a config's sizes no model has, each with its key; nothing of a key that is not there.
+
+    A config may hold those of its parts, such as text_config: their sizes are looked at as well.
+    """
     return list(_unfit(config)) if isinstance(config, Mapping) else ["expected a mapping with the sizes of a model"]
 
 
 def _unfit(config: Mapping[str, Any]) -> Iterator[str]:
+    if len(config) > MOST_KEYS:
+        yield f"it has {len(config)} keys; expected {MOST_KEYS} at most"
+        return
+    for name, part in config.items():
+        if isinstance(part, Mapping):
+            yield from (f"{name}.{problem}" for problem in _unfit(part))
     unfit = False
     for key, most in LARGEST.items():
         size = config.get(key)

@@ -26,6 +26,17 @@ def test_sizes_that_are_large_together_are_told():
     assert "parameters; expected" in unfit_sizes(SIZES | large)[0]
 
 
+def test_parts_of_a_config_have_sizes_too():
+    assert unfit_sizes(SIZES | {"text_config": {"inner": {"num_labels": -1}}}) == [
+        "text_config.inner.num_labels is -1; expected an integer from 1 to 4194304"
+    ]
+
+
+def test_a_config_of_nothing_but_keys_is_told():
+    assert unfit_sizes({"id2label": {str(label): "x" for label in range(21_841)}}) == []
+    assert unfit_sizes({str(key): 1 for key in range(65_537)}) == ["it has 65537 keys; expected 65536 at most"]
+
+
 @pytest.fixture
 def absurd(tmp_path):
     folder = tmp_path / "model"
