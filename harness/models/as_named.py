@@ -24,6 +24,17 @@ _FREQUENCY_ROUNDING = 1e-5
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+def other_tensors(model: nn.Module, files: CheckpointFiles) -> list[str]:
+    """In words, which tensors of a model its files lack, have besides, or have in another shape.
+
+    model: may be on the device `meta`, without a number. No tensor is read.
+    """
+    held = dict(model.state_dict(keep_vars=True))
+    named = [(name, tensor, files.tensors[name]) for name, tensor in held.items() if name in files.tensors]
+    shapes = (_other_shape(name, tensor, stored) for name, tensor, stored in named)
+    return [*_other_keys(held, files.tensors), *filter(None, shapes)]
+
+
 def unlike_its_files(model: nn.Module, files: CheckpointFiles, dtype: torch.dtype | None) -> list[str]:
     """In words, what of a model is not as its files have it. dtype: the declared one; None takes that of config.json.
 
@@ -57,9 +68,15 @@ def _other_dtype(held: Mapping[str, Tensor], config: Mapping[str, Any], declared
         yield f"{len(wrong)} tensors are {_word(other[wrong[0]])}, first {wrong[0]}; expected {_word(wanted)}"
 
 
+def _other_shape(name: str, held: Tensor, stored: StoredTensor) -> str | None:
+    if tuple(held.shape) == stored.shape:
+        return None
+    return f"{name} is {tuple(held.shape)} in the model and {stored.shape} in {stored.file.name}"
+
+
 def _otherwise(name: str, held: Tensor, stored: StoredTensor) -> Iterator[str]:
-    if tuple(held.shape) != stored.shape:
-        yield f"{name} is {tuple(held.shape)} in memory and {stored.shape} in {stored.file.name}"
+    if (problem := _other_shape(name, held, stored)) is not None:
+        yield problem
         return
     wanted = stored.read().to(held.device)
     rounded = wanted.to(held.dtype)

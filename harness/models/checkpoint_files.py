@@ -6,7 +6,6 @@ header gives of every tensor its dtype, shape and place among the bytes that fol
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from transformers.utils import cached_file
 
 from harness.errors import UserError
 from harness.models.folder import INDEX, shards
-from harness.reading import read_json
+from harness.reading import parsed_json, read_json
 
 SINGLE = "model.safetensors"
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -81,7 +80,7 @@ def _stored(file: Path) -> dict[str, StoredTensor]:
             length = int.from_bytes(content.read(8), "little")
             if length > _LARGEST_HEADER:
                 raise ValueError(f"a header of {length} bytes")
-            header = json.loads(content.read(length))
+            header = parsed_json(content.read(length).decode("utf-8"))
         return {
             name: StoredTensor(
                 file,
@@ -92,5 +91,7 @@ def _stored(file: Path) -> dict[str, StoredTensor]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
+    except FileNotFoundError:
+        raise UserError(f"{file}: cannot be loaded: no such file; a checkpoint holds weights as safetensors") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: not a readable safetensors file: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +24,10 @@ from transformers import (
 from harness.data.sources import tokenizer_variant
 from harness.data.weights import made_folder, require_as_made, weights_problem
 from harness.errors import UserError
-from harness.models.as_named import unlike_its_files
+from harness.models.as_named import other_tensors, unlike_its_files
 from harness.models.attention import share_keys_within_groups
 from harness.models.checkpoint_files import CheckpointFiles
+from harness.models.config_sizes import LARGEST
 from harness.models.folder import ADAPTER, refuse_active, unfit_config
 from harness.models.golden_prompts import require_golden_prompts
 from harness.models.layers import linear_layers
@@ -40,16 +41,17 @@ from harness.spec.variant import ModelVariant
 #: Given to every from_pretrained. Without a word transformers asks at the terminal whether to run a folder's code.
 _LIBRARY_ALONE: dict[str, Any] = {"trust_remote_code": False}
 #: What from_pretrained raises for files that fit no model, or not each other: also what Python itself says then.
-_REFUSED = (
+_REFUSED: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
-    KeyError,
     SafetensorError,
     StrictDataclassError,
     TypeError,
     AttributeError,
-    IndexError,
-    ZeroDivisionError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
 )
 #: Differences from the files that are told one by one.
 _SHOWN = 5
@@ -147,18 +149,18 @@ def place_of(variant: ModelVariant, variant_file: Path) -> str:
 def load_checkpoint(place: str, dtype: str | None = None, revision: str | None = None) -> LoadedModel:
     """Load a directory or a hub repository; without `dtype`, in the checkpoint's own."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer, _ = checkpoint_tokenizer(place, revision)
+    tokenizer, config = checkpoint_tokenizer(place, revision)
+    _refuse_other_model(place, config, tokenizer)
     with _loading(place):
         model: Any = AutoModelForCausalLM.from_pretrained(
             place,
             dtype=_DTYPES[dtype] if dtype else "auto",
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # told by name below, where the library ends in a RuntimeError
+            ignore_mismatched_sizes=True,  # told by name, where the library ends in a RuntimeError
             **_LIBRARY_ALONE,
             **_revision(revision),
         )
-    linear_layers(model)
-    _refuse_unfit(place, model, tokenizer)
+    _refuse_unfit(place, model)
     model.requires_grad_(False)
     model = model.to(device).eval()
     _refuse_unlike_its_files(place, revision, model, getattr(torch, dtype) if dtype else None)
@@ -180,17 +182,33 @@ def _refuse_missing(place: str) -> None:
 
 def _refuse_more_than_weights(place: str, config: PreTrainedConfig) -> None:
     """What a checkpoint on the hub says of itself, of which `refuse_active` reads the files in a folder."""
-    problems = unfit_config(config.to_dict() | {"_attn_implementation": config._attn_implementation})
+    by_these_names = {size: getattr(config, size, None) for size in LARGEST}  # GPT-2 calls its layers n_layer
+    problems = unfit_config(config.to_dict() | by_these_names | {"_attn_implementation": config._attn_implementation})
     if problems:
         raise UserError("\n".join(f"{place}: {problem}" for problem in problems))
 
 
+def _refuse_other_model(place: str, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A model of another kind, or of other sizes than its files, before a weight is read or memory taken for one."""
+    with _loading(place, RuntimeError), torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config, **_LIBRARY_ALONE)
+    with _told_of(place):
+        linear_layers(model)
+    if len(tokenizer) > model.config.vocab_size:
+        raise UserError(
+            f"{place}: the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}; "
+            "they belong to different models"
+        )
+    if Path(place).is_dir():
+        _tell(place, other_tensors(model, CheckpointFiles.at(place)))
+
+
 @contextmanager
-def _loading(place: str) -> Iterator[None]:
-    """What from_pretrained raises, as a UserError with the next step."""
+def _loading(place: str, *besides: type[Exception]) -> Iterator[None]:
+    """What from_pretrained raises, as a UserError with the next step. besides: other errors that tell of the files."""
     try:
         yield
-    except _REFUSED as error:
+    except _REFUSED + besides as error:
         told = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
         first = str(told).strip().splitlines()[:1] or [type(told).__name__]
         raise UserError(
@@ -211,7 +229,10 @@ def _refuse_unlike_its_files(
     place: str, revision: str | None, model: PreTrainedModel, dtype: torch.dtype | None
 ) -> None:
     """A tensor that is missing or left over is a warning of the library's, behind which the model has drawn numbers."""
-    problems = unlike_its_files(model, CheckpointFiles.at(place, revision), dtype)
+    _tell(place, unlike_its_files(model, CheckpointFiles.at(place, revision), dtype))
+
+
+def _tell(place: str, problems: Sequence[str]) -> None:
     if problems:
         shown = [f"{place}: {problem}" for problem in problems[:_SHOWN]]
         more = [f"and {len(problems) - _SHOWN} more"] * (len(problems) > _SHOWN)
@@ -220,15 +241,10 @@ def _refuse_unlike_its_files(
         )
 
 
-def _refuse_unfit(place: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A tokenizer of another model, or weights with NaN, are found before anything is measured."""
+def _refuse_unfit(place: str, model: PreTrainedModel) -> None:
+    """Weights with NaN are found before anything is measured."""
     if getattr(model, "_hf_peft_config_loaded", False):
         raise UserError(f"{place}: {ADAPTER}")
-    if len(tokenizer) > model.config.vocab_size:
-        raise UserError(
-            f"{place}: the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}; "
-            "they belong to different models"
-        )
     for name, layer in linear_layers(model).items():
         if not torch.isfinite(layer.weight).all():
             raise UserError(f"{place}: {name} holds NaN or infinite weights")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,21 @@ from harness.models.loading import load_checkpoint, load_tokenizer
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelSource, ModelVariant
+from tests.environment import environment
+
+#: Prints the first line of the error, and by how many KiB the most memory of the process has grown.
+MEMORY = """
+import resource, sys
+from harness.errors import UserError
+from harness.models.loading import load_checkpoint
+most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most()
+try:
+    load_checkpoint(sys.argv[1])
+except UserError as error:
+    print(str(error).splitlines()[0])
+print(most() - before)
+"""
 
 
 @pytest.fixture
@@ -44,11 +61,32 @@ def test_a_checkpoint_without_bos_loads(without_bos):
         ({"rope_parameters": {"rope_type": "nonsense", "rope_theta": 10000.0}}, "nonsense"),
         ({"vocab_size": "many"}, "vocab_size"),
         ({"rms_norm_eps": [1]}, "rms_norm_eps"),
+        ({"pad_token_id": 99_999}, "cannot be loaded: Padding_idx must be within num_embeddings"),
+        ({"model_type": "timm_wrapper"}, "cannot be loaded: TimmWrapperConfig requires"),
+        ({"num_labels": 10**9}, "num_labels is 1000000000; expected"),
+        ({"text_config": {"num_hidden_layers": 10**9}}, "text_config.num_hidden_layers is 1000000000; expected"),
+        ({"model_type": "gpt2", "num_hidden_layers": ..., "n_layer": 10**9}, "num_hidden_layers is 1000000000"),
+        ({"model_type": "llama4"}, "only Llama architectures are supported"),
     ],
 )
 def test_a_config_that_fits_no_model_is_bad_input(settings, words, checkpoint, tmp_path):
     folder = shutil.copytree(checkpoint, tmp_path / "checkpoint")
     path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    config = {**json.loads(path.read_text()), **settings}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not ...}))
     with pytest.raises(UserError, match=words):
         load_checkpoint(str(folder))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in KiB there")
+def test_sizes_that_are_not_those_of_the_files_take_no_memory(checkpoint, tmp_path):
+    """In a process of its own: what one has once taken, it counts for good."""
+    folder = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 1 << 20}))
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(folder)], env=environment(), capture_output=True, text=True, check=True
+    )
+    words, taken = done.stdout.splitlines()
+    assert "mlp.gate_proj.weight is (1048576, 32) in the model and (48, 32) in model.safetensors" in words
+    assert int(taken) < 200_000  # the model would take 800 MB

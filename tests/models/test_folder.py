@@ -104,6 +104,15 @@ def test_what_stands_in_a_files_place_is_refused_before_anything_opens_it(folder
 
 
 @pytest.mark.parametrize(
+    "header", [b"[" * 100_000, b'{"a":' * 100_000, b'{"a": NaN}', b"\xff", b"[]", b"5", b'{"a": 5}']
+)
+def test_a_file_of_tensors_with_another_header_is_refused(folder, header):
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match=r"model\.safetensors: not a readable safetensors file"):
+        load_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
     "content", ["[1]", "null", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": "../b"}}', '{"weight_map": {"a": 5}}']
 )
 def test_an_index_of_other_files_than_those_beside_it_is_refused(folder, content):
