@@ -98,7 +98,7 @@ def accept(record: Path, reason: str, tolerances_only: bool) -> None:
     from harness.runs import acceptance
 
     bound = acceptance.bound_record(record)
-    ties, before = acceptance.ties_beside(record, bound), acceptance.Before.of(bound)
+    ties, before = acceptance.ties_beside(record, bound), acceptance.Before.of(bound, record)
     if tolerances_only:
         golden = acceptance.derive_tolerances(bound, reason, ties)
         echo(f"written: {acceptance.write_golden(golden, before)}")

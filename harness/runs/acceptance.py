@@ -25,7 +25,7 @@ from harness.spec.manifest import doubts, shown
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
 from harness.storage import whole_file
-from harness.verification.accepted import check_accepted
+from harness.verification.accepted import check_accepted, ties_again
 
 
 @dataclass(frozen=True)
@@ -171,20 +171,25 @@ class Before:
     """The golden files of a benchmark on a variant before a record becomes one: where it will be, and what is there.
 
     text: of the file at `path`, None where there is none. used: of the one in use, which may lie elsewhere. record:
-    the one that becomes golden.
+    the one that becomes golden. ties: of its greedy texts, counted a second time; None where they are not at hand.
     """
 
     path: Path
     text: str | None
     used: str
     record: RunRecord
+    ties: NearTies | None
 
     @classmethod
-    def of(cls, record: RunRecord) -> Before:
-        """Raises UserError where no catalogue can be written to; nothing is ever written into an installed package."""
+    def of(cls, record: RunRecord, beside: Path | None = None) -> Before:
+        """Raises UserError where no catalogue can be written to; nothing is ever written into an installed package.
+
+        beside: the record's file, beside which its texts lie.
+        """
         names = record.variant["name"], record.spec["id"]
         path, used = locations.golden_target(*names), locations.golden_path(*names)
-        return cls(path, read_text(path) if path.is_file() else None, read_text(used) if used.is_file() else "", record)
+        text, in_use = read_text(path) if path.is_file() else None, read_text(used) if used.is_file() else ""
+        return cls(path, text, in_use, record, None if beside is None else ties_again(beside))
 
 
 def write_golden(golden: GoldenFile, before: Before) -> Path:
@@ -198,7 +203,7 @@ def write_golden(golden: GoldenFile, before: Before) -> Path:
     lines = before.used.splitlines(keepends=True)
     comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), lines)
     text = "".join(comment) + golden_yaml(golden)
-    check_accepted(text, before.record, before.used)
+    check_accepted(text, before.record, before.used, before.ties)
     changed = f"{path}: another command has written it meanwhile; look at it, and accept the record again"
     try:
         with whole_file(path, new=before.text is None) as written:

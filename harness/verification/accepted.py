@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harness.spec.result import RunRecord
+from harness.verification.findings import Ledger
+from harness.verification.recorded import open_recorded
+from harness.verification.widths import Ties, near_ties, wrong_widths
 
 _Place = tuple[str, str]
 #: What differs, in words, of which so many are told.
@@ -18,16 +22,24 @@ class Miswritten(RuntimeError):
     """A golden file that says something else than its record: a fault of ours."""
 
 
-def check_accepted(text: str, record: RunRecord, before: str) -> None:
+def check_accepted(text: str, record: RunRecord, before: str, ties: Ties | None) -> None:
     """Raises Miswritten where a golden file is not what its record and the file before it say.
 
     text: that is to be written. before: of the file in use, empty where there is none. Values of the record are its
     figures, all of them, and its claims its outcomes; those of a publication, and of other records, stay as they were.
+    Widths follow from its figures. ties: near ties of its greedy texts; None where its texts are not at hand.
     """
-    found = [*_differences(_content(text), record, _content(before))]
+    content = _content(text)
+    found = [*_differences(content, record, _content(before)), *_widths(content, record, ties)]
     if found:
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         raise Miswritten(f"the golden file would not say what {record.id} says: {'; '.join(found[:_TOLD])}{more}")
+
+
+def ties_again(path: Path) -> Ties:
+    """Near ties of the greedy texts beside a record, by (cell, metric). Raises UserError where there is no record."""
+    run = open_recorded(path, Ledger())
+    return near_ties(run.texts, run.spec, str(run.record.variant["dtype"]))
 
 
 def _content(text: str) -> Mapping[str, Any]:
@@ -58,6 +70,19 @@ def _differences(new: Mapping[str, Any], record: RunRecord, old: Mapping[str, An
         outcomes = {claim.id: claim.status for claim in record.claims}
         if (new.get("claims") or {}) != outcomes:
             yield f"its claims are {new.get('claims') or {}}, the record's {outcomes}"
+
+
+def _widths(new: Mapping[str, Any], record: RunRecord, ties: Ties | None) -> Iterator[str]:
+    """Tolerances that do not follow from the figures of the record that they were derived from."""
+    cells = {cell.id: cell for cell in record.cells}
+    figures = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
+    for each in new.get("values", ()):
+        source, place = each.get("source") or new.get("source") or {}, (each["cell"], each["metric"])
+        by = str(source.get("tolerances") or source.get("record") or "").split(",")[0]
+        if by == record.id and place in figures:
+            own = None if ties is None else ties.get(place, 0)
+            for words in wrong_widths(each, figures[place], cells[place[0]], own):
+                yield f"{place[1]} of {place[0]} {words}"
 
 
 def _values(content: Mapping[str, Any]) -> dict[_Place, tuple[Any, bool, Mapping[str, Any]]]:

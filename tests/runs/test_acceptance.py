@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from harness.spec.loading import load_yaml_model
 from harness.spec.measurement import Measurement
 from harness.spec.receipt import FineTuningReceipt
 from harness.spec.result import Verdict
-from harness.verification.accepted import Miswritten
+from harness.verification.accepted import Miswritten, ties_again
 
 
 def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatch):
@@ -279,3 +280,43 @@ def test_a_file_that_does_not_say_what_its_record_says_is_not_written(
             acceptance.accept(finished[0], "first values", {})[1], acceptance.Before.of(finished[0])
         )
     assert not locations.golden_target("tiny-llama2-chat", "small").exists()
+
+
+def times(factor):
+    return lambda right: right * factor
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "words"),
+    [
+        ("HARDWARE_RELATIVE", times(10), r"has a tolerance of .*, where .* follows"),
+        ("SUM_OF_INTACT", times(100), r"perplexity of intact has a regression of"),
+        ("FLIPPED", times(2), r"has a regression of .*, where"),
+        ("binomial_tolerance", lambda right: lambda share, n: 0.8 * right(share, n), "has a tolerance of"),
+        ("not_compared", lambda right: lambda measured: "whatever it is", "is left uncompared"),
+    ],
+    ids=["hardware", "sums", "flipped", "binomial", "not compared"],
+)
+def test_widths_that_do_not_follow_from_the_record_are_not_written(
+    finished, tmp_path, monkeypatch, target, wrong, words
+):
+    record, path = finished[:2]
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    right = acceptance.ties_beside(path, record)
+    assert ties_again(path) == right
+    acceptance.write_golden(acceptance.accept(record, "first", right)[1], acceptance.Before.of(record, path))
+    module = "acceptance" if target == "not_compared" else "tolerances"
+    with replaced(f"harness.runs.{module}:{target}", wrong), pytest.raises(Miswritten, match=words):
+        golden = acceptance.accept(record, "again", acceptance.ties_beside(path, record))[1]
+        acceptance.write_golden(golden, acceptance.Before.of(record, path))
+
+
+@pytest.mark.parametrize(("counted", "there"), [(5, 4), (0, 40), (40, 0)])
+def test_near_ties_are_counted_twice(finished, tmp_path, monkeypatch, counted, there):
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    record, _ = accepted(finished[0].model_copy(update={"claims": ()}), SHARE)
+    place = (record.cells[0].id, "asr_vanilla")
+    before = replace(acceptance.Before.of(record), ties={place: there})
+    with pytest.raises(Miswritten, match="has a regression of"):
+        acceptance.write_golden(acceptance.accept(record, "first", {place: counted})[1], before)
+    assert acceptance.write_golden(acceptance.accept(record, "first", {place: there})[1], before).is_file()
