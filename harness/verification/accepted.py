@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.spec.result import RunRecord
 from harness.verification.findings import Ledger
+from harness.verification.plain_files import plain_yaml
 from harness.verification.recorded import open_recorded
 from harness.verification.widths import Ties, near_ties, wrong_widths
 
@@ -43,7 +42,7 @@ def ties_again(path: Path) -> Ties:
 
 
 def _content(text: str) -> Mapping[str, Any]:
-    content = yaml.safe_load(text) if text.strip() else {}
+    content = plain_yaml(text)
     return content if isinstance(content, dict) else {}
 
 

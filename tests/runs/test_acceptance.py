@@ -320,3 +320,14 @@ def test_near_ties_are_counted_twice(finished, tmp_path, monkeypatch, counted, t
     with pytest.raises(Miswritten, match="has a regression of"):
         acceptance.write_golden(acceptance.accept(record, "first", {place: counted})[1], before)
     assert acceptance.write_golden(acceptance.accept(record, "first", {place: there})[1], before).is_file()
+
+
+def test_tabs_between_values_of_the_file_in_use_are_blanks(finished, tmp_path, monkeypatch):
+    """As everything else that reads it takes them."""
+    monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
+    golden = acceptance.accept(finished[0], "first", {})[1]
+    path = acceptance.write_golden(golden, acceptance.Before.of(finished[0]))
+    path.write_text(path.read_text().replace("basis: ", "basis: \t"))
+    again = acceptance.accept(finished[0], "again", {})[1]
+    acceptance.write_golden(again, acceptance.Before.of(finished[0]))
+    assert load_yaml_model(path, GoldenFile) == again
