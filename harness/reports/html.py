@@ -10,7 +10,7 @@ from harness.errors import UserError
 from harness.reports.anchors import page_anchor
 from harness.reports.layouts._svg import COLOURS_IN_THE_DARK
 from harness.reports.pages import Page, page_of
-from harness.reports.read_back import check_shown
+from harness.reports.read_back.check import check_shown
 from harness.reports.templating import render, script
 from harness.runs.files import write_text
 from harness.runs.journal import RECORD, read_record

@@ -6,7 +6,7 @@ import pytest
 
 from harness.faults.seam import replaced
 from harness.reports.html import write_report
-from harness.reports.read_back import Misreported
+from harness.reports.read_back.known import Misreported
 from harness.runs.journal import Journal
 from harness.spec.receipt import EditReceipt, TruthComparison
 

@@ -39,7 +39,7 @@ COLOURS_IN_THE_DARK = {
     "#b0b0b0": "#8b94a1",
 }
 #: How a place of the report stands in an SVG by matplotlib, which knows addresses alone.
-_SPOT = re.compile(r'<a xlink:href="spot:([^?"]*)\?([^"]*)"[^>]*>')
+_SPOT = re.compile(r'<a xlink:href="spot:([^?"]*)\?([^"]*)"[^>/]*(/?)>')
 #: Inches: the widest figure that a page takes at its own size, the widest panel, one row, one line of the legend.
 FIGURE_WIDTH, PANEL_WIDTH, ROW_HEIGHT, LEGEND_LINE = 12.6, 4.4, 3.1, 0.24
 
@@ -144,7 +144,8 @@ def _inline(svg: str, name: str) -> Markup:
 
 def _link(spot: re.Match[str]) -> str:
     address = f' href="#{escape(unquote(spot[1]))}"' if spot[1] else ""
-    return f'<a class="spot"{address}><title>{escape(unquote(spot[2]))}</title>'
+    end = "</a>" if spot[3] else ""  # nothing is drawn of it: a value without a number, or outside of the figure
+    return f'<a class="spot"{address}><title>{escape(unquote(spot[2]))}</title>{end}'
 
 
 def point(

@@ -67,9 +67,9 @@ def rows_of(results: Results, regions: Sequence[str], resamplings: Sequence[str]
     for prefix in resamplings:
         for cell in results.cells:
             own = {
-                metric.removeprefix(prefix): measured
+                name: measured.model_copy(update={"metric": name})
                 for metric, measured in cell.measurements.items()
-                if metric.startswith(prefix)
+                if metric.startswith(prefix) and (name := metric.removeprefix(prefix))
             }
             if own:
                 rows.append(

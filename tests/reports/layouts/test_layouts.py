@@ -7,6 +7,7 @@ import pytest
 from harness import plugins
 from harness.reports.layouts import against_removed, by_layer, drift, frozen_share, grid_table, histogram
 from harness.reports.layouts import asr_against_accuracy as figure_2
+from harness.reports.layouts._svg import Spot, Style, draw_panels, point
 from harness.reports.results import published_results, results_of_run
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
@@ -138,6 +139,16 @@ def test_a_mean_over_seeds_names_all_its_cells_and_a_layer_its_block(make_cell, 
     layer = make_cell("intact", "intact", {"jaccard/model.layers.3.mlp.up_proj": 0.5})
     ((place, words),) = spots(by_layer.draw(make_record([layer]), []).content)
     assert (place, words[:47]) == ("b--tiny--intact", "intact (this run: tiny), block 3: MLP up_proj 0")
+
+
+def test_a_point_of_which_nothing_is_drawn_ends_its_link():
+    def fill(axes):
+        for y in (None, 0.5):
+            point(axes[0][0], 0.5, y, Style("#0072b2", "o"), True, spot=Spot(f"cell at {y}", "a--b"))
+
+    svg = draw_panels("n", 1, 1, fill, {})
+    assert [words for _, words in spots(svg)] == ["cell at None", "cell at 0.5"]
+    assert svg.count('<a class="spot"') == svg.count("</a>") == 2
 
 
 def test_what_a_point_says_is_text(make_cell, make_record):

@@ -6,7 +6,7 @@ import pytest
 
 from harness.reports.layouts import rescored_overlap
 from harness.reports.results import published_results
-from tests.reports.layouts.test_layouts import INTACT, LAYER, panels, rows_of, texts
+from tests.reports.layouts.test_layouts import INTACT, LAYER, panels, rows_of, spots, texts
 
 COMPARED = {"kind": "rescored_overlap", "name": "rescored", "compared": {"top_safety": {}, "top": {}}}
 RESAMPLED = [{"kind": "overlap", "name": f"halves_{region}"} for region in ("top_safety", "top")]
@@ -51,6 +51,11 @@ def test_layers_are_drawn_where_anything_changed(rescored):
     shown = set(texts(drawing.content))
     assert {"top safety: frozen", "top: frozen", "top safety: intact, halves", "top: intact, halves"} <= shown
     assert "top: intact" not in shown
+
+
+def test_the_points_of_resamplings_say_their_figures(rescored):
+    said = {words for _, words in spots(rescored_overlap.draw(rescored, []).content)}
+    assert "intact, halves (this run: tiny), block 0: MLP up_proj 0.750 [0.650, 0.850]" in said
 
 
 def test_where_nothing_changed_there_is_a_table_and_no_chart(rescored):

@@ -1,96 +1,18 @@
-"""What a report shows, read back from its HTML and held against the records: a figure under another cell is an error.
-
-Tables of cells, of measurements and of grids are read, and what points of figures say. Where a point is drawn is not.
-"""
+"""Tables of cells, of measurements and of grids, held against the record: a figure under another cell is an error."""
 
 from __future__ import annotations
 
-import functools
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterator
 from typing import Any
 
-from harness.reports.parsed import Entry, Parsed, Point, Table
-from harness.shown import passed_on
+from harness.reports.read_back.known import TITLES, Known, near, on_one_line, shows, told
+from harness.reports.read_back.parsed import Entry, Table
 from harness.spec.measurement import Measurement
-from harness.spec.result import CellResult, RunRecord
-
-#: Titles of figures and tables, and the metrics that they stand for.
-_TITLES = {
-    "ASR vanilla": "asr_vanilla",
-    "ASR adv_suffix": "asr_adv_suffix",
-    "ASR adv_decoding": "asr_adv_decoding",
-    "Accuracy (mean)": "accuracy_mean",
-    "accuracy": "accuracy_mean",
-}
-_POINT = re.compile(r"(?P<cell>\S+) \(this run: .*?\)(?:, [^:]*)?: (?P<figures>.*)", re.DOTALL)
-_FIGURE = re.compile(r"(?P<title>.+?) (?P<value>no value|-?\d\S*)(?: (?P<interval>\[.*?\]))?(?P<invalid> INVALID)?")
-_NO_NUMBER = ("-", "no value")
+from harness.spec.result import CellResult
 
 
-class Misreported(RuntimeError):
-    """A report that shows something else than its records say: a fault of ours, whoever made the records."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A record, and its measurements by cell and the name that they are shown by: a page asks for thousands."""
-
-    record: RunRecord
-
-    @property
-    def id(self) -> str:
-        """The run's."""
-        return self.record.id
-
-    @property
-    def cells(self) -> Sequence[CellResult]:
-        """All of the run."""
-        return self.record.cells
-
-    def cell(self, name: str) -> CellResult | None:
-        """The one of this id, if there is one."""
-        return self.record.cell(name)
-
-    @functools.cached_property
-    def figures(self) -> dict[tuple[str, str], list[Measurement]]:
-        """By id of cell and name."""
-        found: dict[tuple[str, str], list[Measurement]] = {}
-        for cell in self.cells:
-            for measured in cell.measurements:
-                for name in _shown_names(measured.metric):
-                    found.setdefault((cell.id, name), []).append(measured)
-        return found
-
-    @functools.cached_property
-    def names(self) -> frozenset[str]:
-        """Those of any cell."""
-        return frozenset(name for _, name in self.figures)
-
-    @functools.cached_property
-    def ambiguous(self) -> frozenset[str]:
-        """Names that several metrics are shown by, of which a cell may lack one: none of ours, some of strangers'."""
-        metrics: dict[str, set[str]] = {}
-        for (_, name), found in self.figures.items():
-            metrics.setdefault(name, set()).update(measured.metric for measured in found)
-        return frozenset(name for name, several in metrics.items() if len(several) > 1)
-
-
-def check_shown(html: str, records: Mapping[str, RunRecord]) -> None:
-    """Raises Misreported with the first figures that are others than the records have. records: by anchor of page."""
-    parsed, known = Parsed(html), {page: Known(record) for page, record in records.items()}
-    found = [words for table in parsed.tables if table.page in known for words in _of_table(table, known)]
-    found += [words for point in parsed.points if point.page in known for words in _of_point(point, known)]
-    if found:
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-        raise Misreported(f"the report shows other figures than its records have: {'; '.join(found[:3])}{more}")
-
-
-def _of_table(table: Table, records: Mapping[str, Known]) -> Iterator[str]:
-    record = records[table.page]
+def of_table(table: Table, record: Known) -> Iterator[str]:
+    """In words, what a table of the record's page shows and is not so."""
     if table.label == "Table of cells":
         yield from _table_of_cells(table, record)
     elif table.label == "Measurements of every cell" or _is_by_family(table):
@@ -170,28 +92,11 @@ def _grid(table: Table, record: Known) -> Iterator[str]:
             continue  # one that a publication alone has
         numbers = [entry for entry in row if "number" in entry.classes]
         for (group, name), entry in zip(places, numbers, strict=False):
-            if name.startswith("this run") and group in _TITLES:
-                yield from _other(record, cell, _TITLES[group].replace("_", " "), entry)
+            if name.startswith("this run") and group in TITLES:
+                yield from _other(record, cell, TITLES[group].replace("_", " "), entry)
         if any(name.startswith("this run") for name in each):
             for head, entry in zip(plain[1:], [e for e in row if "number" not in e.classes][1:], strict=False):
                 yield from _other(record, cell, head, entry)
-
-
-def _of_point(point: Point, records: Mapping[str, Known]) -> Iterator[str]:
-    """A point of this run: it leads to its cell, and says that cell's figures."""
-    told = _POINT.fullmatch(point.text)
-    record = records[point.page]
-    if told is None or record.cell(told["cell"]) is None:
-        return
-    if point.href is not None and point.href != f"#{point.page}--{told['cell']}":
-        yield f"a point of {told['cell']} leads to {point.href}"
-    for part in told["figures"].split("; "):
-        figure = _FIGURE.fullmatch(part)
-        if figure is not None and figure["title"] in _TITLES:
-            entry = Entry(
-                "title", frozenset(), figure["value"], None, figure["interval"] or "", bool(figure["invalid"])
-            )
-            yield from _other(record, told["cell"], _TITLES[figure["title"]].replace("_", " "), entry)
 
 
 def _cell_of(entry: Entry, table: Table) -> str | None:
@@ -205,28 +110,17 @@ def _figures(record: Known, cell: str | None, shown: str) -> list[Measurement]:
     return record.figures.get((cell or "", shown.replace("_", " ")), [])
 
 
-@functools.lru_cache(maxsize=10_000)
-def _shown_names(metric: str) -> frozenset[str]:
-    """How a metric is called, in columns and in rows: what must not be passed on is spelled out before or after."""
-    names = (_on_one_line(metric), _on_one_line(metric.replace("_", " ")))
-    return frozenset(name.replace("_", " ") for name in names)
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(passed_on(text).split())
-
-
 def _other(record: Known, cell: str | None, head: str, entry: Entry) -> Iterator[str]:
     """In words what is shown and is not so; nothing of what is no figure."""
-    if "number" in entry.classes or entry.tag == "title":
+    if "number" in entry.classes:
         figures = _figures(record, cell, head)
         known = figures or head.replace("_", " ") in record.names
         wanted: list[Measurement | None] = [*figures] or [None]
         if head.replace("_", " ") in record.ambiguous:
             wanted.append(None)
-        if known and not any(_is(measured, entry) for measured in wanted):
+        if known and not any(shows(measured, entry.words, entry.interval, entry.invalid) for measured in wanted):
             beside = f"{' ' if entry.interval else ''}{entry.interval}{' INVALID' if entry.invalid else ''}"
-            yield f"{head} of {cell} is {entry.words}{beside}; the record has {_told(figures)}"
+            yield f"{head} of {cell} is {entry.words}{beside}; the record has {told(figures)}"
     for each in record.cells:
         for name, value, digits in _of_edits(each) if each.id == cell else ():
             if name == head and not _alike(entry.words, value, digits):
@@ -249,7 +143,7 @@ def _of_edits(cell: CellResult) -> Iterator[tuple[str, Any, int]]:
     shown = " / ".join("-" if share is None else f"{share:.3f}" for share in shares)
     yield "Planted: precision / recall", shown or None, 0
     for key, value in cell.parameters.items():
-        yield _on_one_line(key.split(".")[-1].replace("_", " ")), value, -1
+        yield on_one_line(key.split(".")[-1].replace("_", " ")), value, -1
 
 
 def _alike(shown: str, value: Any, digits: int) -> bool:
@@ -258,38 +152,5 @@ def _alike(shown: str, value: Any, digits: int) -> bool:
     if value is None:
         return shown == "-"
     if isinstance(value, float) and digits >= 0:
-        return _near(shown, value)
-    return shown == _on_one_line(str(value))
-
-
-def _is(measured: Measurement | None, entry: Entry) -> bool:
-    """Whether an entry shows a measurement: its value, interval, and whether it counts."""
-    if measured is None:
-        return entry.words == "-" and not entry.interval and not entry.invalid
-    if measured.value is None or not math.isfinite(measured.value):
-        shown = entry.words in _NO_NUMBER
-    else:
-        shown = _near(entry.words, measured.value)
-    ends: Sequence[str] = entry.interval.strip().strip("[]").split(", ") if entry.interval.strip() else ()
-    alike = len(ends) == len(measured.interval or ()) and all(map(_near, ends, measured.interval or ()))
-    return shown and alike and entry.invalid is not measured.valid
-
-
-def _near(shown: str, value: float) -> bool:
-    """Whether a number is shown, rounded to the digits that there are."""
-    try:
-        number = Decimal(shown)
-    except InvalidOperation:
-        return not math.isfinite(value) and shown == f"{value}"
-    exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or not math.isfinite(value):
-        return shown == f"{value}"
-    return abs(float(number) - value) <= 0.5000001 * 10.0**exponent
-
-
-def _told(figures: Sequence[Measurement]) -> str:
-    if not figures:
-        return "none"
-    measured = figures[0]
-    value = "no value" if measured.value is None else f"{measured.value:.6g}"
-    return value if measured.valid else f"{value}, INVALID"
+        return near(shown, value)
+    return shown == on_one_line(str(value))
