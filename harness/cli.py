@@ -77,12 +77,19 @@ for command in (
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @with_exit_codes
 def validate(paths: tuple[Path, ...]) -> None:
-    """Check specs, variants, golden files and golden prompts; without PATHS, those of all catalogues."""
+    """Check specs, variants, golden files and golden prompts; without PATHS, those of all catalogues.
+
+    Golden files are held against the runs that they come from where those lie below runs/ of their catalogue.
+    """
+    from harness.runs.golden_runs import not_borne_out
     from harness.runs.names import look_up
     from harness.runs.unmatched_names import unmatched
     from harness.spec.validation import validate_files
 
-    number, doubts = validate_files(paths, look_up(paths), unmatched(paths))
+    names = look_up(paths)
+    number, doubts = validate_files(
+        paths, lambda path, loaded: [*names(path, loaded), *not_borne_out(path, loaded)], unmatched(paths)
+    )
     for doubt in doubts:
         echo(f"warning: {doubt}", err=True)
     echo(f"{number} files are valid")

@@ -76,7 +76,13 @@ def accept(record: RunRecord, reason: str, ties: NearTies) -> tuple[list[Change]
     published = tuple(value for value in (old.values if old else ()) if value.source.publication)
     taken = {(value.cell, value.metric) for value in published}
     facts = record.provenance
-    source = GoldenSource(record=record.id, reason=reason.strip(), commit=facts.commit, machine=facts.machine)
+    source = GoldenSource(
+        record=record.id,
+        manifest_sha256=record.manifest_sha256,
+        reason=reason.strip(),
+        commit=facts.commit,
+        machine=facts.machine,
+    )
     measured = {(cell.id, m.metric): m for cell in record.cells for m in cell.measurements if m.value is not None}
     cells = {cell.id: cell for cell in record.cells}
     values = tuple(

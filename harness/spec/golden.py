@@ -34,11 +34,13 @@ class Tolerance(Declared):
 class GoldenSource(Declared):
     """A table of a publication, or one of our runs: its record, and what it was made by and on, where that was kept.
 
+    manifest_sha256: of the run's manifest, by which its files are known again; None of runs before it was kept.
     tolerances: the later run that the widths were derived from, where it is another one, in words.
     """
 
     publication: str | None = None
     record: str | None = None
+    manifest_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     reason: str | None = None
     commit: str | None = None
     machine: str | None = None

@@ -35,6 +35,21 @@ def check_accepted(text: str, record: RunRecord, before: str, ties: Ties | None)
         raise Miswritten(f"the golden file would not say what {record.id} says: {'; '.join(found[:_TOLD])}{more}")
 
 
+def not_as_recorded(text: str, path: Path) -> list[str]:
+    """What a golden file says that a run which it comes from does not, in words.
+
+    text: of the golden file, which was read already. path: of the run's record. Raises UserError where it is none.
+    """
+    content, run = _content(text), open_recorded(path, Ledger())
+    found, known = list[str](), run.record.manifest_sha256
+    sources = [content.get("source") or {}, *(source for *_, source in _values(content).values())]
+    for each in {str(source.get("manifest_sha256")) for source in sources if source.get("record") == run.record.id}:
+        if each not in ("None", known):
+            found.append(f"manifest_sha256 is {each[:12]}, that of the run {str(known)[:12]}")
+    ties = near_ties(run.texts, run.spec, str(run.record.variant["dtype"]))
+    return [*found, *_differences(content, run.record, content), *_widths(content, run.record, ties)]
+
+
 def ties_again(path: Path) -> Ties:
     """Near ties of the greedy texts beside a record, by (cell, metric). Raises UserError where there is no record."""
     run = open_recorded(path, Ledger())
