@@ -7,8 +7,13 @@ from typing import Any
 
 from harness.reports.read_back.known import TITLES, Known, near, on_one_line, shows, told
 from harness.reports.read_back.parsed import Entry, Table
+from harness.reports.read_back.ratios import BEGIN, of_ratios
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult
+
+#: Of a region, by what stands behind its name.
+_OVERLAPS = {"overlap": "overlap share", "Jaccard": "jaccard"}
+_RESAMPLED = ", resampled: "
 
 
 def of_table(table: Table, record: Known) -> Iterator[str]:
@@ -25,6 +30,8 @@ def of_table(table: Table, record: Known) -> Iterator[str]:
             yield from _comparison(table, record)
         elif heads[0] == "Cell":
             yield from _grid(table, record)
+        elif heads[0] == BEGIN:
+            yield from of_ratios(table, record)
 
 
 def _is_by_family(table: Table) -> bool:
@@ -87,16 +94,32 @@ def _grid(table: Table, record: Known) -> Iterator[str]:
     each = names[: len(names) // max(1, len(groups))] if len(table.head) > 1 else names
     places = [(group, name) for group in groups for name in each]
     for row in table.body:
-        cell = _cell_of(row[0], table)
-        if cell is None or record.cell(cell) is None:
+        known = record.cell(_cell_of(row[0], table) or "")
+        if known is None:
             continue  # one that a publication alone has
-        numbers = [entry for entry in row if "number" in entry.classes]
+        title, more = on_one_line(known.title), ""
+        if row[0].words.startswith(f"{title}{_RESAMPLED}"):
+            more = row[0].words.removeprefix(f"{title}{_RESAMPLED}")
+        elif row[0].words != title:
+            yield f"the row of {known.id} is called {row[0].words!r}"
+        cell, numbers = known.id, [entry for entry in row if "number" in entry.classes]
         for (group, name), entry in zip(places, numbers, strict=False):
-            if name.startswith("this run") and group in TITLES:
-                yield from _other(record, cell, TITLES[group].replace("_", " "), entry)
+            metric = _metric_of(group, more)
+            if name.startswith("this run") and metric is not None:
+                if entry.words != "-" and metric not in record.names:
+                    yield f"{entry.words} of {cell} stands under {group!r}, which no metric is called"
+                yield from _other(record, cell, metric, entry)
         if any(name.startswith("this run") for name in each):
             for head, entry in zip(plain[1:], [e for e in row if "number" not in e.classes][1:], strict=False):
                 yield from _other(record, cell, head, entry)
+
+
+def _metric_of(group: str, more: str) -> str | None:
+    """What a heading of a grid stands for; more: which resampling a row is of."""
+    region, _, measure = group.rpartition(": ")
+    if measure in _OVERLAPS:
+        return " ".join(filter(None, (more, region, _OVERLAPS[measure])))
+    return TITLES[group].replace("_", " ") if group in TITLES else None
 
 
 def _cell_of(entry: Entry, table: Table) -> str | None:
