@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.spec.cell import Cell
 from harness.spec.measurement import Completion, RawValues
-from harness.spec.receipt import EditReceipt, StageReceipt
+from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult
+from harness.verification.edits import check_edit, named
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
 from harness.verification.texts import is_answer, tokens_of, words_of
@@ -58,10 +58,6 @@ _SHARED = (
     *("text/own-prompt", "weights/as-named", "weights/at-rest", "weights/first-loss", "weights/left-as-found"),
     *("weights/trained-layers", "weights/training-course", "weights/tuned-update"),
 )
-#: A mask may miss the share that was asked for by this much: rounding to whole weights in rows of 32 and more.
-_SHARE = 0.02
-#: Of regions that hold a share of all linear weights, what says which.
-_ASKED = {"top": "fraction", "bottom": "fraction"}
 #: Digits that evidence is rounded to.
 _ROUNDED = 1e-6
 
@@ -74,11 +70,11 @@ def check_evidence(run: Recorded, ledger: Ledger) -> None:
         for receipt in cell.receipts:
             _check_itself(cell, receipt, ledger)
         if cell.id in cells and any(region.calibration_sets for region in cells[cell.id].regions):
-            for receipt in _named(cell, "scores/every-block"):
+            for receipt in named(cell, "scores/every-block"):
                 told = any(share.what == "samples" for share in receipt.looked_at)
                 ledger.same("share", cell.id, "whether scores/every-block says of how many samples", told, True)
         for name, field, wanted in _from_files(run, cell):
-            for receipt in _named(cell, name):
+            for receipt in named(cell, name):
                 ledger.same("evidence of receipts", cell.id, f"{field} of {name}", receipt.evidence.get(field), wanted)
         _check_shares(run, cell, ledger)
         _check_figures(cell, ledger)
@@ -87,13 +83,9 @@ def check_evidence(run: Recorded, ledger: Ledger) -> None:
         if first is not None:
             _check_model(run, cell, first, ledger)
         if cell.receipt is not None:
-            _check_edit(cell, cell.receipt, cells.get(cell.id), ledger)
+            check_edit(cell, cell.receipt, cells.get(cell.id), ledger)
             known = run.record.variant.get("planted_region") is not None and cell.receipt.mask_sha256 is not None
             ledger.same("edit", cell.id, "whether a planted region is known", cell.receipt.truth is not None, known)
-
-
-def _named(cell: CellResult, name: str) -> list[StageReceipt]:
-    return [receipt for receipt in cell.receipts if f"{receipt.stage}/{receipt.name}" == name]
 
 
 def _check_itself(cell: CellResult, receipt: StageReceipt, ledger: Ledger) -> None:
@@ -166,14 +158,14 @@ def _check_shares(run: Recorded, cell: CellResult, ledger: Ledger) -> None:
         ("prompts/every-request", "requests", len(texts)),
         ("text/likelihoods", "judged texts", len(words)),
     ):
-        for receipt in _named(cell, name):
+        for receipt in named(cell, name):
             found = [share.of for share in receipt.looked_at if share.what == what]
             ledger.same("share", cell.id, f"all {what} of {name}", found, [wanted])
 
 
 def _check_figures(cell: CellResult, ledger: Ledger) -> None:
     """Figures that a receipt of the scorer has, too."""
-    for receipt in _named(cell, "scorer/aggregation"):
+    for receipt in named(cell, "scorer/aggregation"):
         for metric, seen in receipt.evidence.items():
             measured = cell.measurement(metric)
             if measured is not None and measured.value is not None and isinstance(seen, int | float):
@@ -184,7 +176,7 @@ def _check_figures(cell: CellResult, ledger: Ledger) -> None:
 def _check_benign(run: Recorded, cell: CellResult, ledger: Ledger) -> None:
     """How many of the first benign requests are answered."""
     entries = [entry for entry in run.entries_of(cell) if entry.generates_texts and entry.asks_benign]
-    for entry, receipt in zip(entries, _named(cell, "text/benign-answers"), strict=False):
+    for entry, receipt in zip(entries, named(cell, "text/benign-answers"), strict=False):
         own = [text for text in run.texts.get(cell.id, ()) if text.evaluation == entry.name]
         asked = receipt.evidence.get("requests")
         if entry.samples == 1 and isinstance(asked, int):
@@ -199,11 +191,11 @@ def _answered(texts: Sequence[Completion], first: int) -> int:
 def _check_model(run: Recorded, cell: CellResult, first: CellResult, ledger: Ledger) -> None:
     """All cells begin with the one model that the run is about, in the dtype that is declared."""
     whole = str(run.record.provenance.model_sha256)
-    for receipt in _named(cell, "weights/intact-before"):
+    for receipt in named(cell, "weights/intact-before"):
         seen = receipt.evidence.get("expected")
         ledger.same("model", cell.id, "fingerprint before the cell", seen, whole[: len(str(seen))])
     dtype = run.record.variant.get("dtype")
-    for receipt in _named(cell, "logits/finite"):
+    for receipt in named(cell, "logits/finite"):
         if isinstance(dtype, str):
             ledger.same("model", cell.id, "dtype", receipt.evidence.get("dtype"), dtype)
     edits = [each.receipt for each in (first, *run.record.cells) if each.receipt is not None]
@@ -212,47 +204,3 @@ def _check_model(run: Recorded, cell: CellResult, first: CellResult, ledger: Led
             ledger.same("edit", cell.id, field, getattr(cell.receipt, field), getattr(edits[0], field))
         linear = next((each.evidence.get("linear_weights") for each in cell.receipts if each.name == "as-named"), None)
         ledger.same("edit", cell.id, "weights_total", cell.receipt.weights_total, linear)
-
-
-def _check_edit(cell: CellResult, edit: EditReceipt, declared: Cell | None, ledger: Ledger) -> None:
-    """Sizes of an edit against each other, and against the share that was asked for."""
-    if edit.weights_selected or edit.rank_share:
-        changed = edit.fingerprint_edited != edit.fingerprint_before
-        ledger.same("edit", cell.id, "whether it changes weights", changed, True)
-    if edit.truth is not None and edit.weights_selected is not None:
-        ledger.same("edit", cell.id, "selected weights", edit.truth.selected, edit.weights_selected)
-        if declared is not None and declared.region is not None and declared.region.is_planted:
-            ledger.same("edit", cell.id, "the planted region beside itself", edit.truth.both, edit.truth.planted)
-            ledger.same("edit", cell.id, "the planted region's weights", edit.truth.selected, edit.truth.planted)
-    for receipt in _named(cell, "mask/truth"):
-        for field in ("selected", "planted", "both"):
-            told = getattr(edit.truth, field, None)
-            ledger.same("evidence of receipts", cell.id, f"{field} of mask/truth", receipt.evidence.get(field), told)
-    shares = edit.sparsity_by_layer_type.values()
-    if shares and edit.sparsity is not None:
-        between = min(shares) - _ROUNDED <= edit.sparsity <= max(shares) + _ROUNDED
-        ledger.same("edit", cell.id, "sparsity between those of layer types", between, True)
-    region = None if declared is None else declared.region
-    asked = None if region is None else getattr(region, _ASKED.get(region.select, ""), None)
-    if asked is not None and edit.sparsity is not None:
-        ledger.same("edit", cell.id, "sparsity as asked for", abs(edit.sparsity - asked) <= _SHARE, True)
-    if edit.rank_share is not None:
-        _check_ranks(cell.id, edit, region, ledger)
-    for receipt in _named(cell, "mask/ranks"):
-        told = sum(edit.directions_by_layer.values())
-        ledger.same("edit", cell.id, "R of all layers together", told, receipt.evidence.get("directions"))
-
-
-def _check_ranks(cell: str, edit: EditReceipt, region: Any, ledger: Ledger) -> None:
-    """The largest share of a layer's directions, from both numbers of each layer; none more than was asked for."""
-    ranks, directions = edit.rank_by_layer, edit.directions_by_layer
-    ledger.each_once("edit", cell, ranks, directions)
-    shares = [ranks[name] / directions[name] for name in ranks if directions.get(name)]
-    ledger.same("edit", cell, "rank_share", edit.rank_share, max(shares, default=0.0))
-    asked = getattr(region, "rank", None)
-    if isinstance(asked, int):
-        whole = region.of_directions
-        for name, rank in ranks.items():
-            own = directions.get(name, 0)
-            most = min(own, asked if whole is None else max(1, round(asked * own / whole)))
-            ledger.same("edit", cell, f"rank of {name}, no more than asked for", rank <= most, True)

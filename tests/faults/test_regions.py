@@ -18,13 +18,15 @@ cells:
   - {id: bottom, title: Bottom, region: {select: bottom, method: wanda, data: safety, fraction: 0.05}}
   - {id: ranks, title: Ranks, region: {select: act-svd, data: safety, rank: 2}}
   - {id: least, title: Least ranks, region: {select: act-svd, data: safety, rank: 2, end: bottom}}
+  - {id: projection, title: Projection, region: {select: orthogonal-projection, safety: safety, utility: safety,
+                                                 utility_rank_removed: 30, safety_rank_removed: 20}}
   - {id: heads, title: Heads, region: {select: attention-heads, harmful: probing-harmful, harmless: probing-harmless,
                                        prompts: 40, fraction: 0.3}}
 evaluations:
   - {kind: perplexity, dataset: perplexity, window_tokens: 32, windows: 2}
 golden_values: none
 """
-CELLS = ["bottom", "ranks", "least", "heads"]
+CELLS = ["bottom", "ranks", "least", "projection", "heads"]
 
 
 def said(organism, tmp_path, cells):
@@ -86,6 +88,21 @@ def twice_as_many(right):
     return lambda *given: 2 * right(*given)
 
 
+def rounded_before(right):
+    """Weights that pass through float16 before ranks are taken out of them."""
+
+    def subtract(model, factors):
+        layers = dict(model.named_modules())
+        own = {name: layers[name].weight.detach().clone() for name in factors}
+        with torch.no_grad():
+            for name in factors:
+                layers[name].weight.copy_(own[name].half())
+        right(model, factors)
+        return own
+
+    return subtract
+
+
 def the_longer_side(right):
     return lambda weight: max(weight.shape)
 
@@ -101,8 +118,27 @@ def the_longer_side(right):
         ("tiny-llama2-chat", "models.editing:_facts_of_ranks", half_the_share, "ranks", "edit rank_share of ranks"),
         ("tiny-llama2-chat", "models.editing:rank_above_rounding", twice_as_many, "ranks", "no more than asked for"),
         ("tiny-llama2-chat", "models.editing:direction_count", the_longer_side, "ranks", "edit R of all layers"),
+        (
+            "tiny-llama2-chat",
+            "models.editing:subtract_low_rank",
+            rounded_before,
+            "projection",
+            "no more than asked for",
+        ),
+        ("tiny-llama2-chat", "models.editing:subtract_low_rank", rounded_before, "ranks", "no more than asked for"),
     ],
-    ids=["bottom", "least", "heads", "heads in groups", "groups", "share", "ranks", "directions"],
+    ids=[
+        "bottom",
+        "least",
+        "heads",
+        "heads in groups",
+        "groups",
+        "share",
+        "ranks",
+        "directions",
+        "rounded",
+        "rounded ranks",
+    ],
 )
 def test_it_is_caught_and_named(tmp_path, organism_of, target, wrong, cell, words):
     with replaced(f"harness.{target}", wrong):
