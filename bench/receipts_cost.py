@@ -20,6 +20,8 @@ from types import FrameType
 
 import click
 
+#: Files that are told.
+FILES = 8
 #: Seconds of the processor between two looks.
 EVERY = 0.005
 #: What a file of the harness is a part of; the outermost that fits counts. What only watches an engine at work is none.
@@ -31,17 +33,18 @@ PARTS = (
 IMPORTS, MEASURING = "imports", "measuring"
 
 
-def part_of(files: list[str]) -> str:
-    """What a stack is doing. files: of its frames, the outermost first."""
+def part_of(files: list[str]) -> tuple[str, str]:
+    """What a stack is doing, and the innermost file that does it. files: of its frames, the outermost first."""
     if any("importlib" in file for file in files):
-        return IMPORTS
-    return next((name for file in files for name, is_of in PARTS if is_of.search(file)), MEASURING)
+        return IMPORTS, ""
+    found = [(name, file) for file in files for name, is_of in PARTS if is_of.search(file)]
+    return (found[0][0], Path(found[-1][1]).name) if found else (MEASURING, "")
 
 
 @contextmanager
-def sampled() -> Iterator[dict[str, float]]:
-    """Seconds of the processor by what was being done, while the block runs; in the main thread alone."""
-    seconds: dict[str, float] = defaultdict(float)
+def sampled() -> Iterator[dict[tuple[str, str], float]]:
+    """Seconds of the processor by what was being done and by which file, in the main thread, while the block runs."""
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
     before = time.process_time()
 
     def look(_signal: int, frame: FrameType | None) -> None:
@@ -91,10 +94,15 @@ def main(benchmark: str, model: str, only: tuple[str, ...]) -> None:
         executor = InProcess(Workbench(Path(folder) / "store"))
         command = f"bench.receipts_cost {benchmark}"
         ((record, _),) = run_benchmarks([bound], Path(folder), lambda _: command, Silent(), executor)
-    whole = sum(seconds.values()) - seconds.pop(IMPORTS, 0.0)
+    parts: dict[str, float] = defaultdict(float)
+    for (part, _), spent in seconds.items():
+        parts[part] += spent
+    whole = sum(parts.values()) - parts.pop(IMPORTS, 0.0)
     click.echo(f"{record.spec['id']} on {model}, {len(record.cells)} cells, {record.verdict.status}, one thread:")
-    for name, spent in sorted(seconds.items(), key=lambda each: -each[1]):
+    for name, spent in sorted(parts.items(), key=lambda each: -each[1]):
         click.echo(f"  {name}: {spent:.1f} s, {spent / whole:.1%}")
+    most = sorted(((spent, file) for (_, file), spent in seconds.items() if file), reverse=True)[:FILES]
+    click.echo("most in " + ", ".join(f"{file} {spent:.1f} s" for spent, file in most))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _ROUNDED = 1e-6
 
 
 def named(cell: CellResult, name: str) -> list[StageReceipt]:
+    """A cell's receipts of one name, stage/name."""
     return [receipt for receipt in cell.receipts if f"{receipt.stage}/{receipt.name}" == name]
 
 
