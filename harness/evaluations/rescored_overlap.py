@@ -155,8 +155,9 @@ class Evaluation(base.Evaluation[Settings]):
         if reference is not None:
             block = reference.blocks_of(context.cell)[0]
             sixteen_bit = context.model.dtype.itemsize == 2
+            made: dict[object, dict[str, Tensor] | None] = {}
             for name, region in settings.compared.items():
-                plain = masks_now(reference, region, block)
+                plain = masks_now(reference, region, block, made)
                 if plain is not None:
                     looked_at = LookedAt(what="blocks", seen=1, of=reference.blocks)
                     receipts.append(scored_anew(self._after[name], plain, before[name], looked_at, sixteen_bit))

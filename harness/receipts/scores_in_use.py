@@ -70,16 +70,23 @@ def score_receipts(in_use: RegionInUse) -> list[StageReceipt]:
     return [receipt for receipt in receipts if receipt is not None]
 
 
-def masks_now(reference: Reference, settings: RegionSettings, block: int) -> dict[str, Tensor] | None:
+def masks_now(
+    reference: Reference, settings: RegionSettings, block: int, made: dict[object, dict[str, Tensor] | None]
+) -> dict[str, Tensor] | None:
     """Masks of a block that plain scores of the model as it is select, on the CPU.
 
-    None where the region is not found at once from scores, or its method has no plain definition.
+    made: plain scores of the model as it is by what they depend on, added to: regions have some in common. None where
+    the region is not found at once from scores, or its method has no plain definition.
     """
     region = regions.region(settings)
     attribution = declared(reference, region)
     if attribution.schedule != "one_shot":
         return None
-    plain = [reference.measured_now(wanted(reference, region, name, block)) for _, name in _sets_in_use(region)]
+    asked = [wanted(reference, region, name, block) for _, name in _sets_in_use(region)]
+    for each in asked:
+        if each.decides not in made:
+            made[each.decides] = reference.measured_now(each)
+    plain = [made[each.decides] for each in asked]
     scores_of = [scores_of_set for scores_of_set in plain if scores_of_set is not None]
     if len(scores_of) < len(plain):
         return None
