@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -140,9 +141,18 @@ def checkpoint_tokenizer(place: str, revision: str | None = None) -> tuple[PreTr
 
 
 def place_of(variant: ModelVariant, variant_file: Path) -> str:
-    """Where a variant's checkpoint lies: a directory, or a repository on the hub. Raises UserError for no place."""
+    """Where a variant's checkpoint lies: a directory, or a repository on the hub.
+
+    Raises UserError for no place, and where the libraries would take what lies in the working directory for the
+    repository, whatever its revision.
+    """
     if (problem := weights_problem(variant)) is not None:
         raise UserError(f"{variant_file}: {problem}")
+    if (repository := variant.source.repository) is not None and os.path.lexists(repository):
+        raise UserError(
+            f"{repository}: lies in the working directory, and would be loaded in place of the repository of that name "
+            "on the hub; start the command from another folder, or give its path as source.path"
+        )
     return str(source_directory(variant, variant_file) or variant.source.repository)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from harness.errors import UserError
 from harness.reading import real
@@ -17,6 +18,17 @@ from harness.spec.sizes import Sizes
 OWN_TEMPLATE = "tokenizer"
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+#: An owner, where there is one, and a name, each of letters, digits, `_`, `.` and `-`, of which none stands at an end.
+_REPOSITORY = re.compile(r"(?:(?!\S*(?:--|\.\.|\.git$))(?:\w(?:[\w.-]{0,94}\w)?/)?\w(?:[\w.-]{0,94}\w)?)", re.ASCII)
+
+
+def repository_id(text: str) -> str:
+    """The text, if the hub can call a repository so. Raises ValueError for any other."""
+    if not _REPOSITORY.fullmatch(text):
+        raise ValueError("no name of a repository on the hub; expected OWNER/NAME of letters, digits, _, . and -")
+    return text
 
 
 class GGUFSource(Declared):
@@ -41,7 +53,7 @@ class ModelSource(Declared):
     that `harness organism build` aligns.
     """
 
-    repository: str | None = None
+    repository: Annotated[str, AfterValidator(repository_id)] | None = None
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     path: PathText | None = None
     organism: str | None = None

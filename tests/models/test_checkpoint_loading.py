@@ -8,7 +8,13 @@ import sys
 import pytest
 
 from harness.errors import UserError
-from harness.models.loading import load_checkpoint, load_tokenizer
+from harness.models.loading import (
+    checkpoint_files,
+    load_checkpoint,
+    load_stop_tokens,
+    load_tokenizer,
+    load_variant,
+)
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelSource, ModelVariant
@@ -90,3 +96,14 @@ def test_sizes_that_are_not_those_of_the_files_take_no_memory(checkpoint, tmp_pa
     words, taken = done.stdout.splitlines()
     assert "mlp.gate_proj.weight is (1048576, 32) in the model and (48, 32) in model.safetensors" in words
     assert int(taken) < 200_000  # the model would take 800 MB
+
+
+def test_a_folder_in_the_working_directory_is_not_taken_for_a_repository_of_its_name(checkpoint, tmp_path, monkeypatch):
+    shutil.copytree(checkpoint, tmp_path / "owner" / "name")
+    monkeypatch.chdir(tmp_path)
+    path = locations.find_variant("tiny-llama2-chat")
+    pinned = ModelSource(repository="owner/name", revision="0" * 40)
+    variant = load_yaml_model(path, ModelVariant).model_copy(update={"source": pinned})
+    for load in (load_tokenizer, load_variant, load_stop_tokens, checkpoint_files):
+        with pytest.raises(UserError, match="owner/name: lies in the working directory"):
+            load(variant, path)

@@ -6,7 +6,7 @@ from harness.errors import UserError
 from harness.spec import locations
 from harness.spec.finetuning import FineTuningSettings
 from harness.spec.loading import load_yaml_model
-from harness.spec.variant import DatasetFile, ModelVariant
+from harness.spec.variant import DatasetFile, ModelSource, ModelVariant
 
 
 def test_a_record_has_relative_paths_whole_and_of_absolute_ones_the_last_component():
@@ -56,3 +56,12 @@ def test_a_folder_takes_the_place_of_the_hub_but_not_of_an_organism(checkpoint, 
         hub.with_weights(tmp_path)
     with pytest.raises(UserError, match="is an organism, whose data lie beside its weights"):
         load_yaml_model(locations.find_variant("tiny-llama2-chat"), ModelVariant).with_weights(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "/etc", "../x", "a/b/c", "a--b", "a..b", "a.git", "a@main", "a/-b", "a" * 97, "x\x1b/y", "é"]
+)
+def test_a_repository_is_called_as_the_hub_can_call_one(name):
+    with pytest.raises(ValueError, match="no name of a repository on the hub; expected OWNER/NAME"):
+        ModelSource(repository=name, revision="0" * 40)
+    assert ModelSource(repository="meta-llama/Llama-3.2_1B", revision="0" * 40).repository
