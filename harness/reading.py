@@ -44,21 +44,26 @@ class NotJSON(ValueError):
     """Text is no JSON, or more than is read here. The words say which, and where."""
 
 
+def without_waiting(path: str | os.PathLike[str], flags: int) -> int:
+    """For `open` as its opener: a descriptor from which nothing waits, whatever lies there. Raises OSError."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+
+
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """The bytes of a regular file, or of one that a link leads to.
 
     Raises UserError where there is none, where something else is in its place, and for more than `largest` bytes.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
+        with open(path, "rb", opener=without_waiting) as file:
+            found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise UserError(f"{path}: is {_kind(found.st_mode)}; expected a file")
             if found.st_size > largest:
                 raise UserError(f"{path}: has {found.st_size} bytes; expected at most {largest}")
-            return file.read(largest + 1)
+            if (content := file.read(largest + 1)) is None:
+                raise UserError(f"{path}: holds nothing yet, and waits for more; expected a file")
+            return content
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:

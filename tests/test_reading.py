@@ -4,9 +4,11 @@ import json
 import os
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
+from harness.data.cache import file_sha256
 from harness.errors import UserError
 from harness.reading import NotJSON, parsed_json, read_bytes, read_json, read_text, read_unmarked
 
@@ -106,3 +108,9 @@ def test_a_mark_of_byte_order_is_no_part_of_a_text(tmp_path):
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf[1]")
     assert read_unmarked(tmp_path / "marked") == "[1]"
     assert refusal(tmp_path / "marked", read_json).endswith("(line 1, column 1)")
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="it is there for root on Linux")
+def test_a_file_that_waits_for_more_is_not_waited_for():
+    assert "waits for more" in refusal(Path("/proc/kmsg"))
+    assert len(file_sha256(Path("/proc/kmsg"))) == 64

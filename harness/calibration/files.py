@@ -10,7 +10,7 @@ from harness.data.sources import source_file
 from harness.errors import UserError
 from harness.models.loading import source_directory
 from harness.plugins import suggestion
-from harness.reading import lines_of, read_unmarked
+from harness.reading import LARGEST, lines_of, read_unmarked
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
 from harness.spec.zero_shot_task import ZeroShotTask
@@ -31,6 +31,8 @@ def dataset_path(variant: ModelVariant, variant_file: Path, name: str) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file; {variant_file} names it as the dataset {name!r}")
     try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise UserError(f"{path}: the dataset {name!r} has {size} bytes; expected at most {LARGEST}")
         found = file_sha256(path)
     except OSError as error:
         raise UserError(f"{path}: the dataset {name!r} cannot be read: {error.strerror}") from None

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from pydantic import Field, TypeAdapter
 
 from harness.errors import MachineError, UserError
-from harness.reading import read_text
+from harness.reading import read_text, without_waiting
 from harness.spec.common import Strict
 from harness.spec.json_text import Unfit, content_of_json
 from harness.storage import locked, scratch_folder, whole_file, write_whole
@@ -54,9 +54,12 @@ def data_folder() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, as many as are there without waiting for more. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb", opener=without_waiting) as file:
+        while content := file.read(1 << 20):
+            digest.update(content)
+    return digest.hexdigest()
 
 
 def read_lock() -> Lock:
@@ -98,21 +101,28 @@ def checked_file(place: str, locked: LockedFile, next_step: str) -> Path:
 def store(place: str, content: bytes, of: str | None = None, recipe: int | None = None) -> LockedFile:
     """Write a file whole or not at all, and record what it holds."""
     target = data_folder() / place
-    with _disk_errors(target):
-        write_whole(target, content)
-    return record(place, of, recipe)
+    with _lock_changing():
+        with _disk_errors(target):
+            write_whole(target, content)
+        return _recorded(place, of, recipe)
 
 
 def adopt(place: str, file: Path) -> LockedFile:
     """Move a file that was downloaded into its place, and record what it holds."""
     target = data_folder() / place
-    with _disk_errors(target), whole_file(target) as written:
-        os.replace(file, written)
-    return record(place)
+    with _lock_changing():
+        with _disk_errors(target), whole_file(target) as written:
+            os.replace(file, written)
+        return _recorded(place)
 
 
 def record(place: str, of: str | None = None, recipe: int | None = None) -> LockedFile:
     """Write into lock.json what the file at a place holds now."""
+    with _lock_changing():
+        return _recorded(place, of, recipe)
+
+
+def _recorded(place: str, of: str | None = None, recipe: int | None = None) -> LockedFile:
     path = data_folder() / place
     locked = LockedFile(sha256=file_sha256(path), size_bytes=path.stat().st_size, of=of, recipe=recipe)
     _change_lock(lambda lock: Lock(files={**lock.files, place: locked}, tasks=lock.tasks))
@@ -121,7 +131,8 @@ def record(place: str, of: str | None = None, recipe: int | None = None) -> Lock
 
 def record_task(name: str, locked: LockedTask) -> None:
     """Write into lock.json what the items of a task of lm-eval are now."""
-    _change_lock(lambda lock: Lock(files=lock.files, tasks={**lock.tasks, name: locked}))
+    with _lock_changing():
+        _change_lock(lambda lock: Lock(files=lock.files, tasks={**lock.tasks, name: locked}))
 
 
 @contextmanager
@@ -133,12 +144,19 @@ def staging_folder() -> Iterator[Path]:
         yield scratch
 
 
+@contextmanager
+def _lock_changing() -> Iterator[None]:
+    """Within it no other process changes lock.json, or a file between its writing and what is recorded of it."""
+    with ExitStack() as stack:
+        with _disk_errors(data_folder() / LOCK):
+            stack.enter_context(locked(data_folder() / ".guard"))
+        yield
+
+
 def _change_lock(change: Callable[[Lock], Lock]) -> None:
-    """Read, change and write lock.json while no other process does."""
     path = data_folder() / LOCK
-    with _disk_errors(path), locked(data_folder() / ".guard"):
-        changed = change(read_lock())
-        write_whole(path, changed.model_dump_json(indent=1, exclude_none=True) + "\n")
+    with _disk_errors(path):
+        write_whole(path, change(read_lock()).model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 @contextmanager

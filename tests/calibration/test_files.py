@@ -1,7 +1,13 @@
+import os
+
 import pytest
 
-from harness.calibration.files import read_lines, task_data_files
+from harness.calibration.files import dataset_path, read_lines, task_data_files
 from harness.errors import UserError
+from harness.reading import LARGEST
+from harness.spec import locations
+from harness.spec.loading import load_yaml_model
+from harness.spec.variant import DatasetFile, ModelSource, ModelVariant
 
 TASK = """
 task: facts
@@ -46,3 +52,14 @@ def test_a_line_ends_where_lines_end_and_nowhere_else(tmp_path):
     path = tmp_path / "requests.txt"
     path.write_bytes("\ufefffirst\r\n  one\u2028two\u0085three\x0bfour\x0cfive\x1c six \rlast\n\n".encode())
     assert read_lines(path) == ["first", "one\u2028two\u0085three\x0bfour\x0cfive\x1c six", "last"]
+
+
+def test_a_file_that_no_machine_holds_in_memory_is_told_before_it_is_read(tmp_path):
+    (tmp_path / "large.txt").touch()
+    os.truncate(tmp_path / "large.txt", LARGEST + 1)
+    shipped = load_yaml_model(locations.find_variant("tiny-llama2-chat"), ModelVariant)
+    variant = shipped.model_copy(
+        update={"source": ModelSource(path="."), "datasets": {"requests": DatasetFile(path="large.txt")}}
+    )
+    with pytest.raises(UserError, match=r"large\.txt: the dataset 'requests' has 1073741825 bytes; expected at most"):
+        dataset_path(variant, tmp_path / "variant.yaml", "requests")
