@@ -36,10 +36,11 @@ def screen(requests: Sequence[str], evaluated: Sequence[str], keep_near_duplicat
             "none: put requests that are not evaluated into the file of the dataset 'attribution-requests'"
         )
     words_evaluated = [words_of(request) for request in evaluated]
+    words_distinct = map(words_of, distinct)
     duplicates = tuple(
         request
-        for request in distinct
-        if any(word_jaccard(words_of(request), words) >= NEAR_DUPLICATE_JACCARD for words in words_evaluated)
+        for request, own in zip(distinct, words_distinct, strict=True)
+        if any(word_jaccard(own, words) >= NEAR_DUPLICATE_JACCARD for words in words_evaluated)
     )
     left_out = set() if keep_near_duplicates else set(duplicates)
     fit = tuple(request for request in distinct if request not in left_out)

@@ -62,7 +62,9 @@ def _answer(kind: str, template: str, variables: dict[str, Any]) -> dict[str, st
             length += len(piece)
             if length > MOST_CHARACTERS:
                 return {"error": f"its text is longer than {MOST_CHARACTERS:,} characters"}
-        return {"text": "".join(pieces)}
+        text = "".join(pieces)
+        text.encode()  # half a character can be tokenised by nobody
+        return {"text": text}
     except MemoryError:
         return {"error": f"it takes more than {MEMORY_BYTES / 1e9:.0f} GB of memory"}
     except _ERRORS as error:

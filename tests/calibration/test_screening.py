@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from harness.calibration.screening import screen
@@ -35,3 +37,11 @@ def test_a_request_that_is_evaluated_is_an_error_even_where_duplicates_are_kept(
 def test_repeated_requests_are_used_once_in_the_place_of_the_first():
     found = screen([FAR, "A new one", FAR.upper(), "a  new one"], EVALUATED, False)
     assert (found.fit, found.repeated) == ((FAR, "A new one"), 2)
+
+
+def test_a_request_of_many_words_is_taken_apart_once():
+    """For each of the evaluated ones it would take minutes."""
+    begin = time.process_time()
+    long = "word " * 400_000
+    assert screen([long], [f"Evaluated {number}" for number in range(300)], False).fit == (long,)
+    assert time.process_time() - begin < 20

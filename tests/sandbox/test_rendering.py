@@ -96,6 +96,7 @@ def test_nothing_runs(tmp_path, kind, template):
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
         ("{{ nothing }}", "UndefinedError: 'nothing' is undefined"),
         ("{{ ", "TemplateSyntaxError"),
+        ("{{ '\\ud800' }}", "UnicodeEncodeError"),
         ("{{" + "(" * 3000 + "1" + ")" * 3000 + "}}", "RecursionError|SyntaxError"),
         ("{{ query | regex_replace('(', '') }}", "error: missing"),
         ("x" * 100_001, "100,001 characters; expected 100,000 at most"),
