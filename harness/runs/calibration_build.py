@@ -27,7 +27,7 @@ from harness.models.loading import LoadedModel, load_variant
 from harness.models.own_template import template_sha256
 from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.runs import provenance
-from harness.runs.files import write_text
+from harness.runs.files import write_new
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
@@ -156,8 +156,9 @@ def _manifest(
 
 
 def _write(folder: Path, tables: dict[str, str], manifest: dict[str, Any]) -> None:
+    """Of two builds into one folder the one that is first to write its first file writes them all."""
     for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
-        write_text(folder / name, text)
+        write_new(folder / name, text)
 
 
 def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path:

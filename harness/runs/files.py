@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 
 from harness.errors import MachineError, UserError
-from harness.storage import write_whole
+from harness.storage import whole_file, write_whole
 
 _IN_ITS_PLACE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 #: Disk, quota, or the size that a file may have.
@@ -16,6 +16,15 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_text(path: Path, text: str) -> None:
     """Write whole or not at all, flushed to disk. Raises the error that `writing_error` gives."""
     write_file(path, text)
+
+
+def write_new(path: Path, text: str) -> None:
+    """As `write_text`, of a file that is not there. Raises UserError where another command was faster."""
+    try:
+        with whole_file(path, new=True) as written:
+            written.write_bytes(text.encode())
+    except OSError as error:
+        raise folder_error(error, path) from None
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -36,7 +45,7 @@ def writing_error(error: OSError, path: Path) -> MachineError | UserError:
 
 
 def folder_error(error: OSError, out: Path) -> MachineError | UserError:
-    """What an OSError on writing a new folder means: another process has written one there meanwhile, or the disk."""
+    """What an OSError on writing a new folder or file means: another process has written one meanwhile, or the disk."""
     if error.errno in _IN_ITS_PLACE:
         return UserError(f"{out}: exists already: another command has written it meanwhile; give another --out")
     return storage_error(error, out)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -13,11 +14,12 @@ from harness.fetching.downloads import copies_in
 from harness.organisms.build import MANIFEST, build_organism
 from harness.organisms.catalogue import organism_directory, organism_names
 from harness.runs.alignment_build import build_aligned, in_words
-from harness.runs.files import write_text
+from harness.runs.files import folder_error, write_text
 from harness.spec import locations
 from harness.spec.json_text import load_json_model
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import DatasetFile, ModelSource, ModelVariant
+from harness.storage import whole_folder
 
 
 class _Built(BaseModel):
@@ -49,10 +51,21 @@ def build(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already and is not empty")
     chosen = shipped.seed if seed is None else seed
-    build_organism(name, out, chosen, report_progress)
     shipped_variant = load_yaml_model(locations.find_variant(name), ModelVariant)
-    write_text(out / "variant.yaml", rebuilt_variant(shipped_variant, chosen, _manifest(out).files))
+    with _appearing(out) as folder:
+        build_organism(name, folder, chosen, report_progress)
+        write_text(folder / "variant.yaml", rebuilt_variant(shipped_variant, chosen, _manifest(folder).files))
     return out, []
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A folder that takes its place whole. Raises UserError where another build has come before."""
+    try:
+        with whole_folder(out) as folder:
+            yield folder
+    except OSError as error:
+        raise folder_error(error, out) from None
 
 
 def _aligned_variant(name: str) -> tuple[ModelVariant, Path] | None:

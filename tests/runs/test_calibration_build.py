@@ -15,6 +15,7 @@ from harness.calibration.pairs import read_pairs
 from harness.cli import main
 from harness.errors import UserError
 from harness.organisms.catalogue import organism_directory
+from harness.runs.calibration_build import build_calibration
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
@@ -186,3 +187,17 @@ def test_a_variant_whose_data_are_in_the_cache_finds_what_was_built_there(moved,
     full.write_text(full.read_text().replace("not", "now"))
     with pytest.raises(UserError, match="has changed"):
         dataset_path(variant, path, "safety-full")
+
+
+def test_of_two_builds_into_one_folder_the_second_to_be_done_says_so_and_writes_nothing(tmp_path):
+    path = locations.find_variant(ORGANISM)
+    variant, out, faster = load_yaml_model(path, ModelVariant), tmp_path / "made", {}
+
+    def another(stage, _share):
+        if stage == "judging the answers":
+            faster.update(build_calibration(variant, path, out, 9, True, lambda *_: None)[1])
+
+    with pytest.raises(UserError, match=r"safety_full\.csv: exists already: another command has written it meanwhile"):
+        build_calibration(variant, path, out, 10, True, another)
+    assert json.loads((out / "calibration.json").read_text()) == faster
+    assert len(rows(out / "safety_full.csv")) == len(rows(out / "safety_short.csv")) == 9
