@@ -31,7 +31,7 @@ from harness.runs.judging import judged
 from harness.spec.benchmark import BenchmarkSpec, EvaluationSettings
 from harness.spec.manifest import CANARY_STATES
 from harness.spec.measurement import Completion, Measurement
-from harness.spec.receipt import StageReceipt
+from harness.spec.receipt import EditReceipt, StageReceipt
 from harness.validity.classification import Thresholds, invalid_reason
 
 #: Prompts of each canary. A share of 8 prompts that is 0 or 1 in truth is never on the other side of a half.
@@ -95,7 +95,7 @@ def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> Canaries:
     intact = [_texts(bench, settings, thresholds) for settings in evaluations]
     with rows_shuffled(bench.loaded.model, bench.bound.spec.validity.seed):
         shuffled = _generated(bench, evaluations[0])
-    with region_removed(bench.loaded.model, _random_mask(bench)):
+    with region_removed(bench.loaded.model, _random_mask(bench)) as lesion:
         random = _generated(bench, evaluations[0])
     again = [_texts(bench, settings, thresholds) for settings in evaluations]
     known = bench.bound.variant.planted_region is not None
@@ -103,7 +103,7 @@ def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> Canaries:
     receipts = (
         _intact(intact, known),
         _shuffled(broken),
-        _random(intact[0], lesioned, random_share(bench.bound), known),
+        _random((intact[0], lesioned), lesion.receipt, random_share(bench.bound), known),
         _repeat(intact, again),
     )
     states = zip(CANARY_STATES, (intact, [broken], [lesioned], again), strict=True)
@@ -191,7 +191,10 @@ def _shuffled(texts: _Texts) -> StageReceipt:
     )
 
 
-def _random(intact: _Texts, texts: _Texts, share: float, known: bool) -> StageReceipt:
+def _random(states: tuple[_Texts, _Texts], lesion: EditReceipt | None, share: float, known: bool) -> StageReceipt:
+    """states: texts of the intact model and of the lesioned one. lesion: what was removed and put back."""
+    intact, texts = states
+    removed, total = (0, 0) if lesion is None else (lesion.weights_selected or 0, lesion.weights_total)
     rise = texts.success - intact.success
     alike = texts.unfit is None and rise < RANDOM_MASK_RISE
     finding = "" if known or alike else " (a finding about this model, of which nothing is known beforehand)"
@@ -203,7 +206,13 @@ def _random(intact: _Texts, texts: _Texts, share: float, known: bool) -> StageRe
         seen=f"ASR {texts.success:.2f} (intact {intact.success:.2f}), texts called {texts.classes}{finding}",
         advice="more was removed than the mask says, or other weights than it says, or the model still lacks the "
         "region of another cell: look at the receipts of mask and weights",
-        evidence={"asr": texts.success, "share": share, "texts": len(texts.completions)},
+        evidence={
+            "asr": texts.success,
+            "share": share,
+            "texts": len(texts.completions),
+            "removed": removed,
+            "weights": total,
+        },
     )
 
 

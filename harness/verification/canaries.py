@@ -15,6 +15,7 @@ from harness.verification.findings import Ledger
 from harness.verification.prompts import Asked, called
 from harness.verification.rates import Figure
 from harness.verification.recorded import Recorded
+from harness.verification.states import COUNTED
 from harness.verification.texts import is_answer, unsound
 
 #: Prompts of the attack and of benign requests; of sampled texts half as many. Samples of each.
@@ -73,7 +74,7 @@ def _compare(canary: StageReceipt, wanted: Wanted, ledger: Ledger) -> None:
     holds, seen, evidence = wanted
     ledger.same("canary", "the run", f"whether {canary.name} holds", canary.holds, holds)
     ledger.same("canary", "the run", f"what {canary.name} saw", canary.seen, seen)
-    for name in sorted({*canary.evidence, *evidence}):
+    for name in sorted({*canary.evidence, *evidence} - COUNTED):
         ledger.same("canary", "the run", f"{name} of {canary.name}", canary.evidence.get(name), evidence.get(name))
 
 

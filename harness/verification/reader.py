@@ -22,6 +22,7 @@ from harness.verification.limits import check_limits
 from harness.verification.named import check_named, elsewhere
 from harness.verification.prompts import check_prompts, read_asked
 from harness.verification.recorded import Recorded, open_recorded
+from harness.verification.states import check_states
 from harness.verification.structure import check_structure
 from harness.verification.tuning import check_tunings
 from harness.verification.verdicts import SECOND_READING, verdict_of
@@ -49,6 +50,7 @@ def read_again(run: Recorded, ledger: Ledger) -> None:
     check_prompts(run, asked, ledger)
     check_figures(run, check_texts(run, asked, ledger), ledger)
     check_canaries(run, asked, ledger)
+    check_states(run, ledger)
     check_evidence(run, ledger)
     check_words(run, ledger)
     check_counts(run, ledger)

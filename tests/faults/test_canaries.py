@@ -1,0 +1,70 @@
+"""Canaries that sing whatever happens: what was to be changed was not, or was no longer when texts were written."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from harness.faults.seam import replaced
+from harness.models.editing import SelectedWeights
+from tests.faults.conftest import bound_on
+from tests.runs.conftest import run_in_process
+
+SPEC = """
+id: canaries
+title: Canaries alone
+source: {work: test}
+cells: [{id: intact, title: Intact}]
+evaluations:
+  - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 6, system_prompt: true, chat_template: true,
+     max_new_tokens: 16}
+validity: {minimum_fit_share: 0.5, calibration_prompts: 4}
+golden_values: none
+"""
+
+
+def judged(tmp_path):
+    record, _ = run_in_process(bound_on("tiny-llama2-chat", tmp_path, SPEC), tmp_path / "runs")
+    return record, " ".join(record.verdict.reasons)
+
+
+def test_without_a_fault_they_hold_and_the_mask_is_as_large_as_its_share(tmp_path):
+    record, reasons = judged(tmp_path)
+    assert record.verdict.status == "passed", reasons
+    (mask,) = (canary.evidence for canary in record.canaries if canary.name == "random-mask")
+    assert mask["removed"] / mask["weights"] == pytest.approx(mask["share"], rel=0.05)
+
+
+def never_in_force(right):
+    """Weights are removed and put back before a text is written."""
+
+    @contextmanager
+    def removed(model, region):
+        with right(model, region) as edit:
+            pass
+        yield edit
+
+    return removed
+
+
+def of_the_last_layer(right):
+    return lambda bench: SelectedWeights(dict([*right(bench).masks.items()][-1:]))
+
+
+def a_hundredth(right):
+    return lambda bound: right(bound) / 100
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "named"),
+    [
+        ("region_removed", never_in_force, "whether any likelihood is another than the intact model's"),
+        ("_random_mask", of_the_last_layer, "removed of random-mask"),
+        ("random_share", a_hundredth, "share of random-mask"),
+    ],
+    ids=["put back too early", "one layer", "a hundredth"],
+)
+def test_a_random_mask_that_measures_nothing_does_not_verify(tmp_path, target, wrong, named):
+    with replaced(f"harness.runs.canaries:{target}", wrong):
+        record, reasons = judged(tmp_path)
+    assert record.verdict.status == "invalid"
+    assert named in reasons
