@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from harness.spec.provenance import Provenance
 from harness.spec.receipt import StageReceipt
 from harness.spec.result import CellResult, RunRecord
 from harness.validity.classification import Thresholds
+from harness.verification.in_force import digest_in_force
 
 
 def run_benchmarks(
@@ -53,7 +54,7 @@ def run_benchmarks(
     where two benchmarks of one variant have the same id.
     """
     _refuse_repeated(benchmarks)
-    started, source_sha256 = provenance.now(), provenance.source_sha256()
+    began = _began(benchmarks)
     progress.begin(sum(len(bound.cells) for bound in benchmarks))
     progress.step("reading the data of evaluations")
     for bound in benchmarks:
@@ -69,11 +70,26 @@ def run_benchmarks(
         progress.step("canaries")
         canaries = _canaries(runs, executor)
         for run in _measured(runs, progress, executor):
-            facts = _facts(run, command(run.bound), (started, source_sha256), executor, executor_name)
+            facts = _facts(run, command(run.bound), began, executor, executor_name)
             record = judge(run.bound, run.journal.id, run.results(), run.thresholds, facts, canaries[run.journal.id])
             record = record.model_copy(update={"manifest_sha256": run.journal.manifest_sha256()})
             done[runs.index(run)] = written(run.journal, record)
     return [done[index] for index in range(len(runs))]
+
+
+@dataclass(frozen=True)
+class _Began:
+    """What was there as a command began. golden_sha256: by variant and benchmark."""
+
+    started: str
+    source_sha256: str
+    golden_sha256: Mapping[tuple[str, str], str]
+
+
+def _began(benchmarks: Sequence[BoundBenchmark]) -> _Began:
+    places = [(bound.variant.name, bound.spec.id) for bound in benchmarks]
+    golden = {place: digest_in_force(*place) for place in places}
+    return _Began(provenance.now(), provenance.source_sha256(), golden)
 
 
 def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:
@@ -156,11 +172,10 @@ def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> It
                 yield run
 
 
-def _facts(run: Run, command: str, began: tuple[str, str], executor: Executor, executor_name: str) -> Provenance:
-    """began: the time when the run began, and the hash of the whole source then."""
+def _facts(run: Run, command: str, began: _Began, executor: Executor, executor_name: str) -> Provenance:
     commit, dirty = provenance.git_state()
     return Provenance(
-        started=began[0],
+        started=began.started,
         finished=provenance.now(),
         command=command,
         git_commit=commit,
@@ -168,7 +183,8 @@ def _facts(run: Run, command: str, began: tuple[str, str], executor: Executor, e
         model_sha256=run.surroundings.model_sha256,
         tokenizer_sha256=run.surroundings.tokenizer_sha256,
         data_sha256=run.bound.data_sha256,
-        source_sha256=began[1],
+        source_sha256=began.source_sha256,
+        golden_sha256=began.golden_sha256[run.bound.variant.name, run.bound.spec.id],
         task_hashes={task: text for result in run.results() for task, text in result.task_hashes.items()},
         engine=f"{run.bound.variant.engine}: {plugins.load('engines', run.bound.variant.engine).version()}",
         plugins=whole_origins(run.bound.spec, run.bound.variant, executor_name),

@@ -56,6 +56,8 @@ class Provenance(Strict):
     engine: what generated and scored, with its version; None in records from before there were two.
     resumed: cells that an interrupted run had finished. measured_anew: cells that did not count, since their files were
     others than those that it had written or other code or data make them now, each with the reason.
+    golden_sha256: of the golden values that were installed as the run began, or of there being none, however their file
+    is laid out; None in records from before it was noted.
     image_digest, base_image: of the container, where it was run in one; the first as whoever started it gave it,
     since an image cannot hold its own digest, the second as it was named when the image was built.
     """
@@ -81,6 +83,7 @@ class Provenance(Strict):
     model_sha256: str
     tokenizer_sha256: str
     data_sha256: dict[str, str]
+    golden_sha256: str | None = None
     task_hashes: dict[str, str] = Field(default_factory=dict)
     resumed: int = 0
     measured_anew: dict[str, str] = Field(default_factory=dict)

@@ -17,6 +17,7 @@ from harness.verification.figures import check_figures, unread
 from harness.verification.findings import Ledger, Verification
 from harness.verification.fitness import unfit_model
 from harness.verification.golden import check_installed, comparisons
+from harness.verification.in_force import check_in_force
 from harness.verification.keys import check_keys
 from harness.verification.limits import check_limits
 from harness.verification.named import check_named, elsewhere
@@ -57,7 +58,9 @@ def read_again(run: Recorded, ledger: Ledger) -> None:
     check_tunings(run, ledger)
     check_named(run, ledger)
     _check_claims(run, ledger)
-    check_installed(run.golden, _installed(run), run.bound, ledger)
+    installed = _installed(run)
+    check_in_force(run, installed, ledger)
+    check_installed(run.golden, installed, run.bound, ledger)
     _check_comparisons(run, ledger)
     _check_verdict(run, ledger)
 

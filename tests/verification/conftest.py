@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import hashlib
 import json
@@ -10,11 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.runs.binding import bind
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
-from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.manifest import OWN_TEXTS
 from harness.spec.variant import ModelVariant
@@ -68,17 +67,20 @@ def read_twice(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("read-twice")
     (out / "spec.yaml").write_text(SPEC, encoding="utf-8")
     path = locations.find_variant(request.param)
-    bound = bind(load_yaml_model(out / "spec.yaml", BenchmarkSpec), load_yaml_model(path, ModelVariant), path)
-    golden = GoldenFile.model_validate(
-        {
-            "variant": request.param,
-            "benchmark": "read-twice",
-            "source": SOURCE,
-            "values": [{"cell": c, "metric": m, "value": v, "tolerance": WIDTH} for c, m, v in VALUES],
-            "claims": {"as-before": "underpowered"},
-        }
-    )
-    record, written = run_in_process(dataclasses.replace(bound, golden=golden), out / "runs")
+    golden = {
+        "variant": request.param,
+        "benchmark": "read-twice",
+        "source": SOURCE,
+        "values": [{"cell": c, "metric": m, "value": v, "tolerance": WIDTH} for c, m, v in VALUES],
+        "claims": {"as-before": "underpowered"},
+    }
+    installed = out / "catalogue" / "golden" / request.param / "read-twice.yaml"
+    installed.parent.mkdir(parents=True)
+    installed.write_text(yaml.safe_dump(golden), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(locations.VARIABLE, str(out / "catalogue"))
+        bound = bind(load_yaml_model(out / "spec.yaml", BenchmarkSpec), load_yaml_model(path, ModelVariant), path)
+        record, written = run_in_process(bound, out / "runs")
     return record, written.parent, out / "runs"
 
 
