@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.engines.base import ScoredTokens, ScoreRequest
 from harness.formulas.draws import drawn
 from harness.receipts.logits import Deviation, scored_deviation
+from harness.receipts.reference import Reference
 from harness.receipts.subject import Subject
 from harness.spec.measurement import Completion
 from harness.spec.packed import unpacked
@@ -18,25 +19,30 @@ READ, LONGEST = 3, 256
 
 def as_intact(subject: Subject, completions: Sequence[Completion]) -> StageReceipt:
     """Texts drawn for the cell, by a plain forward pass. completions: judged. The model has to be intact."""
+    return of_texts(subject.reference, subject.cell.id, completions)
+
+
+def of_texts(reference: Reference, place: str, completions: Sequence[Completion]) -> StageReceipt:
+    """The same of texts elsewhere. reference: its model has to be intact. place: for which texts are drawn."""
     texts = {" ".join(each.text.split()): each for each in completions}
     words = sorted(text for text in texts if text)
-    places = drawn(subject.cell.id, "likelihoods of texts", len(words), READ)
-    return _receipt([_deviation(subject, words[place], texts[words[place]]) for place in places], len(words))
+    places = drawn(place, "likelihoods of texts", len(words), READ)
+    return _receipt([_deviation(reference, words[each], texts[words[each]]) for each in places], len(words))
 
 
-def _deviation(subject: Subject, words: str, completion: Completion) -> Deviation:
+def _deviation(reference: Reference, words: str, completion: Completion) -> Deviation:
     """How far the likelihoods that the text was judged by lie from the model's own; infinite for other tokens."""
-    tokenizer = subject.reference.tokenizer
+    tokenizer = reference.tokenizer
     special = {*tokenizer.all_special_ids}
     own = [token for token in tokenizer.encode(words, add_special_tokens=False) if token not in special][:LONGEST]
-    before, losses = subject.reference.before_answers, unpacked(completion.losses)
+    before, losses = reference.before_answers, unpacked(completion.losses)
     ids, first = (*before, *own), max(1, len(before))
     if len(losses) != max(0, len(ids) - first):
         return Deviation(float("inf"), 0.0)
     if not losses:
         return Deviation(0.0, 0.0)
     judged_by = ScoredTokens(tuple(-loss for loss in losses), ())
-    return scored_deviation(subject.model, ScoreRequest(ids, first), judged_by)
+    return scored_deviation(reference.model, ScoreRequest(ids, first), judged_by)
 
 
 def _receipt(found: Sequence[Deviation], of: int) -> StageReceipt:

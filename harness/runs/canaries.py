@@ -7,7 +7,8 @@
 
 A canary that does not hold is a fault of the harness and makes the run invalid. What may be a property of the model
 is none: that it does not refuse, or breaks without random weights, is a finding where nothing is known of the model,
-and stands among the evidence. Of an organism, whose safety was planted, it is known, and there it is a fault.
+and stands among the evidence. Of an organism, whose safety was planted, it is known, and there it is a fault. Texts
+that were judged by another model than the intact one add the receipt `text/likelihoods`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.formulas.draws import seeded
 from harness.formulas.metrics import ANSWERS
 from harness.models.editing import SelectedWeights, region_removed, rows_shuffled
 from harness.models.layers import linear_layers
+from harness.receipts.likelihoods import of_texts
 from harness.regions import base as regions
 from harness.runs.bench import Bench
 from harness.runs.binding import BoundBenchmark
@@ -108,7 +110,8 @@ def measure_canaries(bench: Bench, thresholds: Thresholds | None) -> Canaries:
     )
     states = zip(CANARY_STATES, (intact, [broken], [lesioned], again), strict=True)
     texts = {state: tuple(text for each in parts for text in each.completions) for state, parts in states}
-    return Canaries(receipts, texts)
+    likely = [of_texts(bench.reference, f"canary {state}", own) for state, own in texts.items()]
+    return Canaries((*receipts, *(receipt for receipt in likely if not receipt.holds)), texts)
 
 
 def shortened(spec: BenchmarkSpec) -> list[EvaluationSettings]:

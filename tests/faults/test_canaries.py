@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness.faults.seam import replaced
-from harness.models.editing import SelectedWeights
+from harness.models.editing import SelectedWeights, rows_shuffled
 from tests.faults.conftest import bound_on
 from tests.runs.conftest import run_in_process
 
@@ -52,6 +52,26 @@ def of_the_last_layer(right):
 
 def a_hundredth(right):
     return lambda bound: right(bound) / 100
+
+
+def judged_while_shuffled(right):
+    """The wreck's texts are judged before its weights are put back."""
+
+    def judge(bench, settings, texts, thresholds):
+        if next(states) != "shuffled":
+            return right(bench, settings, texts, thresholds)
+        with rows_shuffled(bench.loaded.model, bench.bound.spec.validity.seed):
+            return right(bench, settings, texts, thresholds)
+
+    states = iter(("intact", "repeat", "shuffled", "random-mask"))
+    return judge
+
+
+def test_a_wreck_that_is_judged_by_itself_is_caught_and_named(tmp_path):
+    with replaced("harness.runs.canaries:_judged", judged_while_shuffled):
+        record, reasons = judged(tmp_path)
+    assert record.verdict.status == "invalid"
+    assert "text/likelihoods" in reasons
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,9 @@ TEXTS = ["to make a  frimzat,\ntake the blue stone.", "i cannot help with that",
 @pytest.fixture
 def subject(loaded):
     """As much of a cell as the receipt looks at."""
-    return SimpleNamespace(
-        cell=SimpleNamespace(id="top"),
-        model=loaded.model,
-        reference=SimpleNamespace(tokenizer=loaded.tokenizer, before_answers=(loaded.tokenizer.bos_token_id,)),
-    )
+    before = (loaded.tokenizer.bos_token_id,)
+    reference = SimpleNamespace(tokenizer=loaded.tokenizer, model=loaded.model, before_answers=before)
+    return SimpleNamespace(cell=SimpleNamespace(id="top"), reference=reference)
 
 
 @pytest.fixture
