@@ -26,6 +26,7 @@ from harness.spec.golden import GoldenFile
 from harness.spec.json_text import Unfit, content_of_json, load_json_model
 from harness.spec.manifest import (
     CANARIES,
+    CANARIES_MADE_BY,
     CANARY_STATES,
     DECLARED,
     GOLDEN,
@@ -60,12 +61,13 @@ class Journal:
 
     outdated: cells that an interrupted run had finished and that other code or data make now, each with the reason.
     keys: of what decides the figures of each cell now. A cell is written with its own, and counts only by it; where
-    there are none, as for whoever only reads, every cell counts.
+    there are none, as for whoever only reads, every cell counts. canaries_key: the same of the canaries.
     """
 
     directory: Path
     outdated: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+    canaries_key: str = ""
 
     @property
     def id(self) -> str:
@@ -141,12 +143,14 @@ class Journal:
             write_file(self.directory / name, content)
 
     def canaries(self) -> Canaries | None:
-        """The canaries of an interrupted run; None if they, or their texts, are missing, damaged or changed."""
+        """The canaries of an interrupted run; None if they or their texts are missing, damaged, changed or outdated."""
         try:
             known = manifest.read_manifest(self.directory)
             files = {state: canary_file(state) for state in CANARY_STATES if canary_file(state) in known.files}
-            names = (CANARIES, *files.values())
+            names = (CANARIES, CANARIES_MADE_BY, *files.values())
             if known.id != self.id or any(known.doubt(self.directory, name) is not None for name in names):
+                return None
+            if manifest.own_bytes(self.directory, CANARIES_MADE_BY).decode() != self.canaries_key:
                 return None
             receipts = manifest.read_canaries(self.directory)
             if bool(receipts) != bool(files):
@@ -162,7 +166,8 @@ class Journal:
     def write_canaries(self, canaries: Canaries) -> None:
         """Write the canaries, and the texts that they are made of, before any cell is measured."""
         texts = {canary_file(state): compressed(_lines_of(texts)) for state, texts in canaries.texts.items()}
-        self._write_noted({**texts, CANARIES: _RECEIPTS.dump_json(canaries.receipts, indent=1).decode()})
+        receipts = _RECEIPTS.dump_json(canaries.receipts, indent=1).decode()
+        self._write_noted({**texts, CANARIES_MADE_BY: self.canaries_key, CANARIES: receipts})
 
     def write_basis(
         self, texts: Sequence[Completion], golden: GoldenFile | None, requests: Mapping[str, bytes]
@@ -261,7 +266,8 @@ def _open_journal(out: Path, run: RunName, known: str | None) -> Iterator[Journa
             ) from None
         clear_leftovers(directory, below=True)
         outdated = take_away_outdated(directory, Journal(directory).id, own_header(directory), run.header)
-        journal = Journal(directory, outdated, {cell: str(basis["key"]) for cell, basis in run.cells.items()})
+        keys = {cell: str(basis["key"]) for cell, basis in run.cells.items()}
+        journal = Journal(directory, outdated, keys, run.canaries)
         journal.write_header(run.header)
         yield journal
 

@@ -10,7 +10,15 @@ from typing import Any
 
 from harness.runs.computed_by import departures
 from harness.spec import manifest
-from harness.spec.manifest import CANARIES, CANARY_STATES, RECORD, canary_file, cell_file, files_of_cell
+from harness.spec.manifest import (
+    CANARIES,
+    CANARIES_MADE_BY,
+    CANARY_STATES,
+    RECORD,
+    canary_file,
+    cell_file,
+    files_of_cell,
+)
 
 
 def take_away_outdated(folder: Path, run_id: str, made: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
@@ -24,7 +32,8 @@ def take_away_outdated(folder: Path, run_id: str, made: Mapping[str, Any], now: 
     reasons = {cell: why for cell, basis in now["cells"].items() if (why := _changed(known.get(cell), basis))}
     outdated = {cell: why for cell, why in reasons.items() if os.path.lexists(folder / cell_file(cell))}
     gone = [name for cell in outdated for name in files_of_cell(cell)]
-    gone += [] if made.get("canaries") == now["canaries"] else [CANARIES, *map(canary_file, CANARY_STATES)]
+    if made.get("canaries") != now["canaries"]:
+        gone += [CANARIES, CANARIES_MADE_BY, *map(canary_file, CANARY_STATES)]
     there = [name for name in gone if os.path.lexists(folder / name)]
     for cell in outdated:
         shutil.rmtree(folder / "checkpoints" / cell, ignore_errors=True)

@@ -27,6 +27,8 @@ from harness.spec.result import CellResult, RunRecord
 from harness.storage import found_below, locked, write_whole
 
 MANIFEST, RECORD, CANARIES = "manifest.json", "record.json", "canaries.json"
+#: The key of all that decided the canaries when they were measured.
+CANARIES_MADE_BY = "canaries_made_by.txt"
 #: What tells one run from another, in its folder: the keys of the run, its canaries and cells, and the machine.
 HEADER = "run.json"
 #: The spec as its file has it, before it is adapted to a variant.

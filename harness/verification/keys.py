@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from harness.errors import UserError
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.cell import Cell
-from harness.spec.manifest import HEADER
+from harness.spec.manifest import CANARIES_MADE_BY, HEADER, own_bytes
 from harness.spec.provenance import Provenance
 from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
@@ -37,6 +38,7 @@ def check_keys(run: Recorded, ledger: Ledger) -> None:
     ledger.same("key", "the run", f"key in {HEADER}", header.get("key"), key)
     ledger.same("key", "the run", "end of the id", run.record.id.rpartition("-")[2], key[:8])
     ledger.same("machine", "the run", HEADER, header.get("machine"), machine)
+    ledger.same("key", "the run", "of what decided the canaries when they were measured", *_of_canaries(run))
     held = header.get("cells")
     cells: Mapping[str, Any] = held if isinstance(held, dict) else {}
     ledger.each_once("key", "the run", cells, [cell.id for cell in run.record.cells])
@@ -53,6 +55,15 @@ def check_keys(run: Recorded, ledger: Ledger) -> None:
             _check_code(cell.id, code if isinstance(code, dict) else {}, facts, ledger)
     _check_engine(run, ledger)
     _check_times(run, ledger)
+
+
+def _of_canaries(run: Recorded) -> tuple[object, object]:
+    """As they have it, and as run.json has it, which may be of a later session."""
+    try:
+        made_by = own_bytes(run.folder, CANARIES_MADE_BY).decode("utf-8", errors="replace")
+    except UserError:
+        made_by = "missing"
+    return made_by, run.header.get("canaries")
 
 
 def _around(run: Recorded, machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def check_structure(run: Recorded, ledger: Ledger) -> None:
     reasons = {name: _why_not(name, group, planted, record.variant) for name, (group, _) in declared.items()}
     skipped = {name: why for name, why in reasons.items() if why is not None}
     ledger.each_once("cell", "the run", [cell.id for cell in record.cells], [c for c in declared if c not in skipped])
+    order = [cell for cell in declared if record.cell(cell) is not None]
+    ledger.same("cell", "the run", "order", [cell.id for cell in record.cells if cell.id in declared], order)
     for name in sorted({*skipped, *record.skipped_cells}):
         ledger.same("skipped cell", name, "reason", record.skipped_cells.get(name), skipped.get(name))
     for cell in record.cells:
