@@ -32,24 +32,31 @@ def explain(record: Path, cell: str | None, reference: Path | None, as_json: boo
     """
     from harness.api.benchmarks import explanations
     from harness.commands.doubted import warn_of_doubts
+    from harness.explanation.read_back import check_content, check_told
     from harness.explanation.recorded import open_run
     from harness.explanation.words import heading, told
 
     run, other = open_run(record), open_run(reference) if reference else None
-    for each in (run, *([other] if other else [])):
-        warn_of_doubts(each.path, each.record)
+    for opened in (run, *([other] if other else [])):
+        warn_of_doubts(opened.path, opened.record)
     stories = explanations(run, cell, other)
     if as_json:
+        cells = [story.as_json() for story in stories]
+        for each in cells:
+            check_content(each, run, other)
         content = {
             "record": run.record.id,
             "verdict": run.record.verdict.model_dump(mode="json"),
             "canaries": [canary.model_dump(mode="json") for canary in run.record.canaries],
-            "cells": [story.as_json() for story in stories],
+            "cells": cells,
         }
         echo_json(json.dumps(content, indent=1))
         return
+    lines = {story.cell: told(story) for story in stories}
+    for name, printed in lines.items():
+        check_told(printed, run, name, other)
     echo_lines(heading(run))
-    for story in stories:
-        echo_lines(["", *told(story)])
+    for printed in lines.values():
+        echo_lines(["", *printed])
     if not stories:
         echo("no cell is unexpected or invalid; name one to have it told")
