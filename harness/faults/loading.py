@@ -57,7 +57,7 @@ def _other_attention(model: Any) -> None:
 def _in_bfloat16(load: Any) -> Any:
     """from_pretrained is not told the variant's dtype, but another."""
 
-    class Wrong:
+    class Wrong(load):
         """AutoModelForCausalLM, in bfloat16."""
 
         @staticmethod
@@ -71,7 +71,7 @@ def _in_bfloat16(load: Any) -> Any:
 def _drawn_anew(load: Any) -> Any:
     """A tensor of the files is not found under its name, and the model keeps what it was initialised with."""
 
-    class Wrong:
+    class Wrong(load):
         """AutoModelForCausalLM, which warns of a key and goes on."""
 
         @staticmethod
