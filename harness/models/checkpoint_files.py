@@ -18,7 +18,7 @@ from transformers.utils import cached_file
 
 from harness.errors import UserError
 from harness.models.folder import INDEX, shards
-from harness.reading import parsed_json, read_json
+from harness.reading import no_file, parsed_json, read_json
 
 SINGLE = "model.safetensors"
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -74,7 +74,9 @@ class CheckpointFiles:
 
 
 def _stored(file: Path) -> dict[str, StoredTensor]:
-    """The tensors of one file. Raises UserError for one that is no safetensors file."""
+    """The tensors of one file. Raises UserError for one that is no safetensors file, or no file."""
+    if (kind := no_file(file)) is not None:
+        raise UserError(f"{file}: is {kind}; expected a file")
     try:
         with file.open("rb") as content:
             length = int.from_bytes(content.read(8), "little")

@@ -119,3 +119,12 @@ def test_an_index_of_other_files_than_those_beside_it_is_refused(folder, content
     (folder / "model.safetensors.index.json").write_text(content)
     with pytest.raises(UserError, match=r"model\.safetensors\.index\.json: h(olds|as no weight_map)"):
         load_checkpoint(str(folder))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes in a folder")
+def test_a_pipe_that_an_index_names_is_refused_whatever_its_ending(folder):
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "weights.bin")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"model.norm.weight": "weights.bin"}}')
+    with pytest.raises(UserError, match=r"weights\.bin: is a named pipe; expected a file"):
+        load_checkpoint(str(folder))
