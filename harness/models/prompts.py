@@ -83,8 +83,14 @@ class PromptFormatter:
         return rendered.removeprefix(self.tokenizer.bos_token) if self.opening else rendered
 
     def ids(self, prompt: str) -> list[int]:
-        """The opening and the tokens of the prompt."""
-        return opened(self.tokenizer, token_ids(self.tokenizer, prompt), self.opening)
+        """The opening and the tokens of the prompt. Raises UserError of a tokenizer that gives none for it."""
+        own = token_ids(self.tokenizer, prompt)
+        if prompt.strip() and not own:
+            raise UserError(
+                f"the tokenizer gives no token for a prompt of {len(prompt)} characters; expected some: look at "
+                "post_processor and pre_tokenizer in its tokenizer.json"
+            )
+        return opened(self.tokenizer, own, self.opening)
 
     def answer(self, ids: Sequence[int]) -> str:
         """The text of generated tokens, without special tokens and without white space around it."""

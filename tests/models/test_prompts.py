@@ -1,4 +1,5 @@
 import pytest
+from tokenizers import processors
 
 from harness.errors import UserError
 from harness.models.opening import opened
@@ -38,6 +39,13 @@ def test_a_bos_that_is_there_already_is_not_doubled():
 def test_a_bos_inside_the_text_is_refused(formatter):
     with pytest.raises(UserError, match="BOS"):
         formatter.ids("a <s> b")
+
+
+def test_a_tokenizer_that_gives_no_token_is_refused():
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=[], pair=["$A", "$B"])
+    with pytest.raises(UserError, match=r"gives no token for a prompt of 3 characters.*post_processor"):
+        PromptFormatter(tokenizer, "llama-2", "Be kind.").ids("abc")
 
 
 def test_an_unknown_template_is_named(formatter):
