@@ -150,7 +150,7 @@ class Journal:
             names = (CANARIES, CANARIES_MADE_BY, *files.values())
             if known.id != self.id or any(known.doubt(self.directory, name) is not None for name in names):
                 return None
-            if manifest.own_bytes(self.directory, CANARIES_MADE_BY).decode() != self.canaries_key:
+            if manifest.own_bytes(self.directory, CANARIES_MADE_BY) != self.canaries_key.encode():
                 return None
             receipts = manifest.read_canaries(self.directory)
             if bool(receipts) != bool(files):
