@@ -62,7 +62,10 @@ def test_a_cell_that_one_engine_measured_is_no_cell_of_another(monkeypatch):
 
 
 def test_choices_are_the_likeliest_tokens_with_the_stop_token(loaded):
-    """Of greedy texts: each token, what the model gives it, and the runner-up, against passes without a cache."""
+    """Of greedy texts: each token, what the model gives it, and the runner-up, against passes without a cache.
+
+    Sums in another order move a log-probability by up to 1e-4 (harness/formulas/comparison.py); 1.1e-5 was measured.
+    """
     import torch
 
     (output,) = make(loaded).generate([Request((1, 30, 31, 32), 12)])
@@ -72,7 +75,7 @@ def test_choices_are_the_likeliest_tokens_with_the_stop_token(loaded):
         with torch.no_grad():
             top = loaded.model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1).topk(2)
         assert (token, other) == tuple(top.indices.tolist())
-        assert (likely, less) == pytest.approx(top.values.tolist(), abs=1e-5)
+        assert (likely, less) == pytest.approx(top.values.tolist(), abs=1e-4)
         ids.append(token)
     assert tuple(ids[4 : 4 + len(output.token_ids)]) == output.token_ids
     (sampled,) = make(loaded).generate([Request((1, 30, 31, 32), 12, 1.0)])
