@@ -9,6 +9,7 @@ from harness.errors import UserError
 from harness.faults.seam import replaced
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
+from harness.spec.evaluation import DeclaredEvaluation
 from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.variant import ModelVariant
@@ -100,3 +101,31 @@ def test_a_part_that_is_lost_or_changed_is_named(tmp_path, change, words):
     assert "was not read as it is written: " in str(caught.value)
     assert words in str(caught.value)
     assert not [*tmp_path.rglob("*.json")]
+
+
+def test_a_judge_that_is_named_alone_is_read_as_it_is_written(tmp_path):
+    text = locations.find_benchmark("figure-4a").read_text(encoding="utf-8")
+    entry = (
+        "  - {kind: attack, name: judged, dataset: r, prompts: 2, system_prompt: true, chat_template: true, judges: "
+    )
+    path = tmp_path / "judged.yaml"
+    path.write_text(text.replace("evaluations:\n", f"evaluations:\n{entry}[keyword]}}\n"), encoding="utf-8")
+    loaded = load_yaml_model(path, BenchmarkSpec)
+    check_read(path, loaded)
+    path.write_text(text.replace("evaluations:\n", f"evaluations:\n{entry}[{{judge: own}}]}}\n"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"judges\[0\].judge is 'own' in the file, and 'keyword' as read"):
+        check_read(path, loaded)
+
+
+class OfAnother(DeclaredEvaluation):
+    """Settings of an installed plugin that make something else of what is written."""
+
+    kind: str
+    name: str
+
+
+def test_what_a_plugin_makes_of_its_entry_is_its_own(tmp_path):
+    path = locations.find_benchmark("figure-4a")
+    loaded = load_yaml_model(path, BenchmarkSpec)
+    others = OfAnother(kind="another", name="made")
+    check_read(path, loaded.model_copy(update={"evaluations": (others, *loaded.evaluations[1:])}))
