@@ -187,10 +187,10 @@ class Before:
     ties: NearTies | None
 
     @classmethod
-    def of(cls, record: RunRecord, beside: Path | None = None) -> Before:
+    def of(cls, record: RunRecord, beside: Path | None) -> Before:
         """Raises UserError where no catalogue can be written to; nothing is ever written into an installed package.
 
-        beside: the record's file, beside which its texts lie.
+        beside: the record's file, beside which its texts lie; None of a record that is no file.
         """
         names = record.variant["name"], record.spec["id"]
         path, used = locations.golden_target(*names), locations.golden_path(*names)

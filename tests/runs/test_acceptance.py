@@ -25,7 +25,7 @@ def test_accepted_values_let_the_same_record_pass(finished, tmp_path, monkeypatc
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     changes, golden = acceptance.accept(record, "first values", {})
     assert {change.old for change in changes} == {None}
-    acceptance.write_golden(golden, acceptance.Before.of(record))
+    acceptance.write_golden(golden, acceptance.Before.of(record, None))
     path = locations.golden_path("tiny-llama2-chat", "small")
     assert path == tmp_path / "golden" / "tiny-llama2-chat" / "small.yaml"
     assert load_yaml_model(path, GoldenFile) == golden
@@ -42,7 +42,7 @@ def test_of_two_that_accept_at_once_one_alone_comes_to_its_end(finished, tmp_pat
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     record = finished[0]
     for there in ("nothing", "a file"):
-        before = [acceptance.Before.of(record) for _ in range(2)]
+        before = [acceptance.Before.of(record, None) for _ in range(2)]
         (_, first), (_, second) = (acceptance.accept(record, f"{each}, {there}", {}) for each in ("first", "second"))
         path = acceptance.write_golden(first, before[0])
         with pytest.raises(UserError, match=r"small\.yaml: another command has written it meanwhile"):
@@ -102,9 +102,9 @@ def test_tolerances_are_derived_from_another_run_and_values_stay(finished, tmp_p
     record = finished[0].model_copy(update={"cells": finished[0].cells[:1], "claims": ()})
     first, _ = accepted(record, QUANTILE.model_copy(update={"neighbours": None}))
     old = acceptance.accept(first, "first", {})[1]
-    acceptance.write_golden(old, acceptance.Before.of(first))
+    acceptance.write_golden(old, acceptance.Before.of(first, None))
     here, _ = accepted(record, QUANTILE.model_copy(update={"value": 0.47, "neighbours": (0.43, 0.48)}))
-    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse", {}), acceptance.Before.of(here))
+    acceptance.write_golden(acceptance.derive_tolerances(here, "sparse", {}), acceptance.Before.of(here, None))
     new = load_yaml_model(locations.golden_path("tiny-llama2-chat", "small"), GoldenFile)
     assert [value.value for value in new.values] == [value.value for value in old.values] == [0.5]
     assert (new.values[0].tolerance.width, new.values[0].tolerance.basis) == (0.05, "order_statistics")
@@ -161,7 +161,7 @@ def test_published_values_and_the_files_comment_outlive_a_record(finished, tmp_p
     measured = finished[0].cell("intact").measurement("asr_adv_decoding").value
     assert (replaced.old, replaced.new, replaced.note) == (0.9, measured, "")
     for _ in range(2):  # the second time over our own file
-        acceptance.write_golden(golden, acceptance.Before.of(finished[0]))
+        acceptance.write_golden(golden, acceptance.Before.of(finished[0], None))
         assert path.read_text().startswith("# Published values: as the paper prints them.\n# Second line.\nvariant:")
         assert path.read_text().count("#") == 2
         found = load_yaml_model(path, GoldenFile)
@@ -277,7 +277,7 @@ def test_a_file_that_does_not_say_what_its_record_says_is_not_written(
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     with replaced(f"harness.runs.acceptance:{target}", wrong), pytest.raises(Miswritten, match=words):
         acceptance.write_golden(
-            acceptance.accept(finished[0], "first values", {})[1], acceptance.Before.of(finished[0])
+            acceptance.accept(finished[0], "first values", {})[1], acceptance.Before.of(finished[0], None)
         )
     assert not locations.golden_target("tiny-llama2-chat", "small").exists()
 
@@ -316,7 +316,7 @@ def test_near_ties_are_counted_twice(finished, tmp_path, monkeypatch, counted, t
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     record, _ = accepted(finished[0].model_copy(update={"claims": ()}), SHARE)
     place = (record.cells[0].id, "asr_vanilla")
-    before = replace(acceptance.Before.of(record), ties={place: there})
+    before = replace(acceptance.Before.of(record, None), ties={place: there})
     with pytest.raises(Miswritten, match="has a regression of"):
         acceptance.write_golden(acceptance.accept(record, "first", {place: counted})[1], before)
     assert acceptance.write_golden(acceptance.accept(record, "first", {place: there})[1], before).is_file()
@@ -326,8 +326,8 @@ def test_tabs_between_values_of_the_file_in_use_are_blanks(finished, tmp_path, m
     """As everything else that reads it takes them."""
     monkeypatch.setenv(locations.VARIABLE, str(tmp_path))
     golden = acceptance.accept(finished[0], "first", {})[1]
-    path = acceptance.write_golden(golden, acceptance.Before.of(finished[0]))
+    path = acceptance.write_golden(golden, acceptance.Before.of(finished[0], None))
     path.write_text(path.read_text().replace("basis: ", "basis: \t"))
     again = acceptance.accept(finished[0], "again", {})[1]
-    acceptance.write_golden(again, acceptance.Before.of(finished[0]))
+    acceptance.write_golden(again, acceptance.Before.of(finished[0], None))
     assert load_yaml_model(path, GoldenFile) == again
