@@ -11,7 +11,7 @@ from harness import plugins
 from harness.calibration.same_forward import refuse_other_forward
 from harness.engines.base import Engine
 from harness.errors import InvalidRun
-from harness.models.editing import WeightsNotRestored
+from harness.models.editing import WeightsNotRemoved, WeightsNotRestored
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from harness.models.loading import LoadedModel, load_variant
 from harness.reading import real
@@ -52,14 +52,14 @@ class Workbench:
 
     def calibrate(self, bound: BoundBenchmark) -> Thresholds | None:
         """The thresholds of validity that the intact model's own texts set."""
-        with _of_the_intact_model():
+        with _weights_as_asked():
             return validity_thresholds(self._bench(bound)[0])
 
     def canaries(self, bound: BoundBenchmark, thresholds: Thresholds | None) -> Canaries:
         """What the harness says of states of the model whose outcome is known beforehand."""
         bench, _ = self._bench(bound)
         before, found = ModelState.of(bench.loaded.model), Canaries()
-        with suppress(WeightsNotRestored):
+        with _weights_as_asked(), suppress(WeightsNotRestored):
             found = measure_canaries(bench, thresholds)
         left = left_as_found(before, ModelState.of(bench.loaded.model))
         if not left.holds:
@@ -73,7 +73,7 @@ class Workbench:
         cell = next(cell for cell in bound.cells if cell.id == cell_id)
         bench, learned = self._bench(bound)
         job = CellJob(cell, thresholds, journal.checkpoints_path(cell_id), step)
-        with _of_the_intact_model():
+        with _weights_as_asked():
             measured = measure_cell(bench, learned, job)
         if not measured.intact:
             self._let_go()
@@ -129,9 +129,12 @@ class Workbench:
 
 
 @contextmanager
-def _of_the_intact_model() -> Iterator[None]:
-    """Raises InvalidRun where the model was changed and not put back: nothing that follows would be about it."""
+def _weights_as_asked() -> Iterator[None]:
+    """Raises InvalidRun where the model was changed and not put back, or not changed: figures would be of another."""
     try:
         yield
+    except WeightsNotRemoved as error:
+        words = f"weights/removed: {error}; look at what puts a region's mask in force"
+        raise InvalidRun("weights/removed", words) from error
     except (WeightsNotRestored, ModelIsAnother) as error:
         raise InvalidRun("weights/left-as-found", f"weights/left-as-found: {error}; run it again") from error

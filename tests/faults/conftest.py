@@ -44,6 +44,18 @@ evaluations:
 validity: {minimum_fit_share: 0.5, calibration_prompts: 4}
 golden_values: none
 """
+#: The intact model alone, with canaries.
+INTACT = """
+id: asking
+title: A run with canaries
+source: {work: test}
+cells: [{id: intact, title: Intact}]
+evaluations:
+  - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 6, system_prompt: true, chat_template: true,
+     max_new_tokens: 16}
+validity: {minimum_fit_share: 0.5, calibration_prompts: 4}
+golden_values: none
+"""
 
 
 def bound_on(

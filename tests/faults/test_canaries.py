@@ -4,26 +4,16 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.errors import InvalidRun
 from harness.faults.seam import replaced
 from harness.models.editing import SelectedWeights, rows_shuffled
-from tests.faults.conftest import bound_on
+from harness.models.layers import linear_layers
+from tests.faults.conftest import INTACT, SMALL, bound_on
 from tests.runs.conftest import run_in_process
-
-SPEC = """
-id: canaries
-title: Canaries alone
-source: {work: test}
-cells: [{id: intact, title: Intact}]
-evaluations:
-  - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 6, system_prompt: true, chat_template: true,
-     max_new_tokens: 16}
-validity: {minimum_fit_share: 0.5, calibration_prompts: 4}
-golden_values: none
-"""
 
 
 def judged(tmp_path):
-    record, _ = run_in_process(bound_on("tiny-llama2-chat", tmp_path, SPEC), tmp_path / "runs")
+    record, _ = run_in_process(bound_on("tiny-llama2-chat", tmp_path, INTACT), tmp_path / "runs")
     return record, " ".join(record.verdict.reasons)
 
 
@@ -72,6 +62,24 @@ def test_a_wreck_that_is_judged_by_itself_is_caught_and_named(tmp_path):
         record, reasons = judged(tmp_path)
     assert record.verdict.status == "invalid"
     assert "text/likelihoods" in reasons
+
+
+def only_noted(_right):
+    def noted(model, masks):
+        layers = linear_layers(model)
+        return {name: layers[name].weight[mask].clone() for name, mask in masks.items()}
+
+    return noted
+
+
+@pytest.mark.parametrize(("text", "cells"), [(INTACT, None), (SMALL, {"intact", "wanda-top"})], ids=["canary", "cell"])
+def test_a_mask_that_is_never_applied_is_an_invalid_run_and_no_crash(tmp_path, text, cells):
+    bound = bound_on("tiny-llama2-chat", tmp_path, text, cells)
+    with (
+        replaced("harness.models.editing:zero_weights", only_noted),
+        pytest.raises(InvalidRun, match=r"weights/removed: .* weights were to be removed, 0 are"),
+    ):
+        run_in_process(bound, tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

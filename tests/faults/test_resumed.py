@@ -8,7 +8,7 @@ import pytest
 from harness.faults.seam import replaced
 from harness.runs import computed_by
 from harness.spec.manifest import CANARIES_MADE_BY
-from tests.faults.conftest import bound_on
+from tests.faults.conftest import INTACT, bound_on
 from tests.runs.conftest import run_in_process
 
 SPEC = """
@@ -19,17 +19,6 @@ cells:
   - {id: intact, title: Intact}
   - {id: random, title: Random weights, region: {select: top, method: random}, grid: {fraction: [0.02, 0.03]}}
 evaluations: [{kind: perplexity, dataset: perplexity, window_tokens: 32, windows: 2}]
-golden_values: none
-"""
-ASKING = """
-id: asking
-title: A run with canaries
-source: {work: test}
-cells: [{id: intact, title: Intact}]
-evaluations:
-  - {kind: attack, name: vanilla, dataset: evaluation-requests, prompts: 6, system_prompt: true, chat_template: true,
-     max_new_tokens: 16}
-validity: {minimum_fit_share: 0.5, calibration_prompts: 4}
 golden_values: none
 """
 RANDOM = {"random_fraction0.02", "random_fraction0.03"}
@@ -98,7 +87,7 @@ def test_one_that_is_taken_up_all_the_same_does_not_verify(interrupted):
 @pytest.fixture
 def older_canaries(tmp_path):
     """(benchmark, folder of all runs) of a run without its record, whose canaries rest on something else by now."""
-    bound = bound_on("tiny-llama2-chat", tmp_path, ASKING)
+    bound = bound_on("tiny-llama2-chat", tmp_path, INTACT)
     record, path = run_in_process(bound, tmp_path / "runs")
     assert record.verdict.status == "passed", record.verdict.reasons
     path.unlink()
