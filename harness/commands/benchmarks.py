@@ -121,6 +121,11 @@ def _with_golden_values(model: str) -> list[str]:
     variant = load_yaml_model(locations.find_variant(model), ModelVariant).name
     paths = locations.benchmark_paths()
     known = [path.stem for path in paths if locations.golden_path(variant, path.stem).is_file()]
+    if orphans := [path for path in locations.golden_paths_of(variant) if path.stem not in known]:
+        raise UserError(
+            f"{', '.join(map(str, orphans))}: golden values of a benchmark that is in no catalogue; expected "
+            f"benchmarks/{orphans[0].stem}.yaml: bring it back, remove its golden values, or name with --only what is to run"
+        )
     if not known:
         raise UserError(
             f"{variant} has no golden values; expected golden/{variant}/BENCHMARK.yaml: run a benchmark with harness "

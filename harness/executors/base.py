@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness import plugins
+from harness.errors import InvalidRun
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import Progress
+from harness.runs.journal import read_record
 from harness.runs.pipeline import run_benchmarks
 from harness.runs.token_checks import require_tokens
 from harness.spec.result import RunRecord
@@ -22,8 +24,22 @@ def run_all(
 ) -> list[tuple[RunRecord, Path]]:
     """Run benchmarks together, with the executor of that name.
 
-    Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens.
+    Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens. Raises InvalidRun where the records are not those that were asked for.
     """
     require_tokens(benchmarks)
     with plugins.load("executors", executor).executor(benchmarks, out) as chosen:
-        return run_benchmarks(benchmarks, out, command, progress, chosen, executor)
+        return _as_asked(benchmarks, run_benchmarks(benchmarks, out, command, progress, chosen, executor))
+
+
+def _as_asked(
+    benchmarks: Sequence[BoundBenchmark], found: list[tuple[RunRecord, Path]]
+) -> list[tuple[RunRecord, Path]]:
+    """The records, if each is of the benchmark in its place, and on disk as it is here: exit codes are read from it."""
+    asked = [f"{bound.spec.id} on {bound.variant.name}" for bound in benchmarks]
+    got = [f"{record.spec['id']} on {record.variant['name']}" for record, _ in found]
+    if asked != got:
+        raise InvalidRun("run/records", f"expected records of {', '.join(asked)}; got {', '.join(got) or 'none'}")
+    for record, path in found:
+        if read_record(path) != record:
+            raise InvalidRun("run/records", f"{path} is not the record of this run; run it again, alone in its folder")
+    return found

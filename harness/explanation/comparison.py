@@ -78,15 +78,20 @@ class CellComparison:
 
 
 def compare(first: RecordedRun, second: RecordedRun) -> list[CellComparison]:
-    """Every cell that both records have.
+    """Every cell of either record; one that only one of them has is not compared.
 
     Raises UserError where the records are not of one spec on one variant, but for the engine, or share no cell.
     """
     _refuse_unlike(first, second)
-    shared = [(cell, other) for cell in first.record.cells if (other := second.record.cell(cell.id)) is not None]
-    if not shared:
+    ours, theirs = ({cell.id: cell for cell in run.record.cells} for run in (first, second))
+    if not ours.keys() & theirs.keys():
         raise UserError(f"{first.path} and {second.path} have no cell in common; expected two records of one benchmark")
-    return [_compare_cell(first, second, *cells) for cells in shared]
+    return [
+        _compare_cell(first, second, ours[cell], theirs[cell])
+        if cell in ours and cell in theirs
+        else CellComparison(cell, not_compared=f"only the {'first' if cell in ours else 'second'} record has it")
+        for cell in dict.fromkeys([*ours, *theirs])
+    ]
 
 
 def _refuse_unlike(first: RecordedRun, second: RecordedRun) -> None:
@@ -188,11 +193,10 @@ def _side(text: Completion, position: int, other: Completion) -> Side:
 
 
 def _figures(cell: CellResult, other: CellResult) -> Iterator[tuple[str, float | None, float | None]]:
-    for measured in cell.measurements:
-        again = other.measurement(measured.metric)
-        value = None if again is None else again.value
-        if not _alike(measured.value, value):
-            yield measured.metric, measured.value, value
+    own, others = ({each.metric: each.value for each in of.measurements} for of in (cell, other))
+    for metric in dict.fromkeys([*own, *others]):
+        if not _alike(own.get(metric), others.get(metric)):
+            yield metric, own.get(metric), others.get(metric)
 
 
 def _alike(value: float | None, other: float | None) -> bool:

@@ -15,12 +15,19 @@ from harness.runs.files import write_text
 from harness.shown import one_line, spelled_out, without_places
 from harness.spec import locations
 from harness.spec.loading import line_of_entry
-from harness.spec.result import RunRecord
+from harness.spec.result import RunRecord, VerdictStatus
 
 JUNIT, SUMMARY, ANNOTATIONS = "junit.xml", "summary.md", "annotations.txt"
 #: Of one record; the summary of a step on GitHub may be 1 MiB, a message is read by a person.
 MOST_FINDINGS_SHOWN = 20
-_NOT_PASSED = {"failed": "failure", "missing_golden": "failure", "invalid": "error", "unfit": "error"}
+#: JUnit's element for each kind of finding.
+_NOT_PASSED: dict[VerdictStatus, str] = {
+    "failed": "failure",
+    "missing_golden": "failure",
+    "drift": "error",
+    "invalid": "error",
+    "unfit": "error",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,8 @@ def write_refusal(title: str, message: str, out: Path) -> None:
 def junit_xml(runs: Sequence[Judged]) -> str:
     """A suite for each record, a case for each cell, for the claims and the canaries.
 
-    A figure that departs or has no golden value is a failure; what means nothing is an error.
+    A figure that departs or has no golden value is a failure; one that means nothing, or is compared with nothing, an
+    error.
     """
     suites = ElementTree.Element("testsuites")
     for run in runs:
@@ -105,7 +113,7 @@ def _suite(suites: ElementTree.Element, run: Judged) -> None:
 def _outcome(case: ElementTree.Element, findings: Sequence[Finding]) -> None:
     """One element for all findings of a cell, by the gravest: JUnit's schema has room for one."""
     if findings:
-        gravest = next((finding for finding in findings if finding.status in ("invalid", "unfit")), findings[0])
+        gravest = next((finding for finding in findings if _NOT_PASSED[finding.status] == "error"), findings[0])
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         element = ElementTree.SubElement(
             case, _NOT_PASSED[gravest.status], type=gravest.status, message=_xml(gravest.message + more)

@@ -14,6 +14,7 @@ _OF_CHECK: dict[str, VerdictStatus] = {
     "failed": "failed",
     "missing_measurement": "failed",
     "missing_golden": "missing_golden",
+    "drift": "drift",
 }
 #: Where the width of a tolerance comes from, in words.
 _BASES = {

@@ -67,6 +67,11 @@ def golden_paths() -> list[Path]:
     return _paths(_GOLDEN)
 
 
+def golden_paths_of(variant: str) -> list[Path]:
+    """The golden files of a variant, in all catalogues."""
+    return [path for path in golden_paths() if path.parent.name == variant]
+
+
 def golden_prompts_paths() -> list[Path]:
     """The files of golden prompts of all catalogues, sorted by variant."""
     return _paths(_PROMPTS)

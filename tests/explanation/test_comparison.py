@@ -182,3 +182,29 @@ def test_the_command_ends_with_0_only_if_rounding_explains_all(tmp_path):
     content = json.loads(CliRunner().invoke(main, ["compare", str(first), str(far), "--json"]).output)
     assert content["cells"][0]["divergences"][0]["second"]["token"] == 4
     assert CliRunner().invoke(main, ["compare", str(first), str(tmp_path / "none")]).exit_code == 2
+
+
+@pytest.mark.parametrize("more_in", ["hf", "vllm"])
+def test_a_cell_that_one_record_alone_has_is_told_and_not_explained(tmp_path, more_in):
+    """A record that lost cells would otherwise be like the other one."""
+    paths = {name: record(tmp_path / name, name, [text()]) for name in ("hf", "vllm")}
+    whole = RunRecord.model_validate_json(paths[more_in].read_text())
+    more = whole.model_copy(update={"cells": (*whole.cells, cell_result("planted"))})
+    paths[more_in].write_text(more.model_dump_json())
+    cells = compare(*map(open_run, paths.values()))
+    assert [(cell.cell, cell.explained) for cell in cells] == [("intact", True), ("planted", False)]
+    result = CliRunner().invoke(main, ["compare", *map(str, paths.values())])
+    assert result.exit_code == 1
+    assert f"planted: not compared: only the {'first' if more_in == 'hf' else 'second'} record has it" in result.output
+
+
+def test_a_figure_that_one_record_alone_has_is_told(tmp_path):
+    paths = record(tmp_path / "hf", "hf", [text()]), record(tmp_path / "vllm", "vllm", [text()])
+    whole = RunRecord.model_validate_json(paths[1].read_text())
+    cell = whole.cells[0]
+    more = (*cell.measurements, Measurement(metric="asr_vanilla", value=0.5, n=2))
+    paths[1].write_text(
+        whole.model_copy(update={"cells": (cell.model_copy(update={"measurements": more}),)}).model_dump_json()
+    )
+    (compared,) = compare(*map(open_run, paths))
+    assert compared.figures == (("asr_vanilla", None, 0.5),)

@@ -58,6 +58,12 @@ def test_junit_counts_every_cell_once_and_tells_failures_from_what_means_nothing
     assert {case.get("classname") for case in suite} == {"tiny.figure-2a"}
 
 
+def test_a_task_that_drifted_is_an_error_of_that_type(run):
+    drifted = {"cell": "intact", "metric": "rte", "status": "drift", "message": "rte is compared with nothing"}
+    case = suite_of(run(drifted, broken=False)).find("testcase[@name='intact']")
+    assert [(element.tag, element.get("type")) for element in case] == [("error", "drift")]
+
+
 def test_junit_holds_both_values_and_survives_what_xml_cannot_write(run):
     failure = suite_of(run(FAILS)).find("testcase/failure")
     for line in ("  measured   0.41", "  golden     0.97, from run 0", "± 0.04 (binomial: 95%"):

@@ -68,3 +68,12 @@ def test_the_next_command_suits_the_kind(judged_record):
 def test_a_metric_that_vanished_has_no_number_and_is_no_zero(judged_record):
     gone = DEPARTS | {"measured": None, "difference": None, "status": "missing_measurement", "message": "not measured"}
     assert "  measured   no number" in told(findings_of(judged_record(gone, broken=False), PATH)[0])
+
+
+def test_a_task_that_drifted_is_a_finding_of_its_own_kind(judged_record):
+    """Golden values that can be compared with nothing say nothing of the model: neither that it fails nor that a
+    receipt does not hold."""
+    drifted = {"cell": "intact", "metric": "rte", "status": "drift", "message": "rte is compared with nothing"}
+    (finding,) = findings_of(judged_record(drifted, broken=False), PATH)
+    assert finding.status == "drift"
+    assert told(finding)[0] == "intact: DRIFT: rte is compared with nothing"

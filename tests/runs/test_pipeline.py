@@ -212,6 +212,20 @@ def test_processes_give_the_figures_of_one_process(bound, finished, tmp_path):
     assert figures(record) == figures(finished[0])
 
 
+@pytest.mark.parametrize("fault", [lambda found: found[::-1], lambda found: found[:1], lambda found: found[:1] * 2])
+def test_records_that_come_back_are_those_that_were_asked_for(bound, tmp_path, monkeypatch, fault):
+    """Verdicts, annotations and exit codes are told by the place of a record among those that were asked for."""
+    from harness.errors import InvalidRun
+    from harness.executors import base
+    from tests.runs.conftest import Silent
+
+    pair = [_with_cells(bound, name, {"intact": "intact"}) for name in ("first", "second")]
+    right = base.run_benchmarks
+    monkeypatch.setattr(base, "run_benchmarks", lambda *given: fault(right(*given)))
+    with pytest.raises(InvalidRun, match="expected records of first on tiny-llama2-chat, second on tiny-llama2-chat"):
+        base.run_all(pair, tmp_path, lambda b: "c", Silent())
+
+
 def test_two_specs_with_one_id_are_refused_before_anything_is_loaded(bound, tmp_path):
     from harness.executors.local import InProcess
     from harness.runs.pipeline import run_benchmarks

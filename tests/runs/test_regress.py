@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
+from harness.spec import locations
 
 SPEC = """
 id: {benchmark}
@@ -69,3 +70,17 @@ def test_a_variant_without_golden_values_is_told_how_to_get_them(tmp_path):
     assert result.exit_code == 2
     assert "no golden values" in result.output
     assert "harness accept" in result.output
+
+
+def test_golden_values_of_a_benchmark_that_is_gone_are_not_passed_over(tmp_path, monkeypatch):
+    """A spec that was renamed or lost would otherwise never be compared again, and nothing would say so."""
+    catalogue = tmp_path / "mine"
+    golden = catalogue / "golden" / "tiny-llama2-chat" / "figure-2c.yaml"
+    golden.parent.mkdir(parents=True)
+    golden.write_text((locations.root() / "golden" / "tiny-llama2-chat" / "figure-2a.yaml").read_text())
+    monkeypatch.setenv("HARNESS_CATALOGUE", str(catalogue))
+    result = CliRunner().invoke(main, ["regress", "--model", "tiny-llama2-chat", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "figure-2c.yaml: golden values of a benchmark that is in no catalogue" in result.output
+    assert "--only" in result.output
+    assert not (tmp_path / "out").exists()
