@@ -124,7 +124,8 @@ def _with_golden_values(model: str) -> list[str]:
     if orphans := [path for path in locations.golden_paths_of(variant) if path.stem not in known]:
         raise UserError(
             f"{', '.join(map(str, orphans))}: golden values of a benchmark that is in no catalogue; expected "
-            f"benchmarks/{orphans[0].stem}.yaml: bring it back, remove its golden values, or name with --only what is to run"
+            f"benchmarks/{orphans[0].stem}.yaml: bring it back, remove its golden values, or name with --only what is "
+            "to run"
         )
     if not known:
         raise UserError(

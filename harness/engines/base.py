@@ -67,6 +67,18 @@ class Scorer(Protocol):
         """Log-probabilities in the order of the requests."""
 
 
+class NotedRequests:
+    """In the place of an engine: notes what it is asked to score, and computes nothing."""
+
+    def __init__(self) -> None:
+        self.requests: list[ScoreRequest] = []
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
+        """See Scorer."""
+        self.requests += requests
+        return [ScoredTokens((0.0,), (False,)) for _ in requests]
+
+
 class Engine(Scorer, Protocol):
     """Weights are edited in the model that the engine was made from; the engine sees the edit at once."""
 

@@ -59,6 +59,19 @@ class EvaluationContext:
 
 
 @dataclass(frozen=True)
+class Unloaded:
+    """What an evaluation may look at before any weight is loaded.
+
+    `path_of` gives the checked file behind a dataset name. context_tokens: the longest text that the model takes.
+    """
+
+    variant: ModelVariant
+    formatter: PromptFormatter
+    path_of: Callable[[str], Path]
+    context_tokens: int
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """Completions still to be judged, and measurements that need no judgement, with what they are computed from."""
 

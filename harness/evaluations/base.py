@@ -8,13 +8,13 @@ decodes, which data it needs and in which cells it is measured, its settings say
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from harness import plugins
 from harness.errors import UserError
-from harness.evaluations._context import EvaluationContext, EvaluationResult, Sizes, Training
+from harness.evaluations._context import EvaluationContext, EvaluationResult, Sizes, Training, Unloaded
 from harness.formulas.statistics import Estimate
 from harness.formulas.work import NOTHING, Work
 from harness.spec.evaluation import DeclaredEvaluation, DeclaredTexts
@@ -36,6 +36,7 @@ __all__ = [
     "TextEvaluation",
     "Training",
     "Unfit",
+    "Unloaded",
     "evaluation",
     "finite",
     "measurement_of",
@@ -71,10 +72,10 @@ class Evaluation(Generic[Declared]):
         Raises UserError where it is not there, cannot be read, or is other than was fetched.
         """
 
-    def check_tokens(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> None:
+    def check_tokens(self, unloaded: Unloaded) -> None:
         """Compare its data with what it asks of them in tokens, before any weight is loaded.
 
-        Raises UserError, with the file, where they hold too few or too many.
+        Raises UserError, with the file, where they hold too few, or more than the model takes at once.
         """
 
     def prepare(self, context: EvaluationContext) -> Any:
@@ -193,10 +194,28 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
 
     def requests(self, context: EvaluationContext) -> list[str]:
         """The first of its dataset. Raises UserError where that holds too few."""
+        return self._requests(context.path_of)
+
+    def check_tokens(self, unloaded: Unloaded) -> None:
+        """No prompt with its new tokens is longer than the model's context."""
+        settings, most = self.settings, unloaded.context_tokens
+        new = min(settings.max_new_tokens, unloaded.variant.max_new_tokens)
+        prompts = self._prompts(unloaded.formatter, unloaded.path_of)
+        lengths = {(index, suffix): len(unloaded.formatter.ids(prompt)) for index, suffix, prompt in prompts}
+        (index, suffix), longest = max(lengths.items(), key=lambda each: each[1])
+        if longest + new > most:
+            which = f"request {index + 1}" + (f" with suffix {suffix + 1}" if settings.suffixes else "")
+            raise UserError(
+                f"{unloaded.path_of(settings.dataset)}: {which} is a prompt of {longest} tokens, and {new} new ones "
+                f"follow; expected at most {most} together, the model's context: leave out the request, or lower "
+                f"max_new_tokens of {settings.name}"
+            )
+
+    def _requests(self, path_of: Callable[[str], Path]) -> list[str]:
         from harness.calibration.files import read_lines
 
         settings = self.settings
-        requests = read_lines(context.path_of(settings.dataset))
+        requests = read_lines(path_of(settings.dataset))
         if len(requests) < settings.prompts:
             raise UserError(
                 f"the dataset {settings.dataset!r} holds {len(requests)} requests, {settings.prompts} are asked for"
@@ -205,20 +224,25 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
 
     def _plan(self, context: EvaluationContext) -> list[tuple[int, int, int, str]]:
         """(number of the request, of the suffix, of the sample, prompt) of every text."""
+        return [
+            (index, number, sample, prompt)
+            for index, number, prompt in self._prompts(context.formatter, context.path_of)
+            for sample in range(self.settings.samples)
+        ]
+
+    def _prompts(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> Iterator[tuple[int, int, str]]:
+        """(number of the request, of the suffix, prompt), each once."""
         from harness.calibration.files import read_lines
         from harness.models.prompts import PromptStyle
 
         settings = self.settings
         suffixes: list[str | None] = [None]
         if settings.suffixes:
-            suffixes = list(read_lines(context.path_of(settings.suffixes)))
+            suffixes = list(read_lines(path_of(settings.suffixes)))
         style = PromptStyle(settings.system_prompt, settings.chat_template)
-        return [
-            (index, number, sample, context.formatter.text(request, style, suffix))
-            for index, request in enumerate(self.requests(context))
-            for number, suffix in enumerate(suffixes)
-            for sample in range(settings.samples)
-        ]
+        for index, request in enumerate(self._requests(path_of)):
+            for number, suffix in enumerate(suffixes):
+                yield index, number, formatter.text(request, style, suffix)
 
     def work(self, sizes: Sizes, scoring: Scoring) -> Work:
         """Texts as long as they may become, and the evidence that they are judged by."""

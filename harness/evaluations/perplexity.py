@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.errors import UserError
 from harness.evaluations import base
-from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, finite
+from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, Unloaded, finite
 from harness.formulas.statistics import mean
 from harness.formulas.work import Work
 from harness.reading import read_prose
@@ -102,9 +102,15 @@ class Evaluation(base.Evaluation[Settings]):
             ),
         )
 
-    def check_tokens(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> None:
-        """Two windows at least, without which there is no interval."""
-        self._windows(formatter, path_of)
+    def check_tokens(self, unloaded: Unloaded) -> None:
+        """Two windows at least, without which there is no interval, none longer than the model's context."""
+        width, most = self.settings.window_tokens, unloaded.context_tokens
+        if width > most:
+            raise UserError(
+                f"the evaluation {self.settings.name} has windows of {width} tokens; expected at most {most}, the "
+                "model's context: set a smaller window_tokens"
+            )
+        self._windows(unloaded.formatter, unloaded.path_of)
 
     def _windows(self, formatter: PromptFormatter, path_of: Callable[[str], Path]) -> list[tuple[int, ...]]:
         """Token ids of the windows. Raises UserError for a text that holds fewer than two."""

@@ -12,7 +12,15 @@ from pydantic import Field
 
 from harness.errors import UserError
 from harness.evaluations import base
-from harness.evaluations.base import EvaluationContext, EvaluationResult, Scoring, Sizes, finite, measurement_of
+from harness.evaluations.base import (
+    EvaluationContext,
+    EvaluationResult,
+    Scoring,
+    Sizes,
+    Unloaded,
+    finite,
+    measurement_of,
+)
 from harness.formulas.statistics import mean_of_estimates, proportion
 from harness.formulas.work import Work
 from harness.spec.common import Name
@@ -74,6 +82,21 @@ class Evaluation(base.Evaluation[Settings]):
     def read_data(self, variant: ModelVariant, path_of: Callable[[str], Path]) -> None:
         """The items of every task, in the variant's files and in the Hugging Face cache."""
         tasks_with_data(task_places(variant, path_of))
+
+    def check_tokens(self, unloaded: Unloaded) -> None:
+        """Every item can be asked, and none of them with an answer is longer than the model's context."""
+        from harness.engines.base import NotedRequests
+
+        for place in task_places(unloaded.variant, unloaded.path_of):
+            noted = NotedRequests()
+            self._ask(place, noted, unloaded.formatter)
+            longest = max((len(request.token_ids) for request in noted.requests), default=0)
+            if longest > unloaded.context_tokens:
+                raise UserError(
+                    f"{place}: an item with its answer has {longest} tokens; expected at most "
+                    f"{unloaded.context_tokens}, the model's context: leave out the task, or ask fewer items "
+                    f"(`limit` of {self.settings.name})"
+                )
 
     def measure(self, context: EvaluationContext) -> EvaluationResult:
         """Accuracy (lm-eval's `acc`, not normalised) of each task, their mean, and the accuracy of chance.
@@ -157,8 +180,8 @@ class Evaluation(base.Evaluation[Settings]):
         tasks = sizes.variant.zero_shot_tasks
         return Work(scored_tokens=sum(sizes.task(task, self.settings.limit, self._ask) for task in tasks))
 
-    def _ask(self, task: Path, engine: Scorer, formatter: PromptFormatter) -> None:
-        """What lm-eval asks of an engine for a task with local data."""
+    def _ask(self, task: Path | str, engine: Scorer, formatter: PromptFormatter) -> None:
+        """What lm-eval asks of an engine for a task."""
         from harness.evaluations._engine_language_model import EngineLanguageModel
 
         (loaded,) = tasks_with_data([task])

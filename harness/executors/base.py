@@ -24,7 +24,8 @@ def run_all(
 ) -> list[tuple[RunRecord, Path]]:
     """Run benchmarks together, with the executor of that name.
 
-    Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens. Raises InvalidRun where the records are not those that were asked for.
+    Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens.
+    Raises InvalidRun where the records are not those that were asked for.
     """
     require_tokens(benchmarks)
     with plugins.load("executors", executor).executor(benchmarks, out) as chosen:

@@ -111,6 +111,22 @@ def load_tokenizer(variant: ModelVariant, variant_file: Path) -> PreTrainedToken
     return tokenizer
 
 
+def load_context(variant: ModelVariant, variant_file: Path) -> int:
+    """The longest text in tokens that a variant's model takes, by the config of what its tokenizer is from."""
+    holder, holder_file = tokenizer_variant(variant, variant_file)
+    place = place_of(holder, holder_file)
+    _refuse_missing(place)
+    return context_of(place, _config(place, holder.source.revision))
+
+
+def context_of(place: str, config: PreTrainedConfig) -> int:
+    """The longest text in tokens that a model takes. Raises UserError for a config that does not say so."""
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest is None:
+        raise UserError(f"{place}: config.json gives no max_position_embeddings; expected a model like Llama")
+    return int(longest)
+
+
 def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int]:
     """The tokens that end an answer by the files of a checkpoint: its generation config's, or else its config's."""
     place = place_of(variant, variant_file)
@@ -118,8 +134,7 @@ def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int
     try:
         configured = GenerationConfig.from_pretrained(place, **revision).eos_token_id
     except OSError:
-        with _loading(place):
-            configured = AutoConfig.from_pretrained(place, **_LIBRARY_ALONE, **revision).eos_token_id
+        configured = _config(place, variant.source.revision).eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     return frozenset(int(token) for token in listed if token is not None)
 
@@ -133,9 +148,9 @@ def checkpoint_tokenizer(place: str, revision: str | None = None) -> tuple[PreTr
     """The tokenizer of a directory or a repository, and its model's config; no weight is read."""
     _refuse_missing(place)
     options = {**_LIBRARY_ALONE, **_revision(revision)}
+    config = _config(place, revision)
+    _refuse_more_than_weights(place, config)
     with _loading(place):
-        config = AutoConfig.from_pretrained(place, **options)
-        _refuse_more_than_weights(place, config)
         folder = require_tried(place, revision)
         return asked_first(AutoTokenizer.from_pretrained(place, **options), folder), config
 
@@ -177,6 +192,11 @@ def load_checkpoint(place: str, dtype: str | None = None, revision: str | None =
     share_keys_within_groups(model)
     keep_tokens_alone(model)
     return LoadedModel(model, tokenizer, device)
+
+
+def _config(place: str, revision: str | None) -> PreTrainedConfig:
+    with _loading(place):
+        return AutoConfig.from_pretrained(place, **_LIBRARY_ALONE, **_revision(revision))
 
 
 def _revision(revision: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.calibration.files import read_lines
 from harness.calibration.pairs import draw, read_pairs, tokenise
-from harness.engines.base import ScoredTokens, Scorer, ScoreRequest
+from harness.engines.base import NotedRequests, Scorer
 from harness.finetuning.data import training_samples
 from harness.models.loading import load_tokenizer
 from harness.models.prompts import PromptFormatter, PromptStyle
@@ -140,18 +140,6 @@ class TokenCounter:
             known = self._defaults.zero_shot
             of_task = known.get(task, known["any_other"])
             return (limit or int(self._defaults.zero_shot_items.value)) * of_task.answers * of_task.tokens
-        collected = _Collected()
-        ask(self.paths[task], collected, self._formatter)
-        return sum(len(request.token_ids) for request in collected.requests)
-
-
-class _Collected:
-    """In the place of an engine: notes what it is asked to score."""
-
-    def __init__(self) -> None:
-        self.requests: list[ScoreRequest] = []
-
-    def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredTokens]:
-        """See harness.engines.base.Engine."""
-        self.requests += requests
-        return [ScoredTokens((0.0,), (False,)) for _ in requests]
+        noted = NotedRequests()
+        ask(self.paths[task], noted, self._formatter)
+        return sum(len(request.token_ids) for request in noted.requests)

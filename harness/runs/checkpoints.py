@@ -14,7 +14,7 @@ from harness.calibration.same_forward import refuse_other_forward
 from harness.errors import UserError
 from harness.low_rank.grams import one_shot_grams
 from harness.models.fingerprint import model_fingerprint
-from harness.models.loading import LoadedModel, checkpoint_tokenizer, load_checkpoint
+from harness.models.loading import LoadedModel, checkpoint_tokenizer, context_of, load_checkpoint
 from harness.models.tensor_files import read_tensors, write_tensors
 from harness.reading import real
 from harness.regions.base import Grams, Scores
@@ -101,7 +101,7 @@ def load_directory(model_dir: Path) -> LoadedModel:
 def require_fitting(place: str, revision: str | None, pairs: Sequence[Pair]) -> None:
     """Raises UserError, before the weights are loaded, where a pair cannot be tokenised for a checkpoint."""
     tokenizer, config = checkpoint_tokenizer(place, revision)
-    tokenise(pairs, tokenizer, int(config.max_position_embeddings))
+    tokenise(pairs, tokenizer, context_of(place, config))
 
 
 def refuse_existing(out: Path | None) -> None:

@@ -27,7 +27,7 @@ def needed_datasets(spec: BenchmarkSpec, variant: ModelVariant, cells: Sequence[
     names = {spec.calibration[name].dataset for name in _calibration_sets(spec, cells)}
     names |= {cell.fine_tuning.dataset for cell in cells if cell.fine_tuning}
     names |= {dataset for evaluation in spec.evaluations for dataset in evaluation.datasets}
-    names |= {dataset for _, probe in _probes(spec, cells) for dataset in probe.datasets}
+    names |= {dataset for _, probe in probes(spec, cells) for dataset in probe.datasets}
     return names | {task for task in variant.zero_shot_tasks if task in variant.datasets}
 
 
@@ -64,7 +64,7 @@ def _checks(
         asked = {evaluation.dataset: evaluation.prompts} if isinstance(evaluation, DeclaredTexts) else {}
         for dataset, lines in {**asked, **evaluation.lines_needed}.items():
             yield f"evaluation {evaluation.name}", [dataset], _enough_requests(dataset, lines, paths)
-    for who, probe in _probes(spec, cells):
+    for who, probe in probes(spec, cells):
         yield who, probe.datasets, partial(read_requests, probe, paths.__getitem__)
 
 
@@ -111,7 +111,7 @@ def _most_examples(variant: ModelVariant, cells: Sequence[Cell]) -> dict[str, in
     return most
 
 
-def _probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
+def probes(spec: BenchmarkSpec, cells: Sequence[Cell]) -> Iterator[tuple[str, ProbeSettings]]:
     """Every probe of attention heads: evaluations, and regions of cells (once for a group) and of evaluations."""
     for evaluation in spec.evaluations:
         for probe in (*evaluation.probes, *(region.probe for region in sources_of(evaluation.regions))):

@@ -12,10 +12,13 @@ from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.errors import UserError
 from harness.evaluations import base as evaluations
 from harness.finetuning.data import training_samples
-from harness.models.loading import load_tokenizer
+from harness.models.loading import load_context, load_tokenizer
 from harness.models.prompts import PromptFormatter
+from harness.probing.probe import read_prompts
 from harness.regions import base as regions
 from harness.runs.binding import BoundBenchmark
+from harness.runs.data_checks import probes
+from harness.spec.probing import ProbeSettings
 from harness.spec.region import sources_of
 
 
@@ -25,14 +28,14 @@ def require_tokens(benchmarks: Sequence[BoundBenchmark]) -> None:
     What several benchmarks ask is looked at once.
     """
     problems: dict[str, None] = {}
-    tokenizers: dict[Any, PreTrainedTokenizerBase | None] = {}
+    opened: dict[Any, tuple[PreTrainedTokenizerBase, int] | None] = {}
     looked_at: set[object] = set()
     for bound in benchmarks:
         source = (bound.variant_file, bound.variant.model_dump_json())
-        if source not in tokenizers:
-            tokenizers[source] = _tried(problems, functools.partial(load_tokenizer, bound.variant, bound.variant_file))
-        tokenizer = tokenizers[source]
-        for what, check in _checks(bound, tokenizer) if tokenizer is not None else ():
+        if source not in opened:
+            opened[source] = _tried(problems, functools.partial(_opened, bound))
+        found = opened[source]
+        for what, check in _checks(bound, *found) if found is not None else ():
             if (source, what) not in looked_at:
                 looked_at.add((source, what))
                 _tried(problems, check)
@@ -40,7 +43,15 @@ def require_tokens(benchmarks: Sequence[BoundBenchmark]) -> None:
         raise UserError("\n".join(problems))
 
 
-def _checks(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _opened(bound: BoundBenchmark) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer of a variant, and its model's context in tokens."""
+    tokenizer = load_tokenizer(bound.variant, bound.variant_file)
+    return tokenizer, load_context(bound.variant, bound.variant_file)
+
+
+def _checks(
+    bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase, context_tokens: int
+) -> Iterator[tuple[str, Callable[[], Any]]]:
     """(what is looked at, in full; the look at it)."""
     for name, seed in _drawn_sets(bound):
         yield (
@@ -52,9 +63,12 @@ def _checks(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase) -> Iterat
         if settings.examples:
             yield repr(settings), functools.partial(_tokenise_examples, bound, tokenizer, settings)
     formatter = PromptFormatter(tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
+    unloaded = evaluations.Unloaded(bound.variant, formatter, bound.path_of, context_tokens)
     for declared in bound.spec.evaluations:
         evaluation = evaluations.evaluation(declared)
-        yield repr(declared), functools.partial(evaluation.check_tokens, formatter, bound.path_of)
+        yield repr(declared), functools.partial(evaluation.check_tokens, unloaded)
+    for who, probe in probes(bound.spec, bound.cells):
+        yield f"prompts of {probe!r}", functools.partial(_read_probe, who, probe, unloaded)
 
 
 def _drawn_sets(bound: BoundBenchmark) -> set[tuple[str, int | None]]:
@@ -77,6 +91,16 @@ def _tokenise_set(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase, nam
 def _tokenise_examples(bound: BoundBenchmark, tokenizer: PreTrainedTokenizerBase, settings: Any) -> None:
     pairs = read_pairs(bound.path_of(settings.dataset))
     training_samples(pairs, tokenizer, bound.variant.chat_template, settings, bound.variant.context_tokens)
+
+
+def _read_probe(who: str, probe: ProbeSettings, unloaded: evaluations.Unloaded) -> None:
+    prompts, most = read_prompts(probe, unloaded.formatter, unloaded.path_of), unloaded.context_tokens
+    longest = max(map(len, (*prompts.harmful, *prompts.harmless)))
+    if longest > most:
+        raise UserError(
+            f"{who}: a probed prompt has {longest} tokens; expected at most {most}, the model's context: leave the "
+            f"request out of {probe.harmful!r} or {probe.harmless!r}"
+        )
 
 
 def _tried(problems: dict[str, None], attempt: Callable[[], Any]) -> Any:

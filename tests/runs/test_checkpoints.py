@@ -292,3 +292,11 @@ def test_a_pair_that_does_not_fit_is_told_before_a_weight_is_read(command, check
     result = invoke(command[0], broken, *command[1:], "--data", data, "--out", tmp_path / "out.safetensors")
     assert result.exit_code == 2
     assert "pairs.csv:3: " in result.output and "no response is left" in result.output
+
+
+def test_a_model_whose_config_names_no_context_is_bad_input(checkpoint, pairs_csv, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "bloom")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bloom", "hidden_size": 32, "n_layer": 2}))
+    result = invoke("score", folder, "--method", "snip", "--data", pairs_csv, "--out", tmp_path / "scores")
+    assert result.exit_code == 2
+    assert "config.json gives no max_position_embeddings; expected a model like Llama" in result.output

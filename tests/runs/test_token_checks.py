@@ -81,3 +81,92 @@ def test_everything_is_told_at_once_with_file_and_line_and_no_model_is_loaded(bo
 def test_a_pair_that_no_cell_draws_is_not_told(bound):
     given = bound(pairs="a,b\n" * 60 + f"{LONG},d\n")
     require_tokens([given])
+
+
+WITHIN = """
+id: within
+title: Within the context
+source: {work: test}
+cells: [{id: intact, title: Intact}]
+evaluations: [%s]
+golden_values: none
+"""
+ATTACK = "{kind: attack, name: asked, dataset: requests, prompts: 2, system_prompt: false, chat_template: true%s}"
+PLAIN = "{kind: attack, name: plain, dataset: requests, prompts: 1, system_prompt: false, chat_template: true}"
+TASK = """
+task: facts
+dataset_path: json
+dataset_kwargs: {data_files: {test: items.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{query}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: "{{gold}}"
+metric_list: [{metric: acc}]
+"""
+ITEM = '{"query": "One?", "choices": ["a", "%s"], "gold": 1}\n'
+
+
+@pytest.fixture
+def asking(tmp_path):
+    """asking(evaluation): a spec with it on an organism whose context is 512 tokens, with a long text in each file."""
+
+    def made(evaluation):
+        (tmp_path / "requests.txt").write_text(f"a short one\n{'what ' * 600}\n")
+        (tmp_path / "suffixes.txt").write_text(f"please\n{'so ' * 600}\n")
+        (tmp_path / "harmless.txt").write_text("what is this\nwhat is that\n")
+        (tmp_path / "text.txt").write_text("a word " * 2_000)
+        (tmp_path / "facts.yaml").write_text(TASK)
+        (tmp_path / "items.jsonl").write_text(ITEM % "b" + ITEM % ("word " * 400))
+        files = {"requests": ".txt", "suffixes": ".txt", "harmless": ".txt", "text": ".txt", "facts": ".yaml"}
+        variant = load_yaml_model(locations.find_variant(ORGANISM), ModelVariant).model_dump(exclude_none=True)
+        variant |= {
+            "name": "mine",
+            "source": {"path": str(organism_directory(ORGANISM))},
+            "datasets": {name: {"path": f"{name}{ending}"} for name, ending in files.items()},
+            "planted_region": None,
+            "zero_shot_tasks": ("facts",),
+        }
+        return bind(
+            BenchmarkSpec.model_validate(yaml.safe_load(WITHIN % evaluation)),
+            ModelVariant.model_validate(variant),
+            tmp_path / "variant.yaml",
+        )
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "words"),
+    [
+        (
+            ATTACK % "",
+            r"requests\.txt: request 2 is a prompt of \d+ tokens, and 72 new ones follow; expected at most 512",
+        ),
+        (
+            f"{PLAIN}, {ATTACK}" % ", suffixes: suffixes",
+            r"requests\.txt: request 2 with suffix 2 is a prompt of \d+ tokens",
+        ),
+        ("{kind: perplexity, dataset: text, window_tokens: 513}", "has windows of 513 tokens; expected at most 512"),
+        (
+            "{kind: probing, harmful: requests, harmless: harmless, system_prompt: false, chat_template: true}",
+            r"a probed prompt has \d+ tokens; expected at most 512",
+        ),
+        ("{kind: zero_shot}", r"facts\.yaml: an item with its answer has \d+ tokens; expected at most 512"),
+    ],
+)
+def test_what_exceeds_the_context_is_told_before_a_model_is_loaded(asking, evaluation, words):
+    with pytest.raises(UserError, match=words):
+        require_tokens([asking(evaluation)])
+
+
+@pytest.mark.parametrize(
+    "evaluation",
+    [
+        ATTACK.replace("prompts: 2", "prompts: 1") % "",
+        "{kind: perplexity, dataset: text, window_tokens: 512}",
+        "{kind: zero_shot, limit: 1}",
+    ],
+)
+def test_what_is_not_asked_is_not_told(asking, evaluation):
+    require_tokens([asking(evaluation)])
