@@ -1,4 +1,4 @@
-"""Engine `hf`: transformers' own generation in batches of left-padded prompts with a preallocated cache."""
+"""Engine `hf`: transformers' own generation in batches of left-padded prompts, from which rows that ended go."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import Cache, LogitsProcessor, LogitsProcessorList
 
 from harness.engines import _seeded_choice as seeded_choice
+from harness.engines._growing_cache import growing_cache
 from harness.engines.base import (
     CACHE_SHARE_OF_FREE_DEVICE_MEMORY,
     SCORED_TOKENS_PER_BATCH,
@@ -33,6 +34,8 @@ from harness.spec.variant import ModelVariant
 #: Most texts that are generated at once, and what their keys and values may take of a CPU's memory.
 LARGEST_BATCH = 512
 CACHE_BYTES_ON_CPU = 2 * 1024**3
+#: After so many tokens, rows that ended are taken out of their batch.
+TOKENS_BETWEEN_LOOKS = 16
 Item = TypeVar("Item")
 
 
@@ -112,10 +115,41 @@ class HfEngine:
             ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
             mask[row, width - len(request.prompt_ids) :] = 1
         sampler = _SeededChoice(requests, width, self._device, first_tokens)
-        tokens = cast(Any, self._model).generate(
-            input_ids=ids.to(self._device),
-            attention_mask=mask.to(self._device),
-            max_new_tokens=new,
+        rows = self._until_all_ended(ids.to(self._device), mask.to(self._device), requests, sampler)
+        return rows, sampler
+
+    def _until_all_ended(
+        self, tokens: Tensor, mask: Tensor, requests: Sequence[Request], sampler: _SeededChoice
+    ) -> list[list[int]]:
+        """The new tokens of each request. tokens, mask: (B, width) the prompts, padded on the left."""
+        width, new = tokens.shape[1], max(request.max_new_tokens for request in requests)
+        limits = torch.tensor([request.max_new_tokens for request in requests], device=self._device)
+        stop = torch.tensor(self._stop, device=self._device)
+        cache = growing_cache(self._model.config, width + new)
+        ended: dict[int, list[int]] = {}
+        running = torch.arange(len(requests), device=self._device)
+        for done in range(0, new, TOKENS_BETWEEN_LOOKS):
+            more = min(TOKENS_BETWEEN_LOOKS, new - done)
+            tokens = self._continued(tokens, mask, more, cache, sampler)
+            has_ended = torch.isin(tokens[:, width:], stop).any(dim=1) | (limits[running] <= done + more)
+            ended.update(zip(running[has_ended].tolist(), tokens[has_ended, width:].tolist(), strict=True))
+            kept = (~has_ended).nonzero()[:, 0]
+            if not len(kept):
+                break
+            if len(kept) < len(running):
+                tokens, mask, running = tokens[kept], mask[kept], running[kept]
+                cache.batch_select_indices(kept)
+                sampler.keep(running)
+            mask = torch.nn.functional.pad(mask, (0, more), value=1)
+        return [ended[row] for row in range(len(requests))]
+
+    def _continued(self, tokens: Tensor, mask: Tensor, more: int, cache: Cache, sampler: _SeededChoice) -> Tensor:
+        """Tokens (B, T) with so many more; of all but the last one of a row that goes on the cache knows."""
+        return cast(Any, self._model).generate(
+            input_ids=tokens,
+            attention_mask=mask,
+            past_key_values=cache,
+            max_new_tokens=more,
             do_sample=False,
             temperature=None,
             top_p=None,
@@ -123,10 +157,8 @@ class HfEngine:
             eos_token_id=self._stop,
             pad_token_id=self._pad,
             logits_processor=LogitsProcessorList([sampler]),
-            cache_implementation="static",
             disable_compile=True,
         )
-        return tokens[:, width:].tolist(), sampler
 
     def _cut(self, row: list[int], request: Request, finite: bool, choices: Sequence[Choice]) -> Generated:
         for position, token in enumerate(row[: request.max_new_tokens]):
@@ -199,20 +231,26 @@ class _SeededChoice(LogitsProcessor):
         self._width = prompt_width
         self._first_tokens = first_tokens
         self.first: list[dict[int, float]] = []
-        rows = range(len(requests))
-        self._sampled = torch.tensor([i for i in rows if requests[i].temperature > 0], device=device, dtype=torch.long)
-        self._greedy = torch.tensor([i for i in rows if requests[i].temperature == 0], device=device, dtype=torch.long)
-        sampled = [requests[i] for i in self._sampled.tolist()]
-        self._temperature = torch.tensor([[r.temperature] for r in sampled], device=device)
-        draws = [seeded_choice.random_numbers(r.seed, r.max_new_tokens) for r in sampled]
-        longest = max((len(d) for d in draws), default=0)
-        self._uniform = torch.tensor(np.array([np.pad(d, (0, longest - len(d))) for d in draws]), device=device)
+        uniform = np.zeros((len(requests), max((r.max_new_tokens for r in requests if r.temperature > 0), default=0)))
+        for row, request in enumerate(requests):
+            if request.temperature > 0:
+                draws = seeded_choice.random_numbers(request.seed, request.max_new_tokens)
+                uniform[row, : len(draws)] = draws
+        self._uniform = torch.tensor(uniform, device=device)
+        self._temperature = torch.tensor([[request.temperature] for request in requests], device=device)
         self.finite = torch.ones(len(requests), dtype=torch.bool, device=device)
-        self._likeliest: list[tuple[Tensor, Tensor]] = []
+        self._likeliest: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.keep(torch.arange(len(requests), device=device))
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone. rows: (n,), their places among the requests."""
+        sampled = self._temperature[rows, 0] > 0
+        self._rows = rows
+        self._sampled, self._greedy = sampled.nonzero()[:, 0], (~sampled).nonzero()[:, 0]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """scores: (B, V). Sampled rows come back with one finite entry, the chosen token's."""
-        self.finite &= torch.isfinite(scores).all(dim=1)
+        """scores: (n, V). Sampled rows come back with one finite entry, the chosen token's."""
+        self.finite[self._rows] &= torch.isfinite(scores).all(dim=1)
         if self._first_tokens and not self.first:
             top = scores.float().log_softmax(dim=-1).topk(self._first_tokens, dim=-1)
             self.first = [
@@ -220,12 +258,12 @@ class _SeededChoice(LogitsProcessor):
             ]
         if len(self._greedy):
             top = scores[self._greedy].float().log_softmax(dim=-1).topk(2, dim=-1)
-            self._likeliest.append((top.indices, top.values))
+            self._likeliest.append((self._rows[self._greedy], top.indices, top.values))
         step = input_ids.shape[1] - self._width
         if len(self._sampled) == 0 or step >= self._uniform.shape[1]:
             return scores
-        rows = scores[self._sampled]
-        tokens = seeded_choice.choose(rows, self._temperature, self._uniform[:, step : step + 1])
+        rows, asked = scores[self._sampled], self._rows[self._sampled]
+        tokens = seeded_choice.choose(rows, self._temperature[asked], self._uniform[asked, step : step + 1])
         scores = scores.clone()
         scores[self._sampled] = seeded_choice.only(tokens, rows)
         return scores
@@ -233,8 +271,8 @@ class _SeededChoice(LogitsProcessor):
     def choices(self) -> list[list[Choice]]:
         """Of each row, for every step the two likeliest tokens; none of sampled rows. NaN is no number, and None."""
         found: list[list[Choice]] = [[] for _ in self.finite]
-        for indices, values in self._likeliest:
-            for row, (token, other), pair in zip(self._greedy.tolist(), indices.tolist(), values.tolist(), strict=True):
+        for rows, indices, values in self._likeliest:
+            for row, (token, other), pair in zip(rows.tolist(), indices.tolist(), values.tolist(), strict=True):
                 likely, less = (value if math.isfinite(value) else None for value in pair)
                 found[row].append((token, likely, other, less))
         return found

@@ -21,6 +21,24 @@ def test_the_text_does_not_depend_on_the_batch(loaded, temperature):
     assert together == alone
 
 
+def test_rows_that_end_leave_their_batch_and_change_no_other(loaded):
+    """Greedy and sampled ones together, with limits before, at and behind the places where rows are taken out."""
+    limits = (1, 15, 16, 17, 40)
+    requests = [
+        Request(prompt, limit, temperature, (3, place))
+        for place, prompt in enumerate(PROMPTS)
+        for limit in limits
+        for temperature in (0.0, 1.0)
+    ]
+    engine = make(loaded)
+    alone = [engine.generate([request])[0] for request in requests]
+    together = engine.generate(requests)
+    for one, other in zip(alone, together, strict=True):
+        assert (one.token_ids, one.finish_reason, one.finite) == (other.token_ids, other.finish_reason, other.finite)
+        assert [choice[0] for choice in one.choices] == [choice[0] for choice in other.choices]
+    assert {len(each.token_ids) for each in together} >= {1, 15, 16, 17}
+
+
 def test_greedy_equals_a_loop_without_cache_or_padding(loaded):
     ids = list(PROMPTS[2])
     with torch.no_grad():
