@@ -41,18 +41,18 @@ class _WithPrefixCache:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
 
-    def generate(self, input_ids: Tensor, attention_mask: Tensor, **settings: Any) -> Tensor:
-        own_cache = {"cache_implementation", "disable_compile"}
-        settings = {name: value for name, value in settings.items() if name not in own_cache}
-        key = input_ids.cpu().numpy().tobytes()
-        if key not in self._kept:
-            self._kept[key] = self._read(input_ids[:, :-1], attention_mask[:, :-1])
+    def generate(
+        self, input_ids: Tensor, attention_mask: Tensor, past_key_values: DynamicCache, **settings: Any
+    ) -> Tensor:
+        if not past_key_values.get_seq_length():  # a prompt, and no text that goes on
+            key = input_ids.cpu().numpy().tobytes()
+            if key not in self._kept:
+                self._kept[key] = self._read(input_ids[:, :-1], attention_mask[:, :-1])
+            for index, layer in enumerate(cast(Any, self._kept[key]).layers):
+                past_key_values.update(layer.keys, layer.values, index)
         own = cast(Any, self._own)  # PreTrainedModel itself declares no `generate`
         return own.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            past_key_values=copy.deepcopy(self._kept[key]),
-            **settings,
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=past_key_values, **settings
         )
 
     def _read(self, ids: Tensor, mask: Tensor) -> DynamicCache:
