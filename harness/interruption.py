@@ -5,11 +5,13 @@ Imports the standard library alone: it is at work before anything heavy is impor
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -18,6 +20,8 @@ from types import FrameType
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 #: So long the clearing up may take: a signal within it is the same wish again, a later one ends the process at once.
 GRACE_SECONDS = 1.0
+#: A signal that somebody's code has swallowed is sent again after so long, outside of what swallowed it.
+_AGAIN_AFTER_SECONDS = 0.1
 #: Linux: the signal that a process gets when the thread that started it ends.
 _PR_SET_PDEATHSIG = 1
 
@@ -31,8 +35,15 @@ class Interrupted(BaseException):
 
 
 class _State:
-    """What the handler knows: when a signal first came, which was raised, which waits, and how many ask it to wait."""
+    """What the handler knows: when a signal first came, which was raised, which waits, and how many ask it to wait.
 
+    ended: the exit code of a command that is done. heard: whether the command ends by the one that was raised; last:
+    what was raised.
+    """
+
+    ended: int | None = None
+    heard = False
+    last: weakref.ref[Interrupted] | None = None
     first: float | None = None
     raised: int | None = None
     waiting: int | None = None
@@ -51,20 +62,41 @@ def words(signum: int) -> str:
 def ends_in_words() -> Iterator[None]:
     """Within it each signal of ENDING raises Interrupted in the main thread; the process then ends with 128 + signal.
 
-    A signal that the process was started to ignore, as under nohup, stays ignored.
+    A signal that the process was started to ignore, as under nohup, stays ignored. One that comes when all is done
+    and said ends what Python still waits for, and changes nothing of how the command ended.
     """
     try:
+        atexit.register(_hear_no_more)  # before all others, and so called behind them
         for each in ENDING:
             if signal.getsignal(each) is not signal.SIG_IGN:
                 signal.signal(each, _handle)
-        yield
+        try:
+            yield
+        except SystemExit as done:
+            _is_done(done.code if isinstance(done.code, int) else 0 if done.code is None else 1)
+            raise
+        _is_done(0)
     except (Interrupted, Exception) as error:
         signum = error.signum if isinstance(error, Interrupted) else raised()
         if signum is None:
             raise
+        _State.heard = True
         _say(signum)
         _end_within_grace(128 + signum)
         sys.exit(128 + signum)
+
+
+def _is_done(code: int) -> None:
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    _State.ended = code
+
+
+def _hear_no_more() -> None:
+    """Python gives signals back to the system as it ends, which would kill a command that is done."""
+    for each in ENDING:
+        if signal.getsignal(each) is _handle:
+            signal.signal(each, signal.SIG_IGN)
 
 
 def raised() -> int | None:
@@ -98,6 +130,8 @@ def held() -> Iterator[None]:
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
+    if _State.ended is not None:
+        os._exit(_State.ended)
     now = time.monotonic()
     if _State.first is None:
         _State.first = now
@@ -111,7 +145,22 @@ def _handle(signum: int, _frame: FrameType | None) -> None:
 
 def _interrupted(signum: int) -> Interrupted:
     _State.raised = signum
-    return Interrupted(signum)
+    interrupted = Interrupted(signum)
+    _State.last = weakref.ref(interrupted, _lost)
+    return interrupted
+
+
+def _lost(_gone: weakref.ref[Interrupted]) -> None:
+    """What was raised is on its way to nobody: a library's `except:` has it, or Python, in a callback. Raise it again.
+
+    What unwinds holds it, and so does an error that was made of it.
+    """
+    if _State.heard or _State.ended is not None or (signum := _State.raised) is None:
+        return
+    _State.first = None
+    again = threading.Timer(_AGAIN_AFTER_SECONDS, os.kill, [os.getpid(), signum])
+    again.daemon = True
+    again.start()
 
 
 def ends_with(first: int) -> None:

@@ -150,7 +150,8 @@ from harness import interruption
 with interruption.ends_in_words():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
-    except BaseException:
+    except BaseException as error:
+        kept = error
         os.kill(os.getpid(), signal.SIGHUP)  # within the second that clearing up may take
         print("heard", flush=True)
     time.sleep(interruption.GRACE_SECONDS + 0.1)
@@ -159,6 +160,34 @@ with interruption.ends_in_words():
 """
 
 
+#: As libraries do that try an import, and Python in what it calls as an object goes: what it raised is gone.
+SWALLOWED = """
+import os, signal, time
+from harness import interruption
+with interruption.ends_in_words():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except:
+        print("swallowed", flush=True)
+    for _ in range(200):
+        time.sleep(0.05)
+    print("not reached", flush=True)
+"""
+LATE = """
+import atexit, os, signal, sys, threading
+from harness import interruption
+with interruption.ends_in_words():
+    {before}
+    print("all that there is")
+    sys.exit(3)
+"""
+WHILE_THREADS_END = """threading.Thread(target=lambda: (threading.main_thread().join(), signal.pthread_kill(
+        threading.main_thread().ident, signal.SIGTERM), threading.Event().wait(9))).start()"""
+AT_THE_LAST = """
+    class Last:
+        def __del__(self, kill=os.kill, pid=os.getpid(), signum=signal.SIGTERM):
+            kill(pid, signum)
+    sys.last = Last()"""
 #: As pydantic does where a signal comes while a schema is built: what Python raised is a cause alone.
 WRAPPED = """
 import os, signal
@@ -181,10 +210,11 @@ IN_A_COMMAND = "from harness.exit_codes import with_exit_codes\n    @with_exit_c
     [
         (HELD, 143, "whole\ncleared\n"),
         (DEAF, 129, "heard\n"),
+        (SWALLOWED, 143, "swallowed\n"),
         (WRAPPED.format(command=""), 143, "wrapped\n"),
         (WRAPPED.format(command=IN_A_COMMAND), 143, "wrapped\n"),
     ],
-    ids=["held", "deaf", "wrapped", "wrapped in a command"],
+    ids=["held", "deaf", "swallowed", "wrapped", "wrapped in a command"],
 )
 def test_what_must_be_whole_is_ended_after_it_and_what_swallows_a_signal_by_the_next(program, code, said):
     done = subprocess.run(
@@ -196,3 +226,16 @@ def test_what_must_be_whole_is_ended_after_it_and_what_swallows_a_signal_by_the_
     )
     assert (done.returncode, done.stdout) == (code, said)
     assert done.stderr.strip() == interruption.words(code - 128)
+
+
+@pytest.mark.parametrize("before", [WHILE_THREADS_END, AT_THE_LAST], ids=["threads", "the last objects"])
+def test_a_command_that_is_done_ends_as_it_did_whatever_comes_then(before):
+    done = subprocess.run(
+        [sys.executable, "-c", LATE.format(before=before)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=8,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "all that there is\n", "")
