@@ -7,13 +7,17 @@ process leaves the folder behind without the lock; whoever writes beside it next
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import fnmatch
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,6 +31,27 @@ _cleared: list[Path] = []
 
 class IsLocked(Exception):
     """Another process holds the lock."""
+
+
+class WrittenMeanwhile(FileExistsError):
+    """Another process has written the file, or taken it away, since it was looked at."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What lay at a path when it was looked at. state: which file, when it was changed, its size; None of nothing."""
+
+    path: Path
+    state: tuple[int, int, int] | None
+
+
+def seen(path: Path) -> Seen:
+    """What lies at a path now, for `whole_file`. Raises OSError."""
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return Seen(path, None)
+    return Seen(path, (status.st_ino, status.st_mtime_ns, status.st_size))
 
 
 @contextmanager
@@ -48,23 +73,55 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(target: Path, new: bool = False) -> Iterator[Path]:
+def whole_file(target: Path, new: bool = False, before: Seen | None = None, mode: int | None = None) -> Iterator[Path]:
     """A path to write to. What is there takes the target's place, flushed to disk, where the context ends well.
 
-    Its mode is what the umask gives every new file. new: of several writers one alone comes to its end, and the
-    others raise FileExistsError. Raises OSError.
+    new: of several writers one alone comes to its end, and the others raise FileExistsError. before: what the target
+    was when the command began; of several that saw the same, one alone comes to its end, and the others raise
+    WrittenMeanwhile. mode: of the file from its first byte on; None is what the umask gives every new file. Raises
+    OSError, ENXIO for a pipe or a device.
     """
+    _refuse_no_file(target)
     with scratch_folder(target.parent) as scratch:
         probe, written = scratch / ".mode", scratch / "file"
         probe.touch()
+        if mode is not None:
+            written.touch(mode)
         yield written
-        written.chmod(probe.stat().st_mode)  # safetensors and others make files that their owner alone may read
+        # safetensors and others make files that their owner alone may read:
+        written.chmod(probe.stat().st_mode if mode is None else mode)
         with written.open("rb+") as file:
             os.fsync(file.fileno())
-        if new:
+        if before is not None:
+            _place_instead(written, before)
+        elif new:
             _place_new(written, target)
         else:
             os.replace(written, target)
+
+
+def _refuse_no_file(target: Path) -> None:
+    """A file would take the place of a pipe or a device: of /dev/stdout for every process of the machine."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        kind = target.stat().st_mode
+        of_the_system = Path("/dev") in target.absolute().parents and Path("/dev/shm") not in target.absolute().parents
+        if of_the_system or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise OSError(errno.ENXIO, "a pipe or a device lies there, and no file", str(target))
+
+
+def _place_instead(written: Path, before: Seen) -> None:
+    """The file that lies there is locked, and no other: nothing stays behind, and a killed process holds nothing."""
+    target, changed = before.path, WrittenMeanwhile(errno.EEXIST, "written by another process", str(before.path))
+    try:
+        if before.state is None:
+            return _place_new(written, target)
+        with target.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if seen(target) == before:
+                return os.replace(written, target)
+    except (FileExistsError, FileNotFoundError):
+        raise changed from None
+    raise changed
 
 
 def _place_new(written: Path, target: Path) -> None:
@@ -112,12 +169,24 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def clear_leftovers(folder: Path, below: bool = False) -> None:
-    """Remove what killed processes left in a folder; with `below`, in those within it too. `cleared` names it."""
-    for path in found_below(folder, _PATTERN) if below else folder.glob(_PATTERN):
-        if _is_abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)
-            _cleared.append(path)
+def clear_leftovers(folder: Path, below: bool = False) -> list[Path]:
+    """Remove what killed processes left in a folder; with `below`, in those within it too. `cleared` names it.
+
+    Returns what it was.
+    """
+    places = found_below(folder, _PATTERN) if below else list(folder.glob(_PATTERN))
+    left = [path for path in places if _is_abandoned(path)]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    _cleared.extend(left)
+    return left
+
+
+def remove_left(*paths: Path) -> None:
+    """Remove files that a killed process left where they were to be. `cleared` names them."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        _cleared.append(path)
 
 
 def cleared() -> list[Path]:

@@ -16,7 +16,9 @@ import pytest
 import torch
 
 from harness import storage
+from harness.errors import UserError
 from harness.models.tensor_files import read_tensors, write_tensors
+from harness.runs.files import write_text
 
 
 def killed_in(code):
@@ -118,6 +120,61 @@ def test_an_error_leaves_the_old_file_and_nothing_beside(tmp_path):
         written.write_text("new")
         raise ZeroDivisionError
     assert (target.read_text(), beside(target)) == ("old", set())
+
+
+@pytest.mark.parametrize("there", [None, "old"], ids=["nothing", "a file"])
+def test_of_many_that_saw_the_same_one_alone_writes(tmp_path, there):
+    target = tmp_path / "golden.yaml"
+    if there is not None:
+        target.write_text(there)
+    before, at_once, won, lost = storage.seen(target), threading.Barrier(8), [], []
+
+    def write(number):
+        try:
+            with storage.whole_file(target, before=before) as written:
+                written.write_text(str(number))
+                at_once.wait()
+            won.append(str(number))
+        except storage.WrittenMeanwhile:
+            lost.append(number)
+
+    writers = [threading.Thread(target=write, args=[number]) for number in range(8)]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join()
+    assert (len(won), len(lost)) == (1, 7)
+    assert ([target.read_text()], beside(target)) == (won, set())
+
+
+def test_what_was_taken_away_or_written_again_is_no_longer_what_was_seen(tmp_path):
+    target = tmp_path / "golden.yaml"
+    for change in (target.unlink, lambda: target.write_text("same"), lambda: storage.write_whole(target, "same")):
+        target.write_text("same")
+        os.utime(target, (1, 1))
+        before = storage.seen(target)
+        change()
+        with pytest.raises(storage.WrittenMeanwhile), storage.whole_file(target, before=before) as written:
+            written.write_text("new")
+        assert not target.exists() or target.read_text() == "same"
+    assert beside(target) == set()
+
+
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        kind = path.lstat().st_mode
+        with pytest.raises(UserError, match=f"{path.name}: cannot be written: a pipe or a device lies there"):
+            write_text(path, "x")
+        assert path.lstat().st_mode == kind
+
+
+def test_a_file_for_its_owner_alone_is_so_from_its_first_byte_on(tmp_path):
+    with storage.whole_file(tmp_path / "report.html", mode=0o600) as written:
+        written.write_text("texts")
+        assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "report.html").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])

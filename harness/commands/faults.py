@@ -46,16 +46,18 @@ def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: b
     start_tracker()
     from harness.faults.document import PLACE, markdown
     from harness.faults.suite import run_suite
-    from harness.runs.files import write_text
+    from harness.runs.files import write_instead
     from harness.spec import locations
     from harness.spec.faults import FAULTS
+    from harness.storage import seen
 
+    before = seen(out / FAULTS)
     clean = [(locations.find_variant(name), seed) for name in ORGANISMS for seed in range(seeds)]
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
         report = run_suite(
             locations.find_variant(model), only, clean, Path(folder), lambda words: echo(words, err=True)
         )
-    write_text(out / FAULTS, report.model_dump_json(indent=1) + "\n")
+    write_instead(before, report.model_dump_json(indent=1) + "\n")
     table = Table("#", "fault", "outcome", "by", "published scorer")
     for fault in report.faults:
         table.add_row(

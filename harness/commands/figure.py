@@ -25,11 +25,12 @@ def figure(record: Path, out: Path) -> None:
     from harness.commands.doubted import warn_of_doubts
     from harness.errors import UserError
     from harness.reports.pages import drawing_of
-    from harness.runs.files import write_text
+    from harness.runs.files import write_instead
     from harness.runs.journal import read_record
     from harness.spec import locations
+    from harness.storage import seen
 
-    recorded = read_record(record)
+    before, recorded = seen(out), read_record(record)
     warn_of_doubts(record, recorded)
     drawing, problem = drawing_of(recorded, locations.golden_paths())
     if drawing is None:
@@ -38,5 +39,5 @@ def figure(record: Path, out: Path) -> None:
     if not content.startswith("<svg"):
         raise UserError(f"{record.name}: its layout makes a table and no figure; `harness report` shows it")
     # White, since a picture by itself may be shown on any ground.
-    write_text(out, content.replace("<svg", '<svg style="background:white"', 1) + "\n")
+    write_instead(before, content.replace("<svg", '<svg style="background:white"', 1) + "\n")
     echo(f"{out}: {drawing.caption}")

@@ -12,13 +12,13 @@ from harness.reports.layouts._svg import COLOURS_IN_THE_DARK
 from harness.reports.pages import Page, page_of
 from harness.reports.read_back.check import check_shown
 from harness.reports.templating import render, script
-from harness.runs.files import write_text
+from harness.runs.files import write_instead
 from harness.runs.journal import RECORD, read_record
 from harness.spec import locations
 from harness.spec.faults import FAULTS, FaultReport
 from harness.spec.json_text import load_json_model
 from harness.spec.result import RunRecord
-from harness.storage import found_below
+from harness.storage import found_below, seen
 
 #: A report with texts of real models is for whoever made it.
 OWNER_ONLY = 0o600
@@ -34,7 +34,7 @@ def write_report(
     and nobody else can read it. Raises Misreported, and writes nothing, where the page shows other figures than the
     records have.
     """
-    newest = newest_records(runs_dir)
+    before, newest = seen(out), newest_records(runs_dir)
     golden = locations.golden_paths() if golden_paths is None else golden_paths
     anchors = {record.id: page_anchor(record) for _, record in newest}
     inside = Path(runs_dir.resolve().name)
@@ -55,9 +55,7 @@ def write_report(
         unguarded=show_completions,
     )
     check_shown(html, {anchors[record.id]: record for _, record in newest})
-    write_text(out, html)
-    if show_completions:
-        os.chmod(out, OWNER_ONLY)
+    write_instead(before, html, OWNER_ONLY if show_completions else None)
     return out
 
 

@@ -12,7 +12,7 @@ import yaml
 from harness.errors import UserError
 from harness.reading import read_text
 from harness.runs.binding import load_golden
-from harness.runs.files import writing_error
+from harness.runs.files import write_instead
 from harness.runs.journal import read_record
 from harness.runs.misjudged import misjudged
 from harness.runs.second_reading import not_verified
@@ -24,7 +24,7 @@ from harness.spec.loading import recorded_spec
 from harness.spec.manifest import doubts, shown
 from harness.spec.measurement import Measurement
 from harness.spec.result import CellResult, RunRecord
-from harness.storage import whole_file
+from harness.storage import Seen, seen
 from harness.verification.accepted import check_accepted, ties_again
 
 
@@ -176,12 +176,11 @@ def _kept(value: GoldenValue, measured: Measurement | None) -> str:
 class Before:
     """The golden files of a benchmark on a variant before a record becomes one: where it will be, and what is there.
 
-    text: of the file at `path`, None where there is none. used: of the one in use, which may lie elsewhere. record:
-    the one that becomes golden. ties: of its greedy texts, counted a second time; None where they are not at hand.
+    place: what lies where it will be. used: the text of the one in use, which may lie elsewhere. record: the one that
+    becomes golden. ties: of its greedy texts, counted a second time; None where they are not at hand.
     """
 
-    path: Path
-    text: str | None
+    place: Seen
     used: str
     record: RunRecord
     ties: NearTies | None
@@ -194,8 +193,8 @@ class Before:
         """
         names = record.variant["name"], record.spec["id"]
         path, used = locations.golden_target(*names), locations.golden_path(*names)
-        text, in_use = read_text(path) if path.is_file() else None, read_text(used) if used.is_file() else ""
-        return cls(path, text, in_use, record, None if beside is None else ties_again(beside))
+        place, in_use = seen(path), read_text(used) if used.is_file() else ""
+        return cls(place, in_use, record, None if beside is None else ties_again(beside))
 
 
 def write_golden(golden: GoldenFile, before: Before) -> Path:
@@ -205,22 +204,12 @@ def write_golden(golden: GoldenFile, before: Before) -> Path:
     commands at once, each would say that its values are in force. Raises Miswritten, and writes nothing, where the
     text does not say what the record says.
     """
-    path = before.path
     lines = before.used.splitlines(keepends=True)
     comment = itertools.takewhile(lambda line: line.startswith("#") or not line.strip(), lines)
     text = "".join(comment) + golden_yaml(golden)
     check_accepted(text, before.record, before.used, before.ties)
-    changed = f"{path}: another command has written it meanwhile; look at it, and accept the record again"
-    try:
-        with whole_file(path, new=before.text is None) as written:
-            written.write_text(text, encoding="utf-8", newline="")
-            if before.text is not None and (not path.is_file() or read_text(path) != before.text):
-                raise UserError(changed)
-    except FileExistsError:
-        raise UserError(changed) from None
-    except OSError as error:
-        raise writing_error(error, path) from None
-    return path
+    write_instead(before.place, text)
+    return before.place.path
 
 
 def golden_yaml(golden: GoldenFile) -> str:

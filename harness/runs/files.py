@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 
 from harness.errors import MachineError, UserError
-from harness.storage import whole_file, write_whole
+from harness.storage import Seen, WrittenMeanwhile, whole_file, write_whole
 
 _IN_ITS_PLACE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 #: Disk, quota, or the size that a file may have.
@@ -27,6 +27,23 @@ def write_new(path: Path, text: str) -> None:
         raise folder_error(error, path) from None
 
 
+def write_instead(before: Seen, text: str, mode: int | None = None) -> None:
+    """As `write_text`, of a file that is still what it was. Raises UserError where another command was faster.
+
+    mode: of the file, None for what every new one has.
+    """
+    try:
+        with whole_file(before.path, before=before, mode=mode) as written:
+            written.write_bytes(text.encode())
+    except WrittenMeanwhile:
+        raise UserError(
+            f"{before.path}: another command has written it meanwhile; look at it, and start the same command again "
+            "to write over it"
+        ) from None
+    except OSError as error:
+        raise writing_error(error, before.path) from None
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """As `write_text`, also of bytes."""
     try:
@@ -41,6 +58,8 @@ def writing_error(error: OSError, path: Path) -> MachineError | UserError:
         return UserError(
             f"{path}: cannot be written: a folder is in the file's place, or a file in its folder's; move it away"
         )
+    if error.errno == errno.ENXIO:
+        return UserError(f"{path}: cannot be written: {error.strerror}; name a file")
     return storage_error(error, path)
 
 
