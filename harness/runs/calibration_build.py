@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from harness.models.loading import LoadedModel, load_variant
 from harness.models.own_template import template_sha256
 from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.runs import provenance
-from harness.runs.files import write_new
+from harness.runs.calibration_folder import FULL, SHORT, free_folder, write_built
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
@@ -37,7 +36,6 @@ from harness.validity.classification import Limits, calibrate, classify
 from harness.validity.evidence import with_evidence
 
 ATTRIBUTION, EVALUATION = "attribution-requests", "evaluation-requests"
-FULL, SHORT, MANIFEST = "safety_full.csv", "safety_short.csv", "calibration.json"
 #: With fewer refusals there is nothing to attribute.
 FEWEST_REFUSALS = 8
 _REQUESTS_AT_ONCE = 64
@@ -114,7 +112,7 @@ def build_calibration(
     limit: only the first requests that pass the screening. Raises UserError, before the weights are loaded, for
     requests that are evaluated and for files that are there already; afterwards where too little is declined.
     """
-    folder = _folder(variant, variant_file, out)
+    folder = free_folder(variant, variant_file, out)
     asked = _asked(variant, variant_file, limit, keep_near_duplicates)
     _refuse_too_few(len(asked.requests), "requests are left to prompt the model with", asked.screening)
     if problems := plugins.load("engines", variant.engine).problems(variant):
@@ -129,7 +127,7 @@ def build_calibration(
         SHORT: _csv([(text.prompt, judgement_segment(text.text) or text.text) for text in texts.kept]),
     }
     manifest = _manifest(variant, loaded, asked, texts, tables)
-    _write(folder, tables, manifest)
+    write_built(folder, tables, manifest)
     if folder == data_folder() / calibration_place(variant):
         for name in tables:
             record(f"{calibration_place(variant)}/{name}")
@@ -153,36 +151,6 @@ def _manifest(
         "settings": _settings(variant, loaded, texts.limits) | asked.settings,
         **_identity(loaded),
     }
-
-
-def _write(folder: Path, tables: dict[str, str], manifest: dict[str, Any]) -> None:
-    """Of two builds into one folder the one that is first to write its first file writes them all."""
-    for name, text in (*tables.items(), (MANIFEST, json.dumps(manifest, indent=1) + "\n")):
-        write_new(folder / name, text)
-
-
-def _folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> Path:
-    """Where to write. Raises UserError if one of the files is there, or if no place is known."""
-    if out is None:
-        declared = variant.datasets.get("safety-full")
-        if declared is not None and declared.source == "calibration-full":
-            out = data_folder() / calibration_place(variant)
-        elif (
-            declared is None
-            or declared.path is None
-            or Path(declared.path).name != FULL
-            or variant.source.organism is not None
-        ):
-            raise UserError(
-                f"{variant_file}: safety-full is not a file {FULL} beside which the others could be put; "
-                "say where to write with --out DIR"
-            )
-        else:
-            out = (variant_file.parent / declared.path).parent
-    for name in (FULL, SHORT, MANIFEST):
-        if (out / name).exists():
-            raise UserError(f"{out / name}: exists already; move it away, or choose another folder with --out DIR")
-    return out
 
 
 def _evaluated_requests() -> int | None:

@@ -197,7 +197,7 @@ def test_of_two_builds_into_one_folder_the_second_to_be_done_says_so_and_writes_
         if stage == "judging the answers":
             faster.update(build_calibration(variant, path, out, 9, True, lambda *_: None)[1])
 
-    with pytest.raises(UserError, match=r"safety_full\.csv: exists already: another command has written it meanwhile"):
+    with pytest.raises(UserError, match=r"calibration\.json: exists already: another command has written it meanwhile"):
         build_calibration(variant, path, out, 10, True, another)
     assert json.loads((out / "calibration.json").read_text()) == faster
     assert len(rows(out / "safety_full.csv")) == len(rows(out / "safety_short.csv")) == 9
