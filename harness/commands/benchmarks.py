@@ -104,15 +104,15 @@ def _run_for_ci(chosen: Sequence[tuple[str, str]], out: Path, instead: Instead) 
     """Run, and write what a machine shows of the verdicts, also where there are none, and the report."""
     from harness.reports import ci
 
-    ci.remove_earlier(out)
-    try:
-        records = _execute(chosen, out, instead)
-    except (UserError, MachineError) as error:
-        ci.write_refusal("harness", str(error), out)
-        raise
-    runs = [ci.judged(record, benchmark, out) for record, (benchmark, _) in zip(records, chosen, strict=True)]
-    ci.write_ci_files(runs, out)
-    report.write_html(out, out / "report.html")
+    with ci.alone(out):
+        try:
+            records = _execute(chosen, out, instead)
+        except (UserError, MachineError) as error:
+            ci.write_refusal("harness", str(error), out)
+            raise
+        runs = [ci.judged(record, benchmark, out) for record, (benchmark, _) in zip(records, chosen, strict=True)]
+        ci.write_ci_files(runs, out)
+        report.write_html(out, out / "report.html")
     return runs
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,13 +12,16 @@ from harness.errors import UserError
 from harness.reading import real
 from harness.reports.document import cell_text
 from harness.reports.findings import Finding, by_cell, findings_of, number, told, words
-from harness.runs.files import write_text
+from harness.runs.files import write_text, writing_error
 from harness.shown import one_line, spelled_out, without_places
 from harness.spec import locations
 from harness.spec.loading import line_of_entry
 from harness.spec.result import RunRecord, VerdictStatus
+from harness.storage import IsLocked, locked
 
 JUNIT, SUMMARY, ANNOTATIONS = "junit.xml", "summary.md", "annotations.txt"
+#: Locked by the command that will write them.
+_GUARD = ".ci.lock"
 #: Of one record; the summary of a step on GitHub may be 1 MiB, a message is read by a person.
 MOST_FINDINGS_SHOWN = 20
 #: JUnit's element for each kind of finding.
@@ -49,10 +53,24 @@ def judged(record: RunRecord, spec: str, out: Path) -> Judged:
     return Judged(record, spec, tuple(findings_of(record, out / record.id / "record.json")))
 
 
-def remove_earlier(out: Path) -> None:
-    """Take away what an earlier command left, so that nobody reads it as the outcome of one that was killed."""
-    for name in (JUNIT, SUMMARY, ANNOTATIONS):
-        (out / name).unlink(missing_ok=True)
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Within it no other command writes these files in `out`. Raises UserError where one is at it.
+
+    What an earlier command left is taken away, so that nobody reads it as the outcome of one that was killed.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out / _GUARD, wait=False))
+        except IsLocked:
+            raise UserError(
+                f"{out / JUNIT}: another command is at work that will write it; wait for it or use another --out"
+            ) from None
+        except OSError as error:
+            raise writing_error(error, out) from None
+        for name in (JUNIT, SUMMARY, ANNOTATIONS):
+            (out / name).unlink(missing_ok=True)
+        yield
 
 
 def write_ci_files(runs: Sequence[Judged], out: Path) -> None:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.spec import locations
+from harness.storage import locked
 
 SPEC = """
 id: {benchmark}
@@ -63,6 +64,17 @@ def test_a_run_that_is_refused_leaves_no_outcome_of_an_earlier_one(regress, tmp_
     assert result.exit_code == 2
     assert suite.find("testcase/error").get("type") == "refused"
     assert "PASSED" not in (tmp_path / "runs" / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("command", ["regress", "reproduce"])
+def test_what_another_command_has_in_hand_is_not_taken_away_by_one_that_is_refused(tmp_path, command):
+    """The second of two into one folder would write that nothing was measured over the outcome of the first."""
+    with locked(tmp_path / ".ci.lock"):
+        (tmp_path / "junit.xml").write_text("the first one's")
+        result = CliRunner().invoke(main, [command, "--model", "tiny-llama2-chat", "--out", str(tmp_path)])
+    assert (result.exit_code, "junit.xml: another command is at work that will write it" in result.output) == (2, True)
+    assert (tmp_path / "junit.xml").read_text() == "the first one's"
+    assert not (tmp_path / "summary.md").exists()
 
 
 def test_a_variant_without_golden_values_is_told_how_to_get_them(tmp_path):
