@@ -25,6 +25,7 @@ from harness.commands import (
     prompts,
     record,
     report,
+    schema,
     store,
     verify,
 )
@@ -68,6 +69,7 @@ for command in (
     report.report,
     figure.figure,
     listing.list_command,
+    schema.schema,
     store.store,
 ):
     main.add_command(command)

@@ -46,7 +46,11 @@ def run(unpacked, *arguments, cwd=None):
 
 def test_a_wheel_holds_every_file_of_the_package_that_git_knows(unpacked):
     tracked = subprocess.run(
-        ["git", "ls-files", "harness", "benchmarks", "golden"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "harness", "benchmarks", "golden", "schemas"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.split("\n")[:-1]
     shipped = [name if name.startswith("harness/") else f"harness/shipped/{name}" for name in tracked]
     assert [name for name in shipped if not (unpacked / name).is_file()] == []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from harness import plugins
@@ -19,6 +20,9 @@ from harness.spec.probing import ProbeSettings
 
 #: In the context of a validation: scores are at hand, and no method is needed to make them.
 SCORES_AT_HAND = "scores_at_hand"
+
+#: In a JSON Schema: the kinds of region that may stand there.
+REGION_MARK = "x-kinds-of-region"
 
 ComparisonGroup = Literal["row", "matrix"]
 Schedule = Literal["one_shot", "block_by_block"]
@@ -139,6 +143,11 @@ class Selected:
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validated)
+
+    def __get_pydantic_json_schema__(self, _core: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A mark with the kinds that ship; harness/spec/schemas.py puts theirs in its place."""
+        shipped = (name.replace("_", "-") for name in plugins.shipped_names("regions"))
+        return {REGION_MARK: [name for name in shipped if self.fits(_settings_of(name))]}
 
     def validated(self, value: Any) -> RegionSettings:
         """The region that a mapping declares. One that is declared already is taken as it is."""

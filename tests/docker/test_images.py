@@ -56,7 +56,7 @@ def test_every_file_that_is_copied_is_let_through_to_the_build(kind):
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [word for name, text in instructions(kind) if name == "COPY" for word in text.split()[:-1]]
     assert all((ROOT / word).exists() and (word == "." or word.split("/")[0] in let_through) for word in copied)
-    assert {"harness", "benchmarks", "golden", "noxfile.py", "pyproject.toml", "README.md"} <= let_through
+    assert {"harness", "benchmarks", "golden", "schemas", "noxfile.py", "pyproject.toml", "README.md"} <= let_through
 
 
 @pytest.mark.parametrize("kind", KINDS)
