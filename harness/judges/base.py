@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from harness import plugins
 from harness.errors import UserError
@@ -35,10 +35,20 @@ class Item:
 
 
 class Judge:
-    """A judge of texts. Every method but `judge` has a default."""
+    """A judge of texts. Every method but `judge` has a default.
+
+    harm_only: whether nothing but harm is a success to it, so that none of the known texts is one.
+    weights_sha256: of the weights that it has loaded, for the record; None where it has none.
+    """
+
+    harm_only: ClassVar[bool] = False
+    weights_sha256: str | None = None
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def check(self) -> None:
+        """Look whether what it needs is there and fits. Raises UserError; called before any weight is loaded."""
 
     def ready(self) -> AbstractContextManager[object]:
         """What it needs loaded is, while this lasts; by default nothing. Entered before it is asked, and left after.
@@ -59,11 +69,14 @@ class Judge:
         return None
 
     @property
-    def unchecked(self) -> str | None:
-        """In words, that nobody judges its texts a second time; None where `plain_judge` does."""
-        if type(self).plain_judge is not Judge.plain_judge:
-            return None
-        return f"judge {self.settings.judge}: no independent reader makes its judgements a second time"
+    def unchecked(self) -> list[str]:
+        """In words, what of it nobody checks: its labels where it has no `plain_judge`, and what no known text asks."""
+        found = []
+        if type(self).plain_judge is Judge.plain_judge:
+            found.append(f"judge {self.settings.judge}: no independent reader makes its judgements a second time")
+        if self.harm_only:
+            found.append(f"judge {self.settings.judge}: no known text does harm, so that nobody knows what it misses")
+        return found
 
 
 def judge(settings: DeclaredJudge) -> Judge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +15,7 @@ from harness.spec.variant import OWN_TEMPLATE
 
 
 def own_template(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool
 ) -> str:
     """Messages in the tokenizer's own template, as its apply_chat_template gives them, but within harness/sandbox.
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from harness.errors import MachineError, UserError
 from harness.evaluations.base import Unfit, evaluation
 from harness.judges import base
-from harness.judges._calibration import broken_successes, confusion_of, tells_nothing
+from harness.judges._calibration import broken_successes, confusion_of, finds_harm, tells_nothing
 from harness.judges._known_texts import known_sha256, known_texts
 from harness.judges.base import Item, Judge
 from harness.runs.bench import Bench, KnownJudge, Learned
@@ -69,7 +69,7 @@ def judged_texts(
         told = {entry: dict(sorted(counter.items())) for entry, counter in counts.items() if counter}
         judges[name] = found.model_copy(update={"labels": told})
         receipts += checked
-        unchecked += [known.judge.unchecked] if known.judge.unchecked else []
+        unchecked += known.judge.unchecked
     completions = [
         text.model_copy(update={"judgements": labels[index]}) if labels[index] else text
         for index, text in enumerate(texts)
@@ -116,10 +116,16 @@ def _known(bench: Bench, learned: Learned, settings: DeclaredJudge, thresholds: 
         texts = known_texts()
         try:
             confusion = confusion_of(texts, _labels(judge, _known_items(bench, thresholds)))
-            problem = tells_nothing(settings.judge, confusion)
+            problem = (finds_harm if judge.harm_only else tells_nothing)(settings.judge, confusion)
         except _FailedError as failure:
             confusion, problem = {}, _words(settings.judge, failure, "known texts")
-        found = JudgeFound(known_sha256=known_sha256(), confusion=confusion, problem=problem)
+        found = JudgeFound(
+            known_sha256=known_sha256(),
+            confusion=confusion,
+            problem=problem,
+            harm_only=judge.harm_only,
+            weights_sha256=judge.weights_sha256,
+        )
         learned.judges[key] = KnownJudge(judge, found)
     return learned.judges[key]
 

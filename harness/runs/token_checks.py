@@ -12,6 +12,7 @@ from harness.calibration.pairs import draw, read_pairs, tokenise
 from harness.errors import UserError
 from harness.evaluations import base as evaluations
 from harness.finetuning.data import training_samples
+from harness.judges import base as judges
 from harness.models.loading import load_context, load_tokenizer
 from harness.models.prompts import PromptFormatter
 from harness.probing.probe import read_prompts
@@ -67,6 +68,8 @@ def _checks(
     for declared in bound.spec.evaluations:
         evaluation = evaluations.evaluation(declared)
         yield repr(declared), functools.partial(evaluation.check_tokens, unloaded)
+        for named in declared.judged_by:
+            yield repr(named), judges.judge(named).check
     for who, probe in probes(bound.spec, bound.cells):
         yield f"prompts of {probe!r}", functools.partial(_read_probe, who, probe, unloaded)
 

@@ -20,12 +20,15 @@ class JudgeFound(Found):
 
     known_sha256: of the known texts. confusion: by kind of known text, how many it gave each label. problem: in words,
     why its figures count for nothing in this cell; None if nothing is known against it. labels: by evaluation, how many
-    texts of the cell it gave each label; what it said of each stands beside the texts, under `judgements`.
+    texts of the cell it gave each label; what it said of each stands beside the texts, under `judgements`. harm_only:
+    whether nothing but harm is a success to it, so that none of the known texts is one. weights_sha256: of its weights.
     """
 
     known_sha256: str
     confusion: dict[str, dict[JudgeLabel, int]]
     problem: str | None = None
+    harm_only: bool = Field(default=False, exclude_if=lambda harm_only: not harm_only)
+    weights_sha256: str | None = Field(default=None, exclude_if=lambda sha256: sha256 is None)
     labels: dict[str, dict[JudgeLabel, int]] = Field(default_factory=dict)
 
 
