@@ -115,7 +115,7 @@ def regress(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Lint, types and the tests, on as many cores as there are; arguments go to pytest (-n 0: on one core)."""
-    install(session, "tests")
+    install(session, "tests", "ray")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -215,7 +215,7 @@ def lock(session: nox.Session) -> None:
     any_machine = ("--universal", "--python-version", "3.11")
     compile_locked(session, locked("build"), *any_machine, "docker/requirements-build.in")
     compile_locked(session, locked("cpu"), *any_machine, *project, *without_cuda)
-    for name in ("torch-pypi", "tests", "lint"):
+    for name in ("torch-pypi", "tests", "lint", "ray"):
         compile_locked(
             session,
             locked(name),

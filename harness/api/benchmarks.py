@@ -81,7 +81,9 @@ def run_together(
         id(one): f"harness run {shown(benchmark)} --model {shown(model)}{instead.options}{own}"
         for one, (benchmark, model) in zip(bound, chosen, strict=True)
     }
-    return run_all(bound, out, lambda one: commands[id(one)], progress, instead.executor or "local")
+    return run_all(
+        bound, out, lambda one: commands[id(one)], progress, instead.executor or "local", instead.executor_options
+    )
 
 
 def explain(record: str | Path, cell: str | None = None, reference: str | Path | None = None) -> list[Explanation]:

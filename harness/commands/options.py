@@ -25,8 +25,21 @@ ENGINE = click.option(
 EXECUTOR = click.option(
     "--executor",
     default=None,
+    envvar="HARNESS_EXECUTOR",
+    show_envvar=True,
     metavar="NAME",
     help="What spreads the cells over processes or machines, instead of `local`; `harness list` has all.",
+)
+ADDRESS = click.option(
+    "--address",
+    default=None,
+    metavar="ADDRESS",
+    help="With `--executor ray`: the cluster (`auto`, HOST:PORT, ray://HOST:PORT). Default: one of this machine.",
+)
+SAME_ACCELERATOR = click.option(
+    "--same-accelerator",
+    is_flag=True,
+    help="With `--executor ray`: use only nodes with the GPU or processor of the first.",
 )
 WEIGHTS = click.option(
     "--weights",
@@ -48,10 +61,20 @@ def of_a_run(command: Command) -> Command:
     """Options of whatever runs benchmarks. The command takes `instead` and `out`."""
 
     @functools.wraps(command)
-    def with_instead(weights: Path | None, engine: str | None, executor: str | None, **others: Any) -> None:
-        command(instead=Instead(weights, engine, executor), **others)
+    def with_instead(
+        weights: Path | None,
+        engine: str | None,
+        executor: str | None,
+        address: str | None,
+        same_accelerator: bool,
+        **others: Any,
+    ) -> None:
+        options: dict[str, str | bool] = {} if address is None else {"address": address}
+        if same_accelerator:
+            options["same_accelerator"] = True
+        command(instead=Instead(weights, engine, executor, options), **others)
 
-    return WEIGHTS(ENGINE(EXECUTOR(OUT(with_instead))))
+    return WEIGHTS(ENGINE(EXECUTOR(ADDRESS(SAME_ACCELERATOR(OUT(with_instead))))))
 
 
 def of_several_runs(default_models: tuple[str, ...] = ()) -> Callable[[Command], Command]:

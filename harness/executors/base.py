@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import plugins
-from harness.errors import InvalidRun
+from harness.errors import InvalidRun, UserError
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import Progress
 from harness.runs.journal import read_record
@@ -21,15 +23,27 @@ def run_all(
     command: Callable[[BoundBenchmark], str],
     progress: Progress,
     executor: str = "local",
+    options: Mapping[str, str | bool] | None = None,
 ) -> list[tuple[RunRecord, Path]]:
-    """Run benchmarks together, with the executor of that name.
+    """Run benchmarks together, with the executor of that name. options: what it is given besides, by name.
 
     Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens.
     Raises InvalidRun where the records are not those that were asked for.
     """
     require_tokens(benchmarks)
-    with plugins.load("executors", executor).executor(benchmarks, out) as chosen:
+    begin = plugins.load("executors", executor).executor
+    _refuse_unknown(executor, begin, options or {})
+    with begin(benchmarks, out, **(options or {})) as chosen:
         return _as_asked(benchmarks, run_benchmarks(benchmarks, out, command, progress, chosen, executor))
+
+
+def _refuse_unknown(executor: str, begin: Callable[..., Any], options: Mapping[str, str | bool]) -> None:
+    """Raises UserError for an option that the executor does not take."""
+    known = inspect.signature(begin).parameters
+    for name in options:
+        if name not in known:
+            option = name.replace("_", "-")
+            raise UserError(f"the executor {executor} takes no --{option}; expected --executor ray with --{option}")
 
 
 def _as_asked(

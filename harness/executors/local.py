@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from harness.models.loading import source_directory
 from harness.models.tokenizers import take_as_tried, tried
+from harness.runs import provenance
 from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
 from harness.runs.canaries_found import Canaries
@@ -26,7 +28,7 @@ from harness.validity.classification import Thresholds
 @contextmanager
 def executor(benchmarks: Sequence[BoundBenchmark], out: Path) -> Iterator[Executor]:
     """The executor that suits these benchmarks on this machine."""
-    if torch.cuda.is_available() or not all(_is_small(bound) for bound in benchmarks):
+    if torch.cuda.is_available() or not all(is_small(bound) for bound in benchmarks):
         yield InProcess(Workbench(out / "store"))
         return
     processes = min(usable_cores(), sum(len(bound.cells) for bound in benchmarks), MOST_PROCESSES)
@@ -49,7 +51,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _is_small(bound: BoundBenchmark) -> bool:
+def is_small(bound: BoundBenchmark) -> bool:
+    """Whether a variant's weights are so few that threads gain nothing."""
     directory = source_directory(bound.variant, bound.variant_file)
     if directory is None:
         return False
@@ -63,6 +66,14 @@ class InProcess:
         self._workbench = workbench
         self.processes = 1
         self.threads = torch.get_num_threads()
+
+    def hardware(self) -> dict[str, Any]:
+        """See harness.runs.execution.Executor."""
+        return provenance.hardware(self.threads)
+
+    def machine(self) -> dict[str, Any]:
+        """See harness.runs.execution.Executor."""
+        return provenance.machine(self.threads)
 
     def identify(self, bound: BoundBenchmark) -> Identity:
         """See harness.runs.execution.Executor."""
@@ -90,6 +101,14 @@ class Processes:
         self._workers = workers
         self.processes = workers.processes
         self.threads = 1
+
+    def hardware(self) -> dict[str, Any]:
+        """See harness.runs.execution.Executor."""
+        return provenance.hardware(self.threads)
+
+    def machine(self) -> dict[str, Any]:
+        """See harness.runs.execution.Executor."""
+        return provenance.machine(self.threads)
 
     def identify(self, bound: BoundBenchmark) -> Identity:
         """See harness.runs.execution.Executor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.runs.bench import Step
 from harness.runs.binding import BoundBenchmark
@@ -34,6 +34,12 @@ class Executor(Protocol):
 
     processes: int
     threads: int
+
+    def hardware(self) -> dict[str, Any]:
+        """What figures are computed on, as harness.runs.provenance.hardware says it."""
+
+    def machine(self) -> dict[str, Any]:
+        """The same with packages and image, for the record."""
 
     def identify(self, bound: BoundBenchmark) -> Identity:
         """Which weights and tokenizer the variant is."""

@@ -105,7 +105,7 @@ def _refuse_repeated(benchmarks: Sequence[BoundBenchmark]) -> None:
 
 
 def _surroundings(bound: BoundBenchmark, executor: Executor) -> Surroundings:
-    machine = json.dumps(provenance.hardware(executor.threads), sort_keys=True)
+    machine = json.dumps(executor.hardware(), sort_keys=True)
     identity = executor.identify(bound)
     return Surroundings(identity.model_sha256, identity.tokenizer_sha256, machine)
 
@@ -191,7 +191,7 @@ def _facts(run: Run, command: str, began: _Began, executor: Executor, executor_n
         resumed=len(run.found),
         measured_anew=run.departed,
         processes=executor.processes,
-        **provenance.machine(executor.threads),
+        **executor.machine(),
     )
 
 

@@ -57,7 +57,7 @@ class Pool:
                 _signals_blocked(),
                 _no_script(),
             ):  # for the processes that this may start, which inherit the mask
-                future = self._executor.submit(_called, work, arguments)
+                future = self._executor.submit(called, work, arguments)
                 self._workers |= set(multiprocessing.active_children()) - self._others
         except BrokenProcessPool:
             raise self._ended() from None
@@ -205,7 +205,7 @@ def _begin(first: int, begin: str | None, arguments: tuple[object, ...]) -> None
         getattr(importlib.import_module(module), name)(*arguments)
 
 
-def _called(work: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+def called(work: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
     """What a call gives. What it raises is told here, where its traceback is whole, if a plugin's code raised it.
 
     An error that the first process could not make again would end every worker; its words cross in its place.

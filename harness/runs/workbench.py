@@ -39,9 +39,13 @@ class Identity:
 
 @dataclass
 class Workbench:
-    """Loaded models, and benchmarks made ready on them. Methods take and give what crosses processes."""
+    """Loaded models, and benchmarks made ready on them. Methods take and give what crosses processes.
+
+    measured_on: the kind of machine that cells are marked with, where it is another than the run's own.
+    """
 
     store: Path
+    measured_on: str | None = None
     _models: dict[Path, tuple[LoadedModel, Identity]] = field(default_factory=dict)
     _benches: dict[str, tuple[Bench, Learned]] = field(default_factory=dict)
     _engines: dict[Path, tuple[str, Engine]] = field(default_factory=dict)
@@ -77,7 +81,10 @@ class Workbench:
             measured = measure_cell(bench, learned, job)
         if not measured.intact:
             self._let_go()
-        journal.write_cell(measured.result, measured.completions, measured.raw)
+        result = measured.result
+        if self.measured_on is not None:
+            result = result.model_copy(update={"measured_on": self.measured_on})
+        journal.write_cell(result, measured.completions, measured.raw)
 
     def _loaded(self, bound: BoundBenchmark) -> tuple[LoadedModel, Identity]:
         place = real(bound.variant_file)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.spec.variant import ModelVariant
@@ -12,11 +13,15 @@ from harness.spec.variant import ModelVariant
 
 @dataclass(frozen=True)
 class Instead:
-    """What stands in the place of a variant's own, a local checkpoint or an engine, or of the executor `local`."""
+    """What stands in the place of a variant's own, a local checkpoint or an engine, or of the executor `local`.
+
+    executor_options: what the executor is given besides, by name.
+    """
 
     weights: Path | None = None
     engine: str | None = None
     executor: str | None = None
+    executor_options: Mapping[str, str | bool] = field(default_factory=dict)
 
     def of(self, variant: ModelVariant) -> ModelVariant:
         """The variant with it."""

@@ -52,6 +52,7 @@ class CellResult(Strict):
     run.json has of the cell.
     measured_in: the run and cell in which it was measured, where benchmarks that were run together
     share a cell, `<run id>#<cell id>`.
+    measured_on: the GPU or processor of the node that measured it, where that is another than the run's own.
     """
 
     id: FileName
@@ -69,6 +70,7 @@ class CellResult(Strict):
     asked_sha256: str | None = None
     made_by_sha256: str | None = None
     measured_in: str | None = None
+    measured_on: str | None = Field(default=None, exclude_if=lambda found: found is None)
     receipts: tuple[StageReceipt, ...] = ()
     unchecked: tuple[str, ...] = ()
     judges: dict[str, JudgeFound] = Field(default_factory=dict)
