@@ -37,10 +37,12 @@ class Interrupted(BaseException):
 class _State:
     """What the handler knows: when a signal first came, which was raised, which waits, and how many ask it to wait.
 
-    ended: the exit code of a command that is done. heard: whether the command ends by the one that was raised; last:
+    began: when a command that has a process of its own did, in seconds of the clock that files have. ended: the exit
+    code of a command that is done. heard: whether the command ends by the one that was raised; last:
     what was raised.
     """
 
+    began: float | None = None
     ended: int | None = None
     heard = False
     last: weakref.ref[Interrupted] | None = None
@@ -66,6 +68,7 @@ def ends_in_words() -> Iterator[None]:
     and said ends what Python still waits for, and changes nothing of how the command ended.
     """
     try:
+        _State.began = time.time()
         atexit.register(_hear_no_more)  # before all others, and so called behind them
         for each in ENDING:
             if signal.getsignal(each) is not signal.SIG_IGN:
@@ -84,6 +87,11 @@ def ends_in_words() -> Iterator[None]:
         _say(signum)
         _end_within_grace(128 + signum)
         sys.exit(128 + signum)
+
+
+def began() -> float | None:
+    """When this process's command began, in seconds of the clock that files have; None in a notebook."""
+    return _State.began
 
 
 def _is_done(code: int) -> None:

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from harness import interruption
+
 _PATTERN = ".*.partial"
 _WRITER = ".writer"
 #: A folder that is younger may be one whose writer is about to take the lock.
@@ -39,10 +41,14 @@ class WrittenMeanwhile(FileExistsError):
 
 @dataclass(frozen=True)
 class Seen:
-    """What lay at a path when it was looked at. state: which file, when it was changed, its size; None of nothing."""
+    """What lay at a path when it was looked at. state: which file, when it was changed, its size; None of nothing.
+
+    meanwhile: whether it was written while the command that looks at it already ran: it reads its libraries first.
+    """
 
     path: Path
     state: tuple[int, int, int] | None
+    meanwhile: bool = False
 
 
 def seen(path: Path) -> Seen:
@@ -51,7 +57,9 @@ def seen(path: Path) -> Seen:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return Seen(path, None)
-    return Seen(path, (status.st_ino, status.st_mtime_ns, status.st_size))
+    began = interruption.began()
+    meanwhile = began is not None and status.st_mtime > began
+    return Seen(path, (status.st_ino, status.st_mtime_ns, status.st_size), meanwhile)
 
 
 @contextmanager
@@ -113,6 +121,8 @@ def _place_instead(written: Path, before: Seen) -> None:
     """The file that lies there is locked, and no other: nothing stays behind, and a killed process holds nothing."""
     target, changed = before.path, WrittenMeanwhile(errno.EEXIST, "written by another process", str(before.path))
     try:
+        if before.meanwhile:
+            raise changed
         if before.state is None:
             return _place_new(written, target)
         with target.open("rb") as held:

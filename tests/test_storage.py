@@ -160,6 +160,36 @@ def test_what_was_taken_away_or_written_again_is_no_longer_what_was_seen(tmp_pat
     assert beside(target) == set()
 
 
+SECOND = """
+import pathlib, sys, time
+from harness import interruption, storage
+with interruption.ends_in_words():
+    print("there", flush=True)
+    sys.stdin.readline()
+    before = storage.seen(pathlib.Path({path!r}))
+    with storage.whole_file(before.path, before=before) as written:
+        written.write_text("second")
+    print("written", flush=True)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_what_another_command_wrote_while_this_one_read_its_libraries_is_not_written_over(tmp_path, when):
+    target = tmp_path / "golden.yaml"
+    target.write_text("first")
+    time.sleep(0.02)  # the clock of files goes in steps
+    code = SECOND.format(path=str(target))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes, text=True) as process:
+        assert process.stdout.readline() == "there\n"
+        time.sleep(0.02)
+        if when == "meanwhile":
+            storage.write_whole(target, "first")
+        said, problems = process.communicate("\n")
+    assert (said, "WrittenMeanwhile" in problems) == (("written\n", False) if when == "before" else ("", True))
+    assert (target.read_text(), beside(target)) == ("second" if when == "before" else "first", set())
+
+
 def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
