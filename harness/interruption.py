@@ -101,7 +101,14 @@ def _is_done(code: int) -> None:
 
 
 def _hear_no_more() -> None:
-    """Python gives signals back to the system as it ends, which would kill a command that is done."""
+    """Python gives signals back to the system as it ends, which would kill a command that is done.
+
+    It also takes apart all that was loaded, for seconds: what a signal ends does not wait for that.
+    """
+    if _State.heard and (signum := _State.raised) is not None:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(128 + signum)
     for each in ENDING:
         if signal.getsignal(each) is _handle:
             signal.signal(each, signal.SIG_IGN)

@@ -228,6 +228,28 @@ def test_what_must_be_whole_is_ended_after_it_and_what_swallows_a_signal_by_the_
     assert done.stderr.strip() == interruption.words(code - 128)
 
 
+#: What torch and its like hold takes seconds to free.
+HEAVY = """
+import os, signal, sys, time
+from harness import interruption
+with interruption.ends_in_words():
+    class Last:
+        def __del__(self, sleep=time.sleep):
+            sleep(5)
+    sys.last = Last()
+    print("all that there is")
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_what_a_signal_ends_does_not_wait_until_all_is_taken_apart():
+    done = subprocess.run(
+        [sys.executable, "-c", HEAVY], env=environment(), capture_output=True, text=True, check=False, timeout=4
+    )
+    assert (done.returncode, done.stdout) == (143, "all that there is\n")
+    assert done.stderr.strip() == interruption.words(signal.SIGTERM)
+
+
 @pytest.mark.parametrize("before", [WHILE_THREADS_END, AT_THE_LAST], ids=["threads", "the last objects"])
 def test_a_command_that_is_done_ends_as_it_did_whatever_comes_then(before):
     done = subprocess.run(
