@@ -174,15 +174,21 @@ with interruption.ends_in_words():
     print("not reached", flush=True)
 """
 LATE = """
-import atexit, os, signal, sys, threading
+import os, signal, sys, threading, time
 from harness import interruption
 with interruption.ends_in_words():
     {before}
     print("all that there is")
     sys.exit(3)
 """
-WHILE_THREADS_END = """threading.Thread(target=lambda: (threading.main_thread().join(), signal.pthread_kill(
-        threading.main_thread().ident, signal.SIGTERM), threading.Event().wait(9))).start()"""
+#: Sent again and again: one that comes as the main thread is about to wait is heard behind that.
+WHILE_THREADS_END = """
+    def signals():
+        threading.main_thread().join()
+        for _ in range(100):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+    threading.Thread(target=signals).start()"""
 AT_THE_LAST = """
     class Last:
         def __del__(self, kill=os.kill, pid=os.getpid(), signum=signal.SIGTERM):
