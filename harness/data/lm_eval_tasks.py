@@ -80,6 +80,12 @@ def hub_task(name: str) -> Task:
     return next(iter(loaded["tasks"].values()))
 
 
+def refuse_other_kinds(name: str, task: Task) -> None:
+    """Raise UserError for a task that asks for anything but a choice among answers."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        raise UserError(f"lm-eval's task {name!r} asks for {task.OUTPUT_TYPE}; expected a task of multiple_choice")
+
+
 def refuse_other_items(name: str, task: Task) -> None:
     """Raise UserError unless a task's items are those that `harness data fetch` found."""
     locked = read_lock().tasks.get(name)

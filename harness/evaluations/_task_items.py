@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 #: Rows times columns: `datasets` writes a place for each into its cache, however small the file is. The largest task of
-#: lm-eval's own has some 100,000 items with 10 columns.
-MOST_VALUES = 10_000_000
+#: lm-eval's own has some 100,000 items with 10 columns. So much is read in some 20 seconds.
+MOST_VALUES, MOST_ITEMS, MOST_COLUMNS = 2_000_000, 400_000, 1_000
 #: Rows of a Parquet file that are unpacked at once: each may be as long as the file.
 _ROWS = 16
 #: What the names of the types of plain values begin with in `datasets`.
@@ -29,7 +29,7 @@ def read_items(form: str, file: Path) -> Dataset:
     """The items of one file. JSON, CSV and Parquet are read by pyarrow and pandas, and run nothing.
 
     form: json, csv or parquet. Raises UserError, with the line where there is one, for what is something else, for more
-    than plain values, and for more of them than MOST_VALUES.
+    than plain values, and for more of them than a task has.
     """
     from datasets import Dataset, load_dataset
     from datasets.exceptions import DatasetGenerationError
@@ -67,7 +67,7 @@ def _refuse_unfit_json(file: Path) -> None:
         if not isinstance(item, dict):
             raise UserError(f"{file}:{line}: an item is a {type(item).__name__}; expected a mapping of its columns")
         keys.update(_columns(item, ()))
-        _refuse_more(rows * len(keys), f"{file}:{line}")
+        _refuse_more(rows, len(keys), f"{file}:{line}")
 
 
 def _columns(value: Any, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -103,7 +103,7 @@ def _refuse_unfit_csv(file: Path) -> None:
             columns = columns or len(row)
             if row and len(row) != columns:
                 raise UserError(f"{file}:{reader.line_num}: the row has {len(row)} fields; expected {columns}")
-            _refuse_more(number * columns, f"{file}:{reader.line_num}")
+            _refuse_more(number, columns, f"{file}:{reader.line_num}")
     except csv.Error as error:
         raise UserError(f"{file}:{reader.line_num}: not CSV: {error}") from None
 
@@ -117,7 +117,8 @@ def _refuse_unfit_parquet(file: Path) -> None:
         with ParquetFile(file) as table:
             facts, held = table.metadata, 0
             groups = map(facts.row_group, range(facts.num_row_groups))
-            _refuse_more(sum(g.column(each).num_values for g in groups for each in range(g.num_columns)), str(file))
+            _refuse_more(facts.num_rows, facts.num_columns, str(file))
+            _refuse_values(sum(g.column(each).num_values for g in groups for each in range(g.num_columns)), str(file))
             for batch in table.iter_batches(batch_size=_ROWS):
                 held += batch.nbytes
                 if held > LARGEST:
@@ -126,7 +127,14 @@ def _refuse_unfit_parquet(file: Path) -> None:
         raise UserError(f"{file}: its items cannot be read as parquet: {first_line(error)}") from None
 
 
-def _refuse_more(values: int, where: str) -> None:
+def _refuse_more(rows: int, columns: int, where: str) -> None:
+    for held, most, what in ((columns, MOST_COLUMNS, "columns"), (rows, MOST_ITEMS, "items")):
+        if held > most:
+            raise UserError(f"{where}: holds more than {most} {what}; expected fewer")
+    _refuse_values(rows * columns, where)
+
+
+def _refuse_values(values: int, where: str) -> None:
     if values > MOST_VALUES:
         raise UserError(f"{where}: rows times columns are more than {MOST_VALUES}; expected fewer")
 

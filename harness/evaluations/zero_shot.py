@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from harness.spec.variant import ModelVariant
 
 
+#: Of an item: each is a text that the model scores. Those of published tasks have up to 26.
+MOST_CHOICES = 1_000
+
+
 class Settings(DeclaredEvaluation):
     """Tasks are the variant's own (`zero_shot_tasks`): lm-eval names, or YAML files with local data.
 
@@ -185,8 +189,15 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.evaluations._engine_language_model import EngineLanguageModel
 
         (loaded,) = tasks_with_data([task])
+        _refuse_more_choices(task, loaded, self.settings.limit)
         loaded.build_all_requests(limit=self.settings.limit, rank=0, world_size=1)
         EngineLanguageModel(engine, formatter).loglikelihood(loaded.instances)
+
+
+def _refuse_more_choices(place: Path | str, task: Task, limit: int | None) -> None:
+    for number, (_, item) in enumerate(task.doc_iterator(limit=limit), start=1):
+        if (held := len(task.doc_to_choice(item))) > MOST_CHOICES:
+            raise UserError(f"{place}: item {number} has {held} choices; expected at most {MOST_CHOICES}")
 
 
 def _hash_of(samples: Sequence[dict[str, Any]]) -> str:
@@ -215,13 +226,14 @@ def tasks_with_data(places: Sequence[Path | str]) -> list[Task]:
 @functools.cache
 def _load_task(place: Path | str) -> Task:
     """A task with its data and without examples in its prompts, loaded once for all cells."""
-    from harness.data.lm_eval_tasks import hub_task, refuse_other_items
+    from harness.data.lm_eval_tasks import hub_task, refuse_other_items, refuse_other_kinds
     from harness.evaluations._local_tasks import local_task
 
     if isinstance(place, Path):
         task = local_task(place)
     else:
         task = hub_task(place)
+        refuse_other_kinds(place, task)
         refuse_other_items(place, task)
     task.set_config("num_fewshot", 0)
     return task

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,10 +61,11 @@ class Active:
 
 def active_parts(folder: Path) -> list[Active]:
     """Everything in a folder and below that could act, by file. Raises UserError for one with too many files."""
-    found: list[Active] = []
-    for number, path in enumerate(_files(folder)):
-        if number == _MOST_FILES:
-            raise UserError(f"{folder}: holds more than {_MOST_FILES} files; expected a model's folder")
+    paths = list(islice(_files(folder), _MOST_FILES + 1))
+    if len(paths) > _MOST_FILES:
+        raise UserError(f"{folder}: holds more than {_MOST_FILES} files; expected a model's folder")
+    found = [Active(name, what, "refused") for name, what in _refused(folder)]
+    for path in paths:
         name = path.relative_to(folder).as_posix()
         found += (Active(name, what, use) for what, use in _parts_of(path, folder))
     return sorted(found, key=lambda each: (each.file, each.what))
@@ -163,7 +165,6 @@ def _parts_of(path: Path, folder: Path) -> Iterator[tuple[str, Use]]:
 
 
 def _parts_of_checkpoint(path: Path) -> Iterator[tuple[str, Use]]:
-    yield from ((what, "refused") for name, what in _refused(path.parent) if name == path.name)
     if path.name not in (*_CONFIGS, "chat_template.json", "adapter_config.json"):
         return
     try:

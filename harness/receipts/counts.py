@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def expected_items(tasks: Sequence[Any], limit: int | None) -> dict[str, tuple[i
     """
     found = {}
     for task in tasks:
-        documents = list(task.eval_docs)[:limit]
+        documents = list(islice(task.eval_docs, limit))
         twice = 2 if any("mutual_info" in str(metric) for metric in task.aggregation()) else 1
         found[str(task.config.task)] = len(documents), twice * sum(len(task.doc_to_choice(each)) for each in documents)
     return found

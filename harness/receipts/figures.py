@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
@@ -48,7 +49,7 @@ def scored_items(tasks: Sequence[Any], limit: int | None, observed: Observed) ->
     start = 0
     for task in tasks:
         twice = 2 if any("mutual_info" in str(metric) for metric in task.aggregation()) else 1
-        for document in list(task.eval_docs)[:limit]:
+        for document in islice(task.eval_docs, limit):
             choices = task.doc_to_choice(document)
             question = task.doc_to_text(document)
             gold = question if isinstance(question, int) else task.doc_to_target(document)

@@ -25,6 +25,8 @@ MEMORY_BYTES = 4 << 30
 SECONDS_TO_LOAD, SECONDS_TO_TRY, SECONDS_PER_CHARACTER = 60, 10, 2e-5
 #: Of all texts that are asked for after the trial, and of each of them besides: what it takes to say it.
 SECONDS_TO_ASK, SECONDS_A_QUESTION = 2, 2e-3
+#: Tokens that are added to a vocabulary: models of speech add 65,000, and loading takes the time of each.
+MOST_ADDED = 100_000
 #: Of each character, in a row: where a pattern backtracks without end, and where it takes the square or more.
 _LENGTHS = (32, 2_000)
 #: What classes of characters in patterns hold.
@@ -76,6 +78,8 @@ def _tokenizers_alone() -> Any:
 
 def _loaded(library: Any, folder: Path) -> tuple[Any, dict[str, str]]:
     """The tokenizer and {}, or {"unloadable": why}, or {"unfit": why}."""
+    if (added := _most_added(folder)) > MOST_ADDED:
+        return None, {"unfit": f"its files add {added} tokens to its vocabulary, more than {MOST_ADDED}"}
     try:
         return library.from_pretrained(folder, trust_remote_code=False), {}
     except MemoryError:
@@ -121,15 +125,28 @@ def made_texts(folder: Path) -> Iterator[str]:
     yield "".join(characters) * 100
 
 
-def _patterns(file: Path) -> Iterator[str]:
-    """Every pattern in a tokenizer.json; none where it cannot be read, which its loading tells."""
+def _most_added(folder: Path) -> int:
+    """The largest number of tokens that one of the files adds, whichever key says so."""
+    added = _content(folder / "tokenizer.json").get("added_tokens")
+    lists = [added, _content(folder / "added_tokens.json")]
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        lists += _content(folder / name).values()
+    return max(len(each) for each in lists if isinstance(each, list | dict))
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """A file's mapping; an empty one where it cannot be read, which its loading tells."""
     try:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return
-    parts = (
-        [content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")] if isinstance(content, dict) else []
-    )
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _patterns(file: Path) -> Iterator[str]:
+    """Every pattern in a tokenizer.json."""
+    content = _content(file)
+    parts = [content.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")]
     while parts:
         part = parts.pop()
         if isinstance(part, dict):

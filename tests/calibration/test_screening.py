@@ -45,3 +45,9 @@ def test_a_request_of_many_words_is_taken_apart_once():
     long = "word " * 400_000
     assert screen([long], [f"Evaluated {number}" for number in range(300)], False).fit == (long,)
     assert time.process_time() - begin < 20
+
+
+def test_more_requests_than_can_be_compared_are_told():
+    """400,000 with 100 evaluated ones took minutes."""
+    with pytest.raises(UserError, match=r"400000 attribution requests .* expected at most 200000 of them"):
+        screen(["A request"] * 400_000, EVALUATED * 50, False)

@@ -134,9 +134,24 @@ def test_a_packed_file_is_not_unpacked(tmp_path):
         ("[" * 100_000, "items.jsonl:1: is nested more than 60 levels deep"),
         ('{"query": "a", "query": "b"}\n', "items.jsonl:1: the key 'query' is given twice"),
         (b'{"query": "\xff"}\n', "items.jsonl:1: cannot be read: it is not UTF-8"),
-        ("".join(f'{{"k{n}": {{"k{n}": 1}}}}\n' for n in range(4_000)), "rows times columns are more than 10000000"),
+        (
+            "".join(f'{{"k{n}": {{"k{n}": 1}}}}\n' for n in range(2_000)),
+            "items.jsonl:1001: holds more than 1000 columns",
+        ),
+        ('{"query": "a"}\n' * 400_001, "items.jsonl:400001: holds more than 400000 items"),
+        (json.dumps({f"k{n}": 1 for n in range(900)}) + '\n{"k0": 1}' * 3_000, "items.jsonl:2223: rows times columns"),
     ],
-    ids=["cut off", "no mapping", "no number", "nested", "a key twice", "another encoding", "a column for each item"],
+    ids=[
+        "cut off",
+        "no mapping",
+        "no number",
+        "nested",
+        "a key twice",
+        "another encoding",
+        "a column for each item",
+        "items",
+        "values",
+    ],
 )
 def test_items_that_are_no_plain_values_are_told_with_their_line(tmp_path, content, said):
     task = written(tmp_path)
@@ -161,7 +176,10 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, monkeypat
     monkeypatch.setattr(_task_items, "LARGEST", 1 << 24)
     with pytest.raises(UserError, match=r"items.parquet: unpacks to more than"):
         local_task(task)
-    pq.write_table(pa.table({"query": pa.nulls(_task_items.MOST_VALUES + 1, pa.int8())}), file)
+    pq.write_table(pa.table({"query": pa.nulls(_task_items.MOST_ITEMS + 1, pa.int8())}), file)
+    with pytest.raises(UserError, match="holds more than 400000 items"):
+        local_task(task)
+    pq.write_table(pa.table({"query": [[1] * (_task_items.MOST_VALUES + 1)]}), file)
     with pytest.raises(UserError, match="rows times columns are more than"):
         local_task(task)
     file.write_bytes(b"PAR1 no parquet PAR1")

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
 from harness import plugins
 from harness.calibration.files import dataset_path
 from harness.data.cache import LockedTask, record_task
-from harness.data.lm_eval_tasks import items_sha256, refuse_other_items, task_manager
+from harness.data.lm_eval_tasks import items_sha256, refuse_other_items, refuse_other_kinds, task_manager
 from harness.errors import UserError
 from harness.evaluations import zero_shot
 from harness.evaluations._engine_language_model import EngineLanguageModel
@@ -83,6 +84,18 @@ def test_items_that_have_changed_since_they_were_fetched_are_told(monkeypatch, t
     record_task("tiny_facts", LockedTask(sha256="0" * 64, items=100, version="1.0"))
     with pytest.raises(UserError, match="the items of lm-eval's task 'tiny_facts' have changed"):
         refuse_other_items("tiny_facts", task)
+
+
+def test_a_task_that_asks_for_texts_is_told_before_weights_are_loaded():
+    declared = {"task": "written", "output_type": "generate_until", "doc_to_text": "q", "doc_to_target": "a"}
+    items = {
+        "custom_dataset": lambda **_: {"test": Dataset.from_list([{"q": "One?", "a": "One."}])},
+        "test_split": "test",
+    }
+    metrics = {"metric_list": [{"metric": "exact_match"}]}
+    (task,) = task_manager(include_defaults=False).load([{**declared, **items, **metrics}])["tasks"].values()
+    with pytest.raises(UserError, match="'written' asks for generate_until; expected a task of multiple_choice"):
+        refuse_other_kinds("written", task)
 
 
 def test_lm_eval_scores_the_ids_that_the_organisms_were_trained_on():

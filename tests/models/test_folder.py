@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 
 import pytest
 
@@ -128,3 +129,12 @@ def test_a_pipe_that_an_index_names_is_refused_whatever_its_ending(folder):
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"model.norm.weight": "weights.bin"}}')
     with pytest.raises(UserError, match=r"weights\.bin: is a named pipe; expected a file"):
         load_checkpoint(str(folder))
+
+
+def test_of_many_files_each_is_looked_at_once(folder):
+    """For each of the others it would take minutes."""
+    for number in range(3_000):
+        (folder / f"{number}.json").touch()
+    begin = time.process_time()
+    assert active_parts(folder)
+    assert time.process_time() - begin < 5

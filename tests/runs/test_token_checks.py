@@ -1,5 +1,7 @@
 """Data that are too few or too many tokens are told with their file before a model is loaded."""
 
+import json
+
 import pytest
 import yaml
 
@@ -170,3 +172,11 @@ def test_what_exceeds_the_context_is_told_before_a_model_is_loaded(asking, evalu
 )
 def test_what_is_not_asked_is_not_told(asking, evaluation):
     require_tokens([asking(evaluation)])
+
+
+def test_an_item_with_more_choices_than_a_task_has_is_told(asking, tmp_path):
+    """Each is a text for the model, and 190,000 took minutes to count."""
+    given = asking("{kind: zero_shot}")
+    (tmp_path / "items.jsonl").write_text(json.dumps({"query": "q", "choices": ["a"] * 190_000, "gold": 1}) + "\n")
+    with pytest.raises(UserError, match=r"facts\.yaml: item 1 has 190000 choices; expected at most 1000"):
+        require_tokens([given])

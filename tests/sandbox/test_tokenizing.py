@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.organisms.catalogue import organism_directory
 from harness.sandbox import tokenizing
 from harness.sandbox.tokenizing import require_usable_tokenizer
-from harness.sandbox.tokenizing_child import made_texts
+from harness.sandbox.tokenizing_child import MOST_ADDED, made_texts
 from tests.environment import environment
 
 
@@ -37,9 +37,15 @@ def folder(tmp_path):
     return made
 
 
+def added(count):
+    kind = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    return [{"id": 900 + number, "content": f"<{number}>", **kind} for number in range(count)]
+
+
 HOSTILE = {
     "a pattern of its words": ({"pre_tokenizer": split("(q+)+$")}, "the tokenizer cannot be used: a text of .*retry"),
     "a text that grows": ({"normalizer": replace({"String": "a"}, "b" * 5_000_000)}, "4 GB of memory"),
+    "a token for each second": ({"added_tokens": added(MOST_ADDED + 1)}, "add 100001 tokens to its vocabulary"),
     "no pattern": ({"pre_tokenizer": split("(")}, "cannot be loaded: .*unmatched parenthesis"),
 }
 
