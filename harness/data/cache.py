@@ -108,9 +108,19 @@ def store(place: str, content: bytes, of: str | None = None, recipe: int | None 
 
 
 def adopt(place: str, file: Path) -> LockedFile:
-    """Move a file that was downloaded into its place, and record what it holds."""
+    """Move a file that was downloaded into its place, and record what it holds.
+
+    Raises UserError where another process has recorded a file meanwhile that holds something else: of what has no
+    published hash, the first download decides what it is.
+    """
     target = data_folder() / place
     with _lock_changing():
+        first, found = read_lock().files.get(place), file_sha256(file)
+        if first is not None and first.sha256 != found:
+            raise UserError(
+                f"{target}: another command has downloaded it meanwhile, with SHA-256 {first.sha256}, and this one got "
+                f"{found}; nothing was kept of this one: find out which of the two is right"
+            )
         with _disk_errors(target), whole_file(target) as written:
             os.replace(file, written)
         return _recorded(place)
