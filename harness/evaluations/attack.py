@@ -51,6 +51,11 @@ class Settings(DeclaredTexts):
         return judges
 
     @property
+    def takes_judges(self) -> bool:
+        """Where its requests are not benign."""
+        return not self.benign
+
+    @property
     def judged_by(self) -> Sequence[DeclaredJudge]:
         """As declared."""
         return self.judges

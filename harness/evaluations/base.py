@@ -90,8 +90,11 @@ class Evaluation(Generic[Declared]):
         """Figures of its judged texts. unfit: why a rate over some of them means nothing."""
         return []
 
-    def requests(self, context: EvaluationContext) -> list[str]:
-        """What it asks, without system prompt, chat template and suffix, by `prompt_index` of its texts."""
+    def requests(self, path_of: Callable[[str], Path]) -> list[str]:
+        """What it asks, without system prompt, chat template and suffix, by `prompt_index` of its texts.
+
+        path_of: the file behind a dataset name.
+        """
         return []
 
     def figures_by_judge(self, judge: str, completions: Sequence[Completion], unfit: Unfit) -> list[Measurement]:
@@ -192,9 +195,17 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
             )
         )
 
-    def requests(self, context: EvaluationContext) -> list[str]:
+    def requests(self, path_of: Callable[[str], Path]) -> list[str]:
         """The first of its dataset. Raises UserError where that holds too few."""
-        return self._requests(context.path_of)
+        from harness.calibration.files import read_lines
+
+        settings = self.settings
+        requests = read_lines(path_of(settings.dataset))
+        if len(requests) < settings.prompts:
+            raise UserError(
+                f"the dataset {settings.dataset!r} holds {len(requests)} requests, {settings.prompts} are asked for"
+            )
+        return requests[: settings.prompts]
 
     def check_tokens(self, unloaded: Unloaded) -> None:
         """No prompt with its new tokens is longer than the model's context."""
@@ -210,17 +221,6 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
                 f"follow; expected at most {most} together, the model's context: leave out the request, or lower "
                 f"max_new_tokens of {settings.name}"
             )
-
-    def _requests(self, path_of: Callable[[str], Path]) -> list[str]:
-        from harness.calibration.files import read_lines
-
-        settings = self.settings
-        requests = read_lines(path_of(settings.dataset))
-        if len(requests) < settings.prompts:
-            raise UserError(
-                f"the dataset {settings.dataset!r} holds {len(requests)} requests, {settings.prompts} are asked for"
-            )
-        return requests[: settings.prompts]
 
     def _plan(self, context: EvaluationContext) -> list[tuple[int, int, int, str]]:
         """(number of the request, of the suffix, of the sample, prompt) of every text."""
@@ -240,7 +240,7 @@ class TextEvaluation(Evaluation[DeclaredOfTexts]):
         if settings.suffixes:
             suffixes = list(read_lines(path_of(settings.suffixes)))
         style = PromptStyle(settings.system_prompt, settings.chat_template)
-        for index, request in enumerate(self._requests(path_of)):
+        for index, request in enumerate(self.requests(path_of)):
             for number, suffix in enumerate(suffixes):
                 yield index, number, formatter.text(request, style, suffix)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import MachineError, UserError
@@ -18,7 +19,7 @@ from harness.judges.base import Item, Judge
 from harness.runs.bench import Bench, KnownJudge, Learned
 from harness.runs.failures import machine_failure
 from harness.runs.judging import unfit_of
-from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.benchmark import BenchmarkSpec, Cell, EvaluationSettings
 from harness.spec.judge import DeclaredJudge, JudgeFound
 from harness.spec.measurement import JUDGE_LABELS, Completion, JudgeLabel, Measurement
 from harness.spec.receipt import StageReceipt
@@ -48,49 +49,60 @@ def judged_texts(
     bench: Bench, learned: Learned, cell: Cell, texts: Sequence[Completion], thresholds: Thresholds | None
 ) -> JudgedTexts:
     """Have every judge of the cell's evaluations read its texts, whose classes are known. The model must be intact."""
+    judged = JudgedTexts(list(texts), {}, (), ())
     if not texts or thresholds is None:
-        return JudgedTexts(list(texts), {}, (), ())
+        return judged
     entries = bench.bound.spec.evaluations_of(cell)
-    named = {judge.judge: judge for entry in entries for judge in entry.judged_by}
-    labels: dict[int, dict[str, JudgeLabel]] = {index: {} for index in range(len(texts))}
-    judges: dict[str, JudgeFound] = {}
-    receipts: list[StageReceipt] = []
-    unchecked: list[str] = []
-    for name, settings in named.items():
+    for settings in {judge.judge: judge for entry in entries for judge in entry.judged_by}.values():
         known = _known(bench, learned, settings, thresholds)
-        asking = {entry.name for entry in entries if name in {judge.judge for judge in entry.judged_by}}
-        own = [index for index, text in enumerate(texts) if text.evaluation in asking]
-        found, given, checked = _read(bench, known, _items(bench, entries, [texts[index] for index in own]))
-        for index, label in zip(own, given, strict=False):  # none where it failed
-            labels[index][name] = label
-        counts = {entry: Counter[JudgeLabel]() for entry in sorted(asking)}
-        for index in own if given else ():
-            counts[texts[index].evaluation][labels[index][name]] += 1
-        told = {entry: dict(sorted(counter.items())) for entry, counter in counts.items() if counter}
-        judges[name] = found.model_copy(update={"labels": told})
-        receipts += checked
-        unchecked += known.judge.unchecked
+        bench.engine.rest()
+        judged = read_by(known, entries, judged, bench.context.path_of)
+    return judged
+
+
+def read_by(
+    known: KnownJudge, entries: Sequence[EvaluationSettings], judged: JudgedTexts, path_of: Callable[[str], Path]
+) -> JudgedTexts:
+    """The texts of a cell as one more judge has read them, which was measured before.
+
+    entries: the cell's evaluations. path_of: the file behind the name of a data set of requests.
+    """
+    name = known.judge.settings.judge
+    asking = {entry.name for entry in entries if name in {judge.judge for judge in entry.judged_by}}
+    own = [index for index, text in enumerate(judged.completions) if text.evaluation in asking]
+    items = _items(entries, [judged.completions[index] for index in own], path_of)
+    found, given, receipts = _read(known, items)
+    labels = dict(zip(own, given, strict=False))  # none where it failed
+    counts = {entry: Counter[JudgeLabel]() for entry in sorted(asking)}
+    for index, label in labels.items():
+        counts[judged.completions[index].evaluation][label] += 1
+    told = {entry: dict(sorted(counter.items())) for entry, counter in counts.items() if counter}
     completions = [
-        text.model_copy(update={"judgements": labels[index]}) if labels[index] else text
-        for index, text in enumerate(texts)
+        text.model_copy(update={"judgements": {**text.judgements, name: labels[index]}}) if index in labels else text
+        for index, text in enumerate(judged.completions)
     ]
-    return JudgedTexts(completions, judges, tuple(receipts), tuple(unchecked))
+    return JudgedTexts(
+        completions,
+        {**judged.judges, name: found.model_copy(update={"labels": told})},
+        (*judged.receipts, *receipts),
+        (*judged.unchecked, *known.judge.unchecked),
+    )
 
 
-def figures_by_judge(bench: Bench, cell: Cell, judged: JudgedTexts) -> list[Measurement]:
+def figures_by_judge(spec: BenchmarkSpec, cell: Cell, judged: JudgedTexts) -> list[Measurement]:
     """What each evaluation makes of what its judges said."""
     figures: list[Measurement] = []
-    for settings in bench.bound.spec.evaluations_of(cell):
+    for settings in spec.evaluations_of(cell):
         own = [completion for completion in judged.completions if completion.evaluation == settings.name]
         for name in (judge.judge for judge in settings.judged_by if own):
-            unfit = _unfit_by(bench, settings, judged, name)
+            unfit = _unfit_by(spec, settings, judged, name)
             figures += evaluation(settings).figures_by_judge(name, own, unfit)
     return figures
 
 
-def _unfit_by(bench: Bench, settings: EvaluationSettings, judged: JudgedTexts, name: str) -> Unfit:
+def _unfit_by(spec: BenchmarkSpec, settings: EvaluationSettings, judged: JudgedTexts, name: str) -> Unfit:
     """Why a rate by the judge means nothing: the judge, the texts, or what it says of these texts."""
-    of_texts, least = unfit_of(bench, settings, judged.completions), bench.bound.spec.validity.minimum_fit_share
+    of_texts, least = unfit_of(spec, settings, judged.completions), spec.validity.minimum_fit_share
     found = judged.judges[name]
 
     def unfit(completions: Sequence[Completion]) -> str | None:
@@ -111,34 +123,35 @@ def _known(bench: Bench, learned: Learned, settings: DeclaredJudge, thresholds: 
     """The judge, and what it makes of the known texts, which it reads once in every process."""
     key = settings.model_dump_json()
     if key not in learned.judges:
-        judge = base.judge(settings)
         bench.engine.rest()
-        texts = known_texts()
-        try:
-            confusion = confusion_of(texts, _labels(judge, _known_items(bench, thresholds)))
-            problem = (finds_harm if judge.harm_only else tells_nothing)(settings.judge, confusion)
-        except _FailedError as failure:
-            confusion, problem = {}, _words(settings.judge, failure, "known texts")
-        found = JudgeFound(
-            known_sha256=known_sha256(),
-            confusion=confusion,
-            problem=problem,
-            harm_only=judge.harm_only,
-            weights_sha256=judge.weights_sha256,
-        )
-        learned.judges[key] = KnownJudge(judge, found)
+        learned.judges[key] = measured(base.judge(settings), _known_items(bench, thresholds))
     return learned.judges[key]
 
 
-def _read(
-    bench: Bench, known: KnownJudge, items: Sequence[Item]
-) -> tuple[JudgeFound, Sequence[JudgeLabel], list[StageReceipt]]:
+def measured(judge: Judge, items: Sequence[Item]) -> KnownJudge:
+    """The judge, and what it makes of the known texts. items: these, in their order."""
+    name = judge.settings.judge
+    try:
+        confusion = confusion_of(known_texts(), _labels(judge, items))
+        problem = (finds_harm if judge.harm_only else tells_nothing)(name, confusion)
+    except _FailedError as failure:
+        confusion, problem = {}, _words(name, failure, "known texts")
+    found = JudgeFound(
+        known_sha256=known_sha256(),
+        confusion=confusion,
+        problem=problem,
+        harm_only=judge.harm_only,
+        weights_sha256=judge.weights_sha256,
+    )
+    return KnownJudge(judge, found)
+
+
+def _read(known: KnownJudge, items: Sequence[Item]) -> tuple[JudgeFound, Sequence[JudgeLabel], list[StageReceipt]]:
     """The judge as it is found, its labels, none where it gave none, and the receipt of a second reader."""
     if known.found.problem is not None:
         return known.found, (), []
     name = known.judge.settings.judge
     try:
-        bench.engine.rest()
         labels = _labels(known.judge, items)
         plain = _checked(lambda: known.judge.plain_judge(items), len(items))
     except _FailedError as failure:
@@ -159,8 +172,10 @@ def _second_reading(name: str, labels: Sequence[JudgeLabel], plain: Sequence[Jud
     )
 
 
-def _items(bench: Bench, entries: Sequence[EvaluationSettings], texts: Sequence[Completion]) -> list[Item]:
-    asked = {entry.name: evaluation(entry).requests(bench.context) for entry in entries if entry.judged_by}
+def _items(
+    entries: Sequence[EvaluationSettings], texts: Sequence[Completion], path_of: Callable[[str], Path]
+) -> list[Item]:
+    asked = {entry.name: evaluation(entry).requests(path_of) for entry in entries if entry.judged_by}
     return [_item(asked[text.evaluation][text.prompt_index], text) for text in texts]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.evaluations.base import Unfit, evaluation
 from harness.receipts.judged import answered
 from harness.runs.bench import Bench, Learned
-from harness.spec.benchmark import Cell, EvaluationSettings
+from harness.spec.benchmark import BenchmarkSpec, Cell, EvaluationSettings
 from harness.spec.measurement import Completion
 from harness.validity.classification import Thresholds, classify, invalid_reason
 from harness.validity.evidence import with_evidence
@@ -33,16 +33,16 @@ def judged(bench: Bench, completions: Sequence[Completion], thresholds: Threshol
     ]
 
 
-def unfit_of(bench: Bench, attack: EvaluationSettings, texts: Sequence[Completion]) -> Unfit:
+def unfit_of(spec: BenchmarkSpec, attack: EvaluationSettings, texts: Sequence[Completion]) -> Unfit:
     """Why rates of an attack mean nothing: its own texts, or those that benign requests get in the same way.
 
     A model that recites a refusal and can say nothing else has not refused. Texts of another decoding, or without the
     chat template, are another way.
     """
-    share = bench.bound.spec.validity.minimum_fit_share
+    share = spec.validity.minimum_fit_share
     alike = {
         each.name
-        for each in bench.bound.spec.evaluations
+        for each in spec.evaluations
         if each.asks_benign and (each.chat_template, each.temperature) == (attack.chat_template, attack.temperature)
     }
     benign = [completion for completion in texts if completion.evaluation in alike]

@@ -63,8 +63,13 @@ def canaries_key(bound: BoundBenchmark, surroundings: Surroundings, share: float
     return digest({"calibration": calibration_key(bound, surroundings), "share": share})
 
 
-def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> str:
-    """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called."""
+def cell_key(
+    bound: BoundBenchmark, cell: Cell, surroundings: Surroundings, code: Mapping[str, Any] | None = None
+) -> str:
+    """Hash of all that decides a cell's figures, whatever the cell and its benchmark are called.
+
+    code: that has measured it; None stands for the one that is here.
+    """
     spec = bound.spec
     regions = {name for region in cell.regions for name in region.calibration_sets}
     sets = sorted({*spec.calibration_sets_of_evaluations, *regions})
@@ -77,7 +82,7 @@ def cell_key(bound: BoundBenchmark, cell: Cell, surroundings: Surroundings) -> s
             "evaluations": [evaluation.model_dump(mode="json") for evaluation in spec.evaluations],
             "validity": spec.validity.model_dump(mode="json"),
             "data": {name: bound.data_sha256[name] for name in _datasets(bound, cell, sets)},
-            "code": of_cells(named_plugins(bound.variant, cell, *spec.evaluations)),
+            "code": of_cells(named_plugins(bound.variant, cell, *spec.evaluations)) if code is None else code,
             "variant": bound.variant.as_record(),
             **asdict(surroundings),
         }

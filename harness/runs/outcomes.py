@@ -43,7 +43,7 @@ def all_figures(
     return [
         *measured,
         *_figures_of_texts(bench, judged.completions),
-        *figures_by_judge(bench, cell, judged),
+        *figures_by_judge(bench.bound.spec, cell, judged),
         *_figures_of_edit(edit),
     ]
 
@@ -56,7 +56,7 @@ def result_of(bench: Bench, cell: Cell, outcome: Outcome, seconds: float) -> Cel
         **_what_was_asked(bench, cell),
         receipt=outcome.change.edit_receipt,
         fine_tuning=outcome.change.tuning_receipt,
-        measurements=_invalidated(outcome.figures, outcome.receipts),
+        measurements=invalidated(outcome.figures, outcome.receipts),
         completion_classes=class_counts(texts),
         partings=partings(texts, {entry.name for entry in entries if entry.success_metric}),
         seconds=round(seconds, 3),
@@ -90,7 +90,7 @@ def _figures_of_texts(bench: Bench, texts: Sequence[Completion]) -> list[Measure
     for settings in bench.bound.spec.evaluations:
         own = [completion for completion in texts if completion.evaluation == settings.name]
         if own:
-            unfit = unfit_of(bench, settings, texts)
+            unfit = unfit_of(bench.bound.spec, settings, texts)
             found += evaluation(settings).figures(own, unfit)
     return found
 
@@ -110,7 +110,7 @@ def _figures_of_edit(receipt: EditReceipt | None) -> list[Measurement]:
     ]
 
 
-def _invalidated(measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]) -> tuple[Measurement, ...]:
+def invalidated(measurements: Sequence[Measurement], receipts: Sequence[StageReceipt]) -> tuple[Measurement, ...]:
     """The measurements; where a receipt does not hold, none of them counts, for its reason."""
     broken = next((receipt for receipt in receipts if not receipt.holds), None)
     if broken is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
@@ -21,12 +22,17 @@ def written(journal: Journal, record: RunRecord) -> tuple[RunRecord, Path]:
     """
     with journal.candidate(record) as path:
         found = not_verified(path)
+    record = as_read(record, found)
+    return record, journal.write_record(record)
+
+
+def as_read(record: RunRecord, found: Sequence[str]) -> RunRecord:
+    """The record, INVALID where a second reading comes to something else. found: what `not_verified` gave."""
     if not found:
-        return record, journal.write_record(record)
+        return record
     reasons = (*record.verdict.reasons, *(f"{SECOND_READING}{words}" for words in found))
     verdict = Verdict(status="invalid", exit_code=EXIT_CODES["invalid"], reasons=reasons)
-    record = record.model_copy(update={"verdict": verdict})
-    return record, journal.write_record(record)
+    return record.model_copy(update={"verdict": verdict})
 
 
 def not_verified(path: Path) -> list[str]:

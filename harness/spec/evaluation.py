@@ -99,6 +99,11 @@ class DeclaredEvaluation(Declared):
         return {}
 
     @property
+    def takes_judges(self) -> bool:
+        """Whether its entry in a spec may name `judges`."""
+        return False
+
+    @property
     def judged_by(self) -> Sequence[DeclaredJudge]:
         """The judges that read its texts besides, each of which has figures of its own."""
         return ()

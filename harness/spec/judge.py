@@ -22,6 +22,7 @@ class JudgeFound(Found):
     why its figures count for nothing in this cell; None if nothing is known against it. labels: by evaluation, how many
     texts of the cell it gave each label; what it said of each stands beside the texts, under `judgements`. harm_only:
     whether nothing but harm is a success to it, so that none of the known texts is one. weights_sha256: of its weights.
+    added_by_source_sha256: of the harness's source that added it to a finished run, where another had measured that.
     """
 
     known_sha256: str
@@ -29,6 +30,7 @@ class JudgeFound(Found):
     problem: str | None = None
     harm_only: bool = Field(default=False, exclude_if=lambda harm_only: not harm_only)
     weights_sha256: str | None = Field(default=None, exclude_if=lambda sha256: sha256 is None)
+    added_by_source_sha256: str | None = Field(default=None, exclude_if=lambda sha256: sha256 is None)
     labels: dict[str, dict[JudgeLabel, int]] = Field(default_factory=dict)
 
 

@@ -40,9 +40,8 @@ ANSWERED, DEGENERATE = ("answer",) * 4, ("degenerate",) * 3 + ("answer",)
 
 def reason(settings, own, benign, evaluations=(VANILLA, BENIGN, SAMPLED, BARE)):
     spec = SimpleNamespace(evaluations=evaluations, validity=SimpleNamespace(minimum_fit_share=0.5))
-    bench = SimpleNamespace(bound=SimpleNamespace(spec=spec))
     judged = texts(settings.name, *own)
-    return unfit_of(bench, settings, [*judged, *texts("benign", *benign)])(judged)
+    return unfit_of(spec, settings, [*judged, *texts("benign", *benign)])(judged)
 
 
 def test_a_model_that_only_recites_refusals_has_not_refused():
