@@ -31,6 +31,7 @@ from harness.commands import (
     verify,
 )
 from harness.exit_codes import with_exit_codes
+from harness.shown import in_short
 from harness.spec.instead import shown
 from harness.terminal import console, echo
 
@@ -94,8 +95,8 @@ def validate(paths: tuple[Path, ...]) -> None:
     number, doubts = validate_files(
         paths, lambda path, loaded: [*names(path, loaded), *not_borne_out(path, loaded)], unmatched(paths)
     )
-    for doubt in doubts:
-        echo(f"warning: {doubt}", err=True)
+    if doubts:
+        echo(in_short("\n".join(f"warning: {doubt}" for doubt in doubts)), err=True)
     echo(f"{number} files are valid")
 
 

@@ -16,6 +16,7 @@ from harness import plugins
 from harness.errors import MachineError, UserError
 from harness.interruption import Interrupted, raised, words
 from harness.runs.failures import machine_failure, panic
+from harness.shown import in_short
 from harness.storage import cleared
 from harness.terminal import echo
 
@@ -57,7 +58,7 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             if known is None:
                 echo(traceback.format_exc(), err=True, nl=False)
                 sys.exit(EX_SOFTWARE)
-            echo(f"error: {known}", err=True)
+            echo(f"error: {in_short(str(known))}", err=True)
             sys.exit(known.exit_code)
         except KeyboardInterrupt:
             echo(words(signal.SIGINT), err=True)
@@ -65,7 +66,7 @@ def with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         except BaseException as error:
             if (gave_up := panic(error)) is None:
                 raise
-            echo(f"error: {gave_up}", err=True)
+            echo(f"error: {in_short(str(gave_up))}", err=True)
             sys.exit(gave_up.exit_code)
         finally:
             with suppress(OSError):  # the terminal may be gone

@@ -30,6 +30,8 @@ _COMMAND = re.compile(r"^(\s*)::|##\[", flags=re.MULTILINE)
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY", flags=re.IGNORECASE)
 #: Characters. Shorter values are words and numbers that stand everywhere, `1` or `none`; no token is so short.
 _SHORTEST_SECRET = 8
+#: Lines of an error that are shown, and characters of a line: a path may have 4,096.
+_MOST_LINES, _LONGEST_LINE = 20, 5_000
 #: Tokens as their makers write them: that of `hf auth login` lies in a file, and in no variable.
 _TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:hf_|gh[pousr]_|github_pat_|glpat-|sk-)[A-Za-z0-9_-]{20,}")
 _CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]{1,20}://)[^/\s@'\"<>]{1,500}@", flags=re.IGNORECASE)
@@ -60,6 +62,14 @@ def one_line(text: str) -> str:
 def passed_on(text: str) -> str:
     """The same, line breaks left, for a file that is given to others: no secret, and no place on a machine, in it."""
     return spelled_out(without_places(text))
+
+
+def in_short(text: str) -> str:
+    """Words of an error as far as somebody reads them: the first lines, and of a long one its beginning and its end."""
+    lines = without_secrets(text).split("\n")
+    shown = [line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 500]} … {line[-500:]}" for line in lines]
+    more = [f"... and {len(lines) - _MOST_LINES} more"] * (len(lines) > _MOST_LINES)
+    return "\n".join([*shown[:_MOST_LINES], *more])
 
 
 def printable(text: str) -> str:

@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from harness.shown import TextAlone, escaped_json, one_line, printable, spelled_out
+from harness.cli import main
+from harness.shown import TextAlone, escaped_json, in_short, one_line, printable, spelled_out
+from harness.spec import locations
 from harness.terminal import console, styled
 from tests.environment import environment
 
@@ -121,3 +124,27 @@ def test_prints_logs_warnings_and_tracebacks_are_text(encoding):
     assert said.count("U+001B") >= 5
     for text in (out, said):
         assert not {*text} & {*"\x1b\x07\r\x00\x7f\x9b\u202e\u2066\u2028\u200b\U000e0041"}
+
+
+def test_of_many_errors_the_first_are_shown(tmp_path):
+    """20,000 unknown keys were a megabyte, and so was one id of that length."""
+    known = locations.find_benchmark("figure-2a").read_text(encoding="utf-8")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(known + "".join(f"key{number}: 1\n" for number in range(3_000)))
+    told = CliRunner().invoke(main, ["validate", str(spec)])
+    assert told.exit_code == 2
+    lines = told.stderr.splitlines()
+    assert len(lines) == 21
+    assert "key0" in lines[0]
+    assert lines[-1] == "... and 2980 more"
+    spec.write_text(known.replace("id: figure-2a", f"id: {'k' * 900_000}"))
+    told = CliRunner().invoke(main, ["validate", str(spec)])
+    assert told.exit_code == 2
+    assert len(told.stderr) < 6_000
+    assert "at most 100 characters" in told.stderr
+
+
+def test_a_secret_at_the_cut_of_a_long_line_stays_one(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "s3cret-of-somebody")
+    for place in range(4_480, 4_520):
+        assert "s3cret" not in in_short("x" * place + "s3cret-of-somebody" + "y" * 3_000)

@@ -13,7 +13,7 @@ from harness.reading import real
 from harness.reports.document import cell_text
 from harness.reports.findings import Finding, by_cell, findings_of, number, told, words
 from harness.runs.files import write_text, writing_error
-from harness.shown import one_line, spelled_out, without_places
+from harness.shown import in_short, one_line, spelled_out, without_places
 from harness.spec import locations
 from harness.spec.loading import line_of_entry
 from harness.spec.result import RunRecord, VerdictStatus
@@ -82,7 +82,7 @@ def write_ci_files(runs: Sequence[Judged], out: Path) -> None:
 
 def write_refusal(title: str, message: str, out: Path) -> None:
     """The same three files for a command that ended before there was any record."""
-    message = without_places(message)
+    message = in_short(without_places(message))
     suites = ElementTree.Element("testsuites")
     suite = ElementTree.SubElement(suites, "testsuite", name=title, tests="1", failures="0", errors="1", skipped="0")
     case = ElementTree.SubElement(suite, "testcase", classname=title, name="run")

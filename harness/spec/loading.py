@@ -63,8 +63,8 @@ def recorded_spec(content: dict[str, Any], record: Path) -> BenchmarkSpec:
     if problems or loaded is None:
         keys = "\n".join(f"{record}: spec.{dotted(key)}{text}" for key, text in problems)
         raise UserError(
-            f"{keys}\nThe spec in this record is of another version of the harness; "
-            "run it with that version, or write its benchmark as YAML for this one."
+            f"{record}: its spec is of another version of the harness; run it with that version, or write its "
+            f"benchmark as YAML for this one:\n{keys}"
         )
     return loaded
 
