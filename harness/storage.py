@@ -27,7 +27,7 @@ from harness import interruption
 _PATTERN = ".*.partial"
 _WRITER = ".writer"
 #: A folder that is younger may be one whose writer is about to take the lock.
-_SETTLED_AFTER_SECONDS = 60
+_SETTLED_AFTER_SECONDS = 5
 _cleared: list[Path] = []
 
 

@@ -109,7 +109,7 @@ def test_a_folder_without_a_writer_is_a_leftover_once_none_can_be_about_to_come(
     begun = tmp_path / ".0.partial"
     begun.mkdir()
     assert storage.leftovers(tmp_path) == []
-    os.utime(begun, (time.time() - 3600,) * 2)
+    os.utime(begun, (time.time() - 6,) * 2)
     assert storage.leftovers(tmp_path) == [begun]
 
 
