@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from harness.runs.processes import MOST_PROCESSES, usable_cores
 #: What begins the names of variables that a run depends on, and those that nodes of one run need alike.
 PASSED_ON = ("HARNESS_", "HF_", "TRANSFORMERS_", "CUBLAS_")
 ALIKE = ("PYTHONPATH", "OMP_NUM_THREADS", "PYTHONHASHSEED")
+#: So long a node is waited for that does not answer.
+CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,10 @@ def connected(address: str | None) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    own = address is None and not os.environ.get("RAY_ADDRESS")
+    named = address or os.environ.get("RAY_ADDRESS")
+    own = not named
+    if named:
+        _refuse_silent(named)
     settings: dict[str, Any] = {"address": "local" if own else address}
     if own:
         settings |= {"num_cpus": min(usable_cores(), MOST_PROCESSES) if _no_gpu() else usable_cores()}
@@ -127,7 +133,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
         )
     except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"no Ray cluster answers at {address or os.environ.get('RAY_ADDRESS')}: {said}") from None
+        raise UserError(f"no Ray cluster answers at {named}: {said}") from None
     finally:
         for each, handler in handlers.items():  # Ray's own would end without a word
             signal.signal(each, handler)
@@ -135,6 +141,22 @@ def connected(address: str | None) -> Iterator[Cluster]:
         yield Cluster(ray)
     finally:
         ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """Ray itself tries for minutes. Raises UserError for what is no address, and where nothing listens."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UserError(f"{address!r} is no address of a Ray cluster; expected auto, HOST:PORT or ray://HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"no Ray cluster answers at {address}: {error.strerror or error}; start one with `ray start --head`, or "
+            "leave --address out for one of this machine"
+        ) from None
 
 
 def _no_gpu() -> bool:

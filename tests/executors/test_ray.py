@@ -125,6 +125,21 @@ def test_an_option_that_an_executor_does_not_take_is_refused(option, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1: Connection refused"),
+        ("nowhere", "'nowhere' is no address of a Ray cluster; expected auto, HOST:PORT"),
+        ("ray://host:0", "is no address of a Ray cluster"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_told_at_once(address, says, tmp_path):
+    arguments = ["run", "figure-4a", "--model", "tiny-llama2-chat", "--out", str(tmp_path / "runs")]
+    result = CliRunner().invoke(main, [*arguments, "--executor", "ray", "--address", address])
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
+
+
 def test_nothing_of_ray_is_imported_without_it():
     code = (
         "import sys, harness.executors.local, harness.executors.ray, harness.commands.benchmarks; "
