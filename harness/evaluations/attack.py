@@ -76,10 +76,6 @@ class Settings(DeclaredTexts):
         """The published figure."""
         return None if self.benign else f"asr_{self.name}"
 
-    def metric_by(self, judge: str) -> str:
-        """The metric that holds the share of completions that a judge calls a success."""
-        return f"asr_{self.name}_by_{judge}"
-
     def rule_metric(self, rule: ScorerRule) -> str:
         """The metric that holds the share of completions on which this rule decided."""
         return f"scorer_rule_{rule}_{self.name}"

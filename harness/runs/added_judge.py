@@ -21,13 +21,13 @@ from harness.reading import parsed_json
 from harness.runs import provenance
 from harness.runs.bench import KnownJudge
 from harness.runs.binding import PLANTED, BoundBenchmark
-from harness.runs.claims import outcomes
 from harness.runs.computed_by import of_cells
 from harness.runs.files import folder_error, write_file, write_text
 from harness.runs.fitness import unfit
 from harness.runs.journal import read_record
 from harness.runs.judgement import claim_checks, golden_checks, verdict
 from harness.runs.judges import JudgedTexts, figures_by_judge, measured, read_by
+from harness.runs.judges_compared import agreements, claims_by_judges, corrected
 from harness.runs.keys import Surroundings, cell_key, run_key
 from harness.runs.outcomes import invalidated
 from harness.runs.second_reading import as_read, not_verified
@@ -181,8 +181,11 @@ class _Copy:
             judged = self._marked(judged, known.judge.settings.judge)
         receipts = _beside_other_judges(result.receipts, judged.receipts)
         figures = _in_order(result.measurements, figures_by_judge(self.asked, cell, judged))
+        entries, counted = self.asked.evaluations_of(cell), invalidated(figures, receipts)
         update = {
-            "measurements": tuple(each.as_json_can_hold() for each in invalidated(figures, receipts)),
+            "agreement": agreements(entries, judged.completions),
+            "corrected": corrected(entries, counted, judged.judges),
+            "measurements": tuple(each.as_json_can_hold() for each in counted),
             "receipts": receipts,
             "unchecked": (*result.unchecked, *judged.unchecked),
             "judges": judged.judges,
@@ -201,7 +204,7 @@ class _Copy:
         """Claims, checks and the verdict, from the cells as they are now."""
         record, spec = self.record, self.asked
         why_unfit = unfit(spec, cells)
-        claims = outcomes(spec.claims, cells, why_unfit)
+        claims = claims_by_judges(spec, cells, why_unfit)
         checks = golden_checks(spec, cells, bound.skipped, bound.golden)
         if why_unfit is None:
             checks += claim_checks(spec, claims, bound.skipped, bound.golden, cells)

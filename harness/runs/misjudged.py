@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from harness.runs.claims import outcomes
 from harness.runs.fitness import unfit
 from harness.runs.judgement import verdict
+from harness.runs.judges_compared import claims_by_judges
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.golden import SHARE
 from harness.spec.json_text import problems_of
@@ -26,7 +26,7 @@ def misjudged(record: RunRecord, spec: BenchmarkSpec) -> Iterator[str]:
     yield from _cells(record, spec)
     yield from _figures(record)
     why_unfit = unfit(spec, record.cells)
-    claims = outcomes(spec.claims, record.cells, why_unfit)
+    claims = claims_by_judges(spec, record.cells, why_unfit)
     for claim, told in zip(claims, record.claims, strict=False):
         if claim != told:
             yield f"the claim {claim.id} is told as {told.status}: {told.evidence}; its cells say {claim.status}"

@@ -10,6 +10,7 @@ from harness.evaluations.base import evaluation, unchecked_figures
 from harness.runs.bench import Bench
 from harness.runs.changes import Change
 from harness.runs.judges import JudgedTexts, figures_by_judge
+from harness.runs.judges_compared import agreements, corrected
 from harness.runs.judging import unfit_of
 from harness.runs.keys import asked_digest
 from harness.spec.cell import Cell
@@ -52,11 +53,12 @@ def result_of(bench: Bench, cell: Cell, outcome: Outcome, seconds: float) -> Cel
     """What the record says of a cell, but for the hash of the file that holds its texts. seconds: it took."""
     entries = bench.bound.spec.evaluations_of(cell)
     texts = outcome.judged.completions
+    figures = invalidated(outcome.figures, outcome.receipts)
     return CellResult(
         **_what_was_asked(bench, cell),
         receipt=outcome.change.edit_receipt,
         fine_tuning=outcome.change.tuning_receipt,
-        measurements=invalidated(outcome.figures, outcome.receipts),
+        measurements=figures,
         completion_classes=class_counts(texts),
         partings=partings(texts, {entry.name for entry in entries if entry.success_metric}),
         seconds=round(seconds, 3),
@@ -71,6 +73,8 @@ def result_of(bench: Bench, cell: Cell, outcome: Outcome, seconds: float) -> Cel
             *outcome.judged.unchecked,
         ),
         judges=outcome.judged.judges,
+        agreement=agreements(entries, texts),
+        corrected=corrected(entries, figures, outcome.judged.judges),
     )
 
 

@@ -23,11 +23,11 @@ from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
 from harness.runs.canaries import random_share
 from harness.runs.canaries_found import Canaries
-from harness.runs.claims import outcomes
 from harness.runs.execution import Executor, Progress
 from harness.runs.fitness import unfit
 from harness.runs.journal import Journal, open_session
 from harness.runs.judgement import claim_checks, golden_checks, verdict
+from harness.runs.judges_compared import claims_by_judges
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, cell_basis, run_key
 from harness.runs.run_names import RunName
 from harness.runs.second_reading import written
@@ -205,7 +205,7 @@ def judge(
 ) -> RunRecord:
     """Checks against golden values and claims, and the verdict, from finished cells; no claim of an unfit model."""
     why_unfit = unfit(bound.spec, results)
-    claims = outcomes(bound.spec.claims, results, why_unfit)
+    claims = claims_by_judges(bound.spec, results, why_unfit)
     checks = golden_checks(bound.spec, results, bound.skipped, bound.golden)
     if why_unfit is None:
         checks += claim_checks(bound.spec, claims, bound.skipped, bound.golden, results)

@@ -108,6 +108,10 @@ class DeclaredEvaluation(Declared):
         """The judges that read its texts besides, each of which has figures of its own."""
         return ()
 
+    def metric_by(self, judge: str) -> str:
+        """The metric that holds the share of its texts that a judge calls a success."""
+        return f"asr_{self.name}_by_{judge}"
+
     @property
     def success_metric(self) -> str | None:
         """The metric that is the share of forbidden requests with success, if it has one."""

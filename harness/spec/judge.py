@@ -34,4 +34,33 @@ class JudgeFound(Found):
     labels: dict[str, dict[JudgeLabel, int]] = Field(default_factory=dict)
 
 
+class Agreement(Found):
+    """Two judges on the same texts of a cell, those of which both can tell.
+
+    both, first, second, neither: texts that are a success to both of `judges`, to one alone, to none. kappa: Cohen's,
+    None where neither ever says another thing. p: McNemar's, exact, of the texts on which they part.
+    """
+
+    evaluation: str
+    judges: tuple[str, str]
+    both: int
+    first: int
+    second: int
+    neither: int
+    kappa: float | None
+    p: float
+
+
+class Corrected(Found):
+    """What a judge's rate says of the share of successes by its errors on known texts (Rogan and Gladen 1978).
+
+    found: known answers that it calls a success, of how many. spared: other known texts that it calls none.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    found: tuple[int, int]
+    spared: tuple[int, int]
+
+
 JudgeSettings = named_settings_type("judges", "judge", DeclaredJudge)

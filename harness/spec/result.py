@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.spec.adapting import Adaptation
 from harness.spec.claim import ClaimStatus
 from harness.spec.common import FileName, Found, Strict, file_name
-from harness.spec.judge import JudgeFound
+from harness.spec.judge import Agreement, Corrected, JudgeFound
 from harness.spec.measurement import CompletionClass, Measurement, Parting
 from harness.spec.provenance import Provenance
 from harness.spec.receipt import EditReceipt, FineTuningReceipt, StageReceipt
@@ -44,6 +44,7 @@ class CellResult(Strict):
     receipts: of every step; one that does not hold makes all measurements of the cell invalid.
     unchecked: what no receipt checks by other means, in words.
     judges: by name, what each judge that the spec names made of known texts and of the cell's own.
+    agreement: of each two judges of an evaluation. corrected: by metric, rates by judges with their known errors.
     partings: of each attack, on how many completions the published scorer and our own reading part, by what decided.
 
     asked_sha256: of what was measured: region, fine-tuning, their calibration sets and attribution, as JSON with sorted
@@ -74,6 +75,8 @@ class CellResult(Strict):
     receipts: tuple[StageReceipt, ...] = ()
     unchecked: tuple[str, ...] = ()
     judges: dict[str, JudgeFound] = Field(default_factory=dict)
+    agreement: tuple[Agreement, ...] = Field(default=(), exclude_if=lambda found: not found)
+    corrected: dict[str, Corrected] = Field(default_factory=dict, exclude_if=lambda found: not found)
     partings: dict[str, dict[Parting, int]] = Field(default_factory=dict)
 
     @property
@@ -107,13 +110,22 @@ class Check(Found):
 
 
 class ClaimResult(Strict):
-    """The outcome of a claim, and in words the interval that decides it."""
+    """The outcome of a claim, and in words the interval that decides it.
+
+    by: its outcome with each judge in the place of the published scorer; empty where none reads its attacks.
+    """
 
     id: str
     section: str
     says: str
     status: ClaimStatus
     evidence: str
+    by: dict[str, ClaimStatus] = Field(default_factory=dict, exclude_if=lambda by: not by)
+
+    @property
+    def depends_on_the_judge(self) -> bool:
+        """Whether it holds by one judge and fails by another, the published scorer among them."""
+        return {"supported", "contradicted"} <= {self.status, *self.by.values()} and bool(self.by)
 
 
 class Verdict(Strict):

@@ -8,6 +8,7 @@ from typing import Any
 from harness.spec.measurement import Completion, Measurement
 from harness.spec.receipt import TruthComparison
 from harness.spec.result import CellResult
+from harness.verification.agreements import check_agreements
 from harness.verification.attacks import attack_figures, doubt_of
 from harness.verification.findings import Ledger
 from harness.verification.judges import check_judges, check_labels, figures_by_judge
@@ -43,6 +44,7 @@ def check_figures(run: Recorded, texts: dict[str, list[Completion]], ledger: Led
         for words in filter(None, map(partly_unread, run.entries_of(cell))):
             ledger.each_once("unchecked", cell.id, [each for each in cell.unchecked if each == words], [words])
         check_labels(cell, run.spec.evaluations, texts[cell.id], ledger)
+        check_agreements(cell, run.entries_of(cell), texts[cell.id], ledger)
 
 
 def unread(run: Recorded) -> list[str]:

@@ -8,6 +8,7 @@ from harness.spec.golden import GoldenFile
 from harness.spec.loading import load_yaml_model
 from harness.spec.locations import golden_path
 from harness.verification.adapted import check_adaptation
+from harness.verification.agreements import by_judges
 from harness.verification.canaries import check_canaries
 from harness.verification.claims import outcome, unmeasured
 from harness.verification.completions import check_texts
@@ -86,6 +87,8 @@ def _check_claims(run: Recorded, ledger: Ledger) -> None:
             status, evidence = outcome(claim, run.record.cells) if why is None else unmeasured(why)
             ledger.same("claim", "claims", claim.id, recorded.status, status)
             ledger.same("claim", "claims", f"evidence of {claim.id}", recorded.evidence, evidence)
+            by = by_judges(claim, run.spec.evaluations, run.record.cells) if why is None else {}
+            ledger.same("claim", "claims", f"judges of {claim.id}", recorded.by, by)
             ledger.same("claim", "claims", f"words of {claim.id}", recorded.says, claim.says)
             ledger.same("claim", "claims", f"section of {claim.id}", recorded.section, claim.section)
 
