@@ -1,5 +1,5 @@
 """Sessions: reproduce (the main job), real, regress, tests, lint, vllm, faults, organism, bench, device_share,
-processors, container, lock.
+processors, container, docs, lock.
 """
 
 import json
@@ -115,7 +115,7 @@ def regress(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Lint, types and the tests, on as many cores as there are; arguments go to pytest (-n 0: on one core)."""
-    install(session, "tests", "ray")
+    install(session, "tests", "ray", "docs")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -200,6 +200,14 @@ def processors(session: nox.Session) -> None:
     session.run("python", "-m", "bench.processors", *session.posargs)
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/, strictly; arguments go to `mkdocs build`."""
+    install(session, "docs")
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def container(session: nox.Session) -> None:
     """Build docker/cpu.Dockerfile and run the benchmarks inside; arguments go to `nox -s reproduce` in it."""
@@ -215,7 +223,7 @@ def lock(session: nox.Session) -> None:
     any_machine = ("--universal", "--python-version", "3.11")
     compile_locked(session, locked("build"), *any_machine, "docker/requirements-build.in")
     compile_locked(session, locked("cpu"), *any_machine, *project, *without_cuda)
-    for name in ("torch-pypi", "tests", "lint", "ray"):
+    for name in ("torch-pypi", "tests", "docs", "lint", "ray"):
         compile_locked(
             session,
             locked(name),

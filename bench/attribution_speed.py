@@ -25,7 +25,7 @@ PROGRESS = Console(stderr=True)
 @click.option("--samples", type=click.IntRange(min=1), default=Sizes.samples, show_default=True)
 @click.option("--repetitions", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Result file; named after the machine.")
-@click.option("--document", is_flag=True, help="Put the figures into REPRODUCIBILITY.md.")
+@click.option("--document", is_flag=True, help="Put the figures into docs/results/speed.md.")
 def main(blocks: tuple[int, ...], samples: int, repetitions: int, out: Path | None, document: bool) -> None:
     """Time all methods on random Llamas, check that results agree, print ratios and write a result file."""
     sizes = Sizes(samples=samples)

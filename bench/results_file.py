@@ -17,7 +17,7 @@ import transformers
 from harness.errors import UserError
 
 RESULTS = Path(__file__).parent / "results"
-DOCUMENT = Path(__file__).parents[1] / "REPRODUCIBILITY.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "results" / "speed.md"
 COLUMNS = ("N", "method", "pass", "one by one", "ours", "passes", "theirs", "ratio", "net")
 
 
@@ -96,7 +96,7 @@ def read(path: Path) -> tuple[dict, dict, list[Timing]]:
 
 
 def markdown(path: Path) -> str:
-    """The paragraph and table of REPRODUCIBILITY.md for a result file."""
+    """The paragraph and table of docs/results/speed.md for a result file."""
     machine, sizes, timings = read(path)
     repetitions = len(timings[0].harness_seconds)
     load = machine["load_average_at_start"][0]

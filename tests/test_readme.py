@@ -1,4 +1,4 @@
-"""What README tells to add works as it stands there."""
+"""What the documents tell to add works as it stands there."""
 
 import re
 import shutil
@@ -18,20 +18,21 @@ from harness.spec.variant import ModelVariant
 from tests.runs.conftest import run_in_process
 from tests.test_plugins import distribution
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+ADD = ROOT / "docs" / "how-to" / "add.md"
 
 
 def blocks():
-    """The fenced blocks of README by the file that their first line names."""
-    found = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The fenced blocks of docs/how-to/add.md by the file that their first line names."""
+    found = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```$", ADD.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return dict(found)
 
 
 @pytest.fixture
 def added(tmp_path, monkeypatch):
-    """The files of README's examples, where the harness finds them.
+    """The files of the page's examples, where the harness finds them.
 
-    The evaluations that ship are read once in a process, so that of README comes by an entry point.
+    The evaluations that ship are read once in a process, so that of the page comes by an entry point.
     """
     for name, text in blocks().items():
         path = tmp_path / name
@@ -78,7 +79,7 @@ def test_the_examples_run_together(added):
 
 
 def test_the_tree_names_every_package():
-    text = README.read_text(encoding="utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     packages = {path.parent.name for path in Path(harness.__file__).parent.glob("*/__init__.py")}
     tree = text[text.index("## The tree") :]
     assert [name for name in sorted(packages) if f"{name}/" not in tree] == []

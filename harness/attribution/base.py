@@ -95,7 +95,7 @@ def method(name: str) -> AttributionMethod:
     """
     declared = plugins.load("attribution", name).Method
     if not (isinstance(declared, type) and issubclass(declared, AttributionMethod)):
-        why = "it defines no class Method(AttributionMethod); README.md shows one under 'To add'"
+        why = "it defines no class Method(AttributionMethod); docs/how-to/add.md shows one"
         raise plugins.unfit("attribution", name, why)
     if not isinstance(getattr(declared, "uses_data", None), bool):
         raise plugins.unfit("attribution", name, "Method.uses_data is missing; expected True or False")

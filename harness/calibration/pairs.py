@@ -106,7 +106,7 @@ def tokenise(
 
     template: the variant's, which says what texts begin with (models/opening.py).
     The published code drops the first response token on the assumption that it is BOS; here no
-    special token is added to the response, so none has to be dropped (REPRODUCIBILITY.md, row 14).
+    special token is added to the response, so none has to be dropped (docs/decisions/14-first-response-token.md).
     Raises UserError, with file and line, for a prompt that leaves no room for its response or holds a BOS.
     """
     samples, begins = [], opening(tokenizer, template)

@@ -34,7 +34,7 @@ ORGANISMS = ("tiny-llama2-chat", "tiny-llama3-instruct")
     show_default=True,
     help="Folder for faults.json, which `harness report` shows.",
 )
-@click.option("--document", is_flag=True, help="Put the table into REPRODUCIBILITY.md.")
+@click.option("--document", is_flag=True, help="Put the table into docs/concepts/faults.md.")
 @with_exit_codes
 def faults(model: str, only: tuple[str, ...], seeds: int, out: Path, document: bool) -> None:
     """Inject every known fault into a real run, one at a time, and report who noticed.

@@ -24,16 +24,16 @@ from harness.terminal import echo
     help="Show texts of real models too, harmful ones among them: for this machine alone.",
 )
 @click.option("--markdown", is_flag=True, help="Print a table of RUNS_DIR; without RUNS_DIR, of the golden values.")
-@click.option("--document", is_flag=True, help="Put the table of the golden values into REPRODUCIBILITY.md.")
-@click.option("--check", is_flag=True, help="Exit with 1, and a diff, unless REPRODUCIBILITY.md has that table.")
+@click.option("--document", is_flag=True, help="Put the table of the golden values into docs/results/golden.md.")
+@click.option("--check", is_flag=True, help="Exit with 1, and a diff, unless docs/results/golden.md has that table.")
 @with_exit_codes
 def report(
     runs_dir: Path | None, out: Path | None, show_completions: bool, markdown: bool, document: bool, check: bool
 ) -> None:
     """Make one self-contained HTML file from the newest record of every benchmark and variant in RUNS_DIR.
 
-    Or a table of them (--markdown). The table in REPRODUCIBILITY.md is made from golden/ alone, so that any checkout
-    can check it without a run: what the values are, which runs they come from, what became of the claims.
+    Or a table of them (--markdown). The table in docs/results/golden.md is made from golden/ alone, so that any
+    checkout can check it without a run: what the values are, which runs they come from, what became of the claims.
     """
     if runs_dir is None and not markdown:
         raise UserError("no folder of runs is named; give one, or --markdown for a table of the golden values")
@@ -83,7 +83,6 @@ def _markdown(runs_dir: Path | None) -> str:
 
 def _golden_table(document: bool) -> None:
     """Put it into the document, or print how the document differs and exit with 1."""
-    from harness.reports.document import DOCUMENT
     from harness.reports.markdown import PLACE
 
     table = _markdown(None)
@@ -93,9 +92,9 @@ def _golden_table(document: bool) -> None:
     for line in differences:
         echo(line)
     if differences:
-        echo(f"{DOCUMENT.name}: not up to date with golden/; run: harness report --markdown --document", err=True)
+        echo(f"{PLACE.document.name}: not up to date with golden/; run: harness report --markdown --document", err=True)
         sys.exit(1)
-    echo(f"{DOCUMENT.name}: {PLACE.what} is up to date with golden/")
+    echo(f"{PLACE.document.name}: {PLACE.what} is up to date with golden/")
 
 
 def _print(text: str, out: Path | None) -> None:

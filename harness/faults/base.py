@@ -35,7 +35,7 @@ FaultStage = Literal[
     "judgement",
     "golden",
 ]
-#: The number of a fault that the list of REPRODUCIBILITY.md has no number of its own for.
+#: The number of a fault that the list of docs/concepts/faults.md has no number of its own for.
 UNLISTED = 22
 
 
@@ -74,7 +74,7 @@ class Trial:
 class Fault:
     """A known mistake, who has to notice it, and how it gets into the real code.
 
-    id: its name on the command line. number: in the list of REPRODUCIBILITY.md. title: what is wrong, in words.
+    id: its name on the command line. number: in the list of docs/concepts/faults.md. title: what is wrong, in words.
     says: words without which a message does not name it.
     caught_by: who has to say so, "stage/name" of receipts, "validity", "load" or "validate": any of them is the right
         catch, one by anybody else is an accident.

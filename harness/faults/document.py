@@ -1,4 +1,4 @@
-"""The table of faults in REPRODUCIBILITY.md, made from faults.json."""
+"""The table of faults in docs/concepts/faults.md, made from faults.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from harness.reports.document import Place, markdown_table
 from harness.spec.faults import CleanRun, FaultReport, FaultResult
 
 PLACE = Place(
-    "the table of faults", "<!-- made by `harness faults --document` -->", "<!-- end of what `harness faults` made -->"
+    "the table of faults",
+    "<!-- made by `harness faults --document` -->",
+    "<!-- end of what `harness faults` made -->",
+    "concepts/faults.md",
 )
 COLUMNS = (
     "#",

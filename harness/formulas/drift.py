@@ -15,7 +15,7 @@ QUANTILES = (0.05, 0.25, 0.75, 0.95, 0.99)
 #: rank is exact to 1/2048; point estimates are exact.
 BINS = 2048
 #: By so many ranks another processor may move a quantile, beside the 2% of every figure: under three instruction sets
-#: none of the quantiles of extension-drift on tiny-llama3-instruct moved by more (REPRODUCIBILITY.md, "Processors").
+#: none of the quantiles of extension-drift on tiny-llama3-instruct moved by more (docs/concepts/processors.md).
 NEIGHBOUR_RANKS = 1
 
 

@@ -90,7 +90,7 @@ def head_masks(model: PreTrainedModel, heads: Iterable[Head]) -> dict[str, Tenso
     way. (A bias of o_proj belongs to no head and stays.)
 
     The published code zeroes columns of q, k and v and rows of o, the wrong axes (lib/prune.py:2112-2123;
-    REPRODUCIBILITY.md, row 6): the head goes on speaking and others change.
+    docs/decisions/06-attention-heads.md): the head goes on speaking and others change.
     """
     layout = head_layout(model)
     by_block: dict[int, set[int]] = defaultdict(set)

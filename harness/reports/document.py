@@ -1,4 +1,4 @@
-"""Tables of Markdown, and their places in REPRODUCIBILITY.md: between two marks, made anew and never by hand."""
+"""Tables of Markdown, and their places in pages of docs/: between two marks, made anew and never by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from harness.errors import UserError
 from harness.runs.files import write_text
 from harness.shown import passed_on
 
-DOCUMENT = Path(__file__).parents[2] / "REPRODUCIBILITY.md"
+#: The documentation of a checkout; a wheel has none.
+DOCUMENTS = Path(__file__).parents[2] / "docs"
 
 #: Marks of Markdown that begin a link, a picture, code, or another cell.
 _MARKS = re.compile(r"[\\`\[\]|]")
@@ -20,22 +21,30 @@ _MARKS = re.compile(r"[\\`\[\]|]")
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a document something made stands. what: it, in words; begin, end: the lines around it."""
+    """Where something made stands. what: it, in words; begin, end: the lines around it; page: below docs/."""
 
     what: str
     begin: str
     end: str
+    page: str
 
-    def put(self, content: str, document: Path = DOCUMENT) -> None:
+    @property
+    def document(self) -> Path:
+        """The file that it stands in."""
+        return DOCUMENTS / self.page
+
+    def put(self, content: str) -> None:
         """Put content between the two marks. Raises UserError where the document lacks them."""
-        write_text(document, self._with(content, document))
+        write_text(self.document, self._with(content))
 
-    def differences(self, content: str, document: Path = DOCUMENT) -> list[str]:
+    def differences(self, content: str) -> list[str]:
         """The lines of a unified diff from the document to what `put` would make of it; none if it is up to date."""
-        now, wanted = document_text(document).splitlines(), self._with(content, document).splitlines()
+        document = self.document
+        now, wanted = document_text(document).splitlines(), self._with(content).splitlines()
         return list(difflib.unified_diff(now, wanted, document.name, f"{document.name}, made anew", lineterm=""))
 
-    def _with(self, content: str, document: Path) -> str:
+    def _with(self, content: str) -> str:
+        document = self.document
         before, begin, rest = document_text(document).partition(self.begin)
         _, end, after = rest.partition(self.end)
         if not begin or not end:

@@ -17,6 +17,7 @@ PLACE = Place(
     "the table of what was reproduced",
     "<!-- made by `harness report --markdown --document` -->",
     "<!-- end of what `harness report --markdown --document` made -->",
+    "results/golden.md",
 )
 OF_RUNS = (
     "variant",

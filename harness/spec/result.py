@@ -137,7 +137,7 @@ class Verdict(Strict):
 
 
 class RunRecord(Strict):
-    """record.json: the whole run. Documented in REPRODUCIBILITY.md.
+    """record.json: the whole run. Documented in docs/concepts/record.md.
 
     canaries: states of the model whose outcome is known beforehand, measured in every run; one that does not hold
     makes the whole run invalid.

@@ -1,4 +1,4 @@
-"""Outcomes of claims, made anew from the record's figures: by intervals, as REPRODUCIBILITY.md says."""
+"""Outcomes of claims, made anew from the record's figures: by intervals, as docs/concepts/validity.md says."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.result import RunRecord
 
-#: Of attacks this share at least, and so much more than of benign requests, as REPRODUCIBILITY.md says.
+#: Of attacks this share at least, and so much more than of benign requests, as docs/concepts/validity.md says.
 _LEAST, _FURTHER = 0.5, 0.15
 
 

@@ -11,7 +11,7 @@ from harness.verification.findings import Ledger
 from harness.verification.recorded import Recorded
 from harness.verification.texts import LIMITS, check_evidence
 
-#: The margins around what the intact model writes, as REPRODUCIBILITY.md has them.
+#: The margins around what the intact model writes, as docs/concepts/validity.md has them.
 _MARGINS = {
     "quantile": 0.99,
     "worst_window_nll_margin": 1.0,

@@ -1,4 +1,4 @@
-"""Shares and means with their 95% intervals, as REPRODUCIBILITY.md defines them, in formulas of their own."""
+"""Shares and means with their 95% intervals, as docs/concepts/validity.md defines them, in formulas of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result file, and what REPRODUCIBILITY.md says of it."""
+"""The result file, and what docs/results/speed.md says of it."""
 
 import re
 

@@ -7,7 +7,6 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.reports import document
-from harness.reports.document import DOCUMENT
 from harness.reports.markdown import OF_RUNS, PLACE, table_of_golden, table_of_runs
 from harness.runs.journal import Journal
 from harness.spec import locations
@@ -84,11 +83,10 @@ def test_the_document_holds_the_table_of_the_shipped_golden_files():
 
 
 def test_a_document_that_is_not_up_to_date_is_an_exit_code_and_a_diff(tmp_path, monkeypatch):
-    path = tmp_path / "REPRODUCIBILITY.md"
-    path.write_text(DOCUMENT.read_text(encoding="utf-8").replace("| tiny-llama2-chat | figure-2a |", "| x | y |"))
-    for name in ("put", "differences"):
-        bound = getattr(document.Place, name)
-        monkeypatch.setattr(document.Place, name, lambda place, text, bound=bound: bound(place, text, path))
+    path = tmp_path / PLACE.page
+    path.parent.mkdir()
+    path.write_text(PLACE.document.read_text(encoding="utf-8").replace("| tiny-llama2-chat | figure-2a |", "| x | y |"))
+    monkeypatch.setattr(document, "DOCUMENTS", tmp_path)
     stale = invoke("--markdown", "--check")
     assert stale.exit_code == 1
     assert "-| x | y |" in stale.output and "+| tiny-llama2-chat | figure-2a |" in stale.output

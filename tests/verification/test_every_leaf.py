@@ -1,6 +1,6 @@
 """Every leaf of a record and its raw files, changed with all hashes made to fit: a second reading names it.
 
-What it cannot know stands in REPRODUCIBILITY.md, row by row, and here as patterns of the kinds of leaves.
+What it cannot know stands in docs/concepts/record.md, row by row, and here as patterns of the kinds of leaves.
 """
 
 import random
@@ -13,7 +13,7 @@ from tests.verification.leaves import Forgery, one_of_each_kind
 
 #: Kinds of leaves that a test tries, of more than 700; all of them take some two minutes on each organism.
 TRIED = 120
-#: By the row of REPRODUCIBILITY.md: patterns of kinds of leaves.
+#: By the row of docs/concepts/record.md: patterns of kinds of leaves.
 CANNOT_KNOW = {
     "what is told of the run": (
         r"record\.provenance \{\}",
@@ -75,7 +75,7 @@ def test_a_careful_forger_changes_no_leaf_unseen(forgery):
 
 
 def test_what_cannot_be_known_is_told(forgery):
-    told = (locations.root() / "REPRODUCIBILITY.md").read_text(encoding="utf-8")
+    told = (locations.root() / "docs" / "concepts" / "record.md").read_text(encoding="utf-8")
     assert [row for row in CANNOT_KNOW if f"| {row} |" not in told] == []
     kinds = {leaf.kind for leaf in forgery.leaves()}
     assert {row_of(kind) for kind in kinds} >= set(CANNOT_KNOW)

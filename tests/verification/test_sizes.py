@@ -1,4 +1,4 @@
-"""What a run stores of texts, by token: REPRODUCIBILITY.md says from this how large figure 2a is on a 7B model."""
+"""What a run stores of texts, by token: docs/concepts/record.md says from this how large figure 2a is on a 7B model."""
 
 import gzip
 import json
