@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.formulas.work import Work
 from harness.planning import memory
+from harness.planning.cards import Cards
 from harness.planning.memory import Phase
 from harness.planning.rates import rates
 
@@ -60,7 +61,7 @@ class Plan:
 
     work: of all cells that are to be measured, with upper bounds as in harness.planning.work.
     assumed: what was not counted. assumed_work: methods that do not say what they take. assumed_rates: an engine
-    whose rates nobody holds.
+    whose rates nobody holds. by_cards: of the chosen device, where more than one of it is asked about.
     """
 
     benchmark: str
@@ -75,6 +76,7 @@ class Plan:
     assumed_work: tuple[str, ...]
     assumed_rates: tuple[str, ...]
     devices: dict[str, Device]
+    by_cards: tuple[Cards, ...]
     host_bytes: dict[str, int]
     disk_bytes: dict[str, int]
     disk_free_bytes: int
@@ -91,6 +93,7 @@ class Plan:
                 "peak_phase": device.peak.name if device.peak else None,
                 "peak_bytes": device.peak.bytes if device.peak else None,
             }
+        content["by_cards"] = [asdict(each) | {"card_hours": each.card_hours} for each in self.by_cards]
         return content
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import plugins
 from harness.errors import UserError
 from harness.planning import estimates, inventory
-from harness.planning.document import Cached, CellCount, Plan, unfit
+from harness.planning.cards import Cards, by_cards
+from harness.planning.document import Cached, CellCount, Device, Plan, unfit
 from harness.planning.rates import rates
 from harness.planning.tokens import TokenCounter
 from harness.runs.adapting import adapted_to
@@ -23,9 +24,18 @@ from harness.spec.variant import ModelVariant
 
 
 def make_plan(
-    spec: BenchmarkSpec, variant: ModelVariant, variant_file: Path, out: Path, gpu: str | None, engine: str | None
+    spec: BenchmarkSpec,
+    variant: ModelVariant,
+    variant_file: Path,
+    out: Path,
+    gpu: str | None,
+    engine: str | None,
+    gpus: int = 1,
 ) -> Plan:
-    """What `harness run` would take. Raises UserError for unknown names, or where no cell can be measured at all."""
+    """What `harness run` would take. gpus: most cards that hours are told for.
+
+    Raises UserError for unknown names, or where no cell can be measured at all.
+    """
     _refuse_unknown(gpu, engine)
     variant = variant.model_copy(update={"engine": engine}) if engine else variant
     declared = spec
@@ -52,12 +62,20 @@ def make_plan(
         assumed_work=tuple(each.name for each in estimates.methods_of(subject) if each.work().assumed),
         assumed_rates=() if variant.engine in rates().gpu.engines else (variant.engine,),
         devices=devices,
+        by_cards=_by_cards(devices[chosen], len(to_measure), subject.stored, gpus),
         host_bytes=estimates.host_bytes(subject),
         disk_bytes=estimates.disk_bytes(subject, asked, here.cached.weights),
         disk_free_bytes=inventory.free_bytes(out),
         adaptation=adaptation.model_dump(mode="json"),
         unfit=tuple(unfit(chosen, devices, variant.engine)),
     )
+
+
+def _by_cards(device: Device, cells: int, stored: Mapping[str, int], most: int) -> tuple[Cards, ...]:
+    """Of the device that the plan is for; nothing for a single card, and for a CPU."""
+    if most == 1 or device.usable_bytes is None:
+        return ()
+    return tuple(by_cards(device.seconds, cells, sum(stored.values()), most))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from harness.planning.document import Device, Plan
 from harness.planning.rates import rates
 
 
-def lines(plan: Plan) -> Iterator[str]:
-    """The plan as it is printed; hours are estimates, and say of what."""
+def lines(plan: Plan, price: float | None = None) -> Iterator[str]:
+    """The plan as it is printed; hours are estimates, and say of what. price: of an hour of one card."""
     yield f"{plan.benchmark} on {plan.variant}, {plan.parameters / 1e9:.3g} billion parameters, engine {plan.engine}"
     yield from _cells(plan)
     yield from _adapted(plan)
@@ -23,6 +23,7 @@ def lines(plan: Plan) -> Iterator[str]:
         free += ", too little: make room or give another --out"
     yield from _sizes(f"disk ({free})", plan.disk_bytes)
     yield from _hours(plan)
+    yield from _by_cards(plan, price)
 
 
 def _cells(plan: Plan) -> Iterator[str]:
@@ -107,6 +108,18 @@ def _hours(plan: Plan) -> Iterator[str]:
         room = "" if device.fits else "; does not fit"
         room += "; from a rate measured on a Xeon" if name == "cpu" != plan.device else ""
         yield f"  {device.title}: {_time(device.hours * 3600)}{price}{room} ({parts})"
+
+
+def _by_cards(plan: Plan, price: float | None) -> Iterator[str]:
+    if not plan.by_cards:
+        return
+    yield f"by number of cards, {plan.devices[plan.device].title}, a cell at a time on each (--executor ray):"
+    for each in plan.by_cards:
+        paid = "" if price is None else f", {each.card_hours * price:.2f} at {price:g} an hour"
+        yield (
+            f"  {each.cards}: {_time(each.hours * 3600)}, {each.card_hours:.1f} card hours{paid}"
+            f" ({_time(each.alone * 3600)} that no more cards cut: loading, one set of scores, one cell)"
+        )
 
 
 def _time(seconds: float) -> str:
