@@ -141,8 +141,7 @@ class Evaluation(base.Evaluation[Settings]):
     def _rows(self, task: Task, samples: Sequence[dict[str, Any]]) -> Iterator[RawValues]:
         """Of every item, the likelihoods of its choices, and which of them are right. Written second, and apart."""
         for sample in samples:
-            choices, question = task.doc_to_choice(sample["doc"]), task.doc_to_text(sample["doc"])
-            right = question if isinstance(question, int) else task.doc_to_target(sample["doc"])
+            choices = task.doc_to_choice(sample["doc"])
             yield RawValues(
                 evaluation=self.settings.name,
                 part=str(task.task_name),
@@ -150,7 +149,7 @@ class Evaluation(base.Evaluation[Settings]):
                 values=finite([likelihood for likelihood, _ in sample["filtered_resps"]][: len(choices)]),
                 right=tuple(
                     choices.index(each) if isinstance(each, str) else int(each)
-                    for each in (right if isinstance(right, list) else [right])
+                    for each in _right_answers(task, sample["doc"])
                 ),
             )
 
@@ -189,15 +188,32 @@ class Evaluation(base.Evaluation[Settings]):
         from harness.evaluations._engine_language_model import EngineLanguageModel
 
         (loaded,) = tasks_with_data([task])
-        _refuse_more_choices(task, loaded, self.settings.limit)
+        _refuse_unfit_items(task, loaded, self.settings.limit)
         loaded.build_all_requests(limit=self.settings.limit, rank=0, world_size=1)
         EngineLanguageModel(engine, formatter).loglikelihood(loaded.instances)
 
 
-def _refuse_more_choices(place: Path | str, task: Task, limit: int | None) -> None:
+def _refuse_unfit_items(place: Path | str, task: Task, limit: int | None) -> None:
+    """Raise UserError for an item without choices, with more than a task has, or whose right answer is none of them."""
     for number, (_, item) in enumerate(task.doc_iterator(limit=limit), start=1):
-        if (held := len(task.doc_to_choice(item))) > MOST_CHOICES:
-            raise UserError(f"{place}: item {number} has {held} choices; expected at most {MOST_CHOICES}")
+        choices = task.doc_to_choice(item)
+        if not isinstance(choices, list | tuple) or not 1 <= len(choices) <= MOST_CHOICES:
+            held = f"{len(choices)} choices" if isinstance(choices, list | tuple) else f"{choices!r:.80} as its choices"
+            raise UserError(f"{place}: item {number} has {held}; expected at most {MOST_CHOICES}, and at least one")
+        for right in _right_answers(task, item):
+            among = right in choices if isinstance(right, str) else type(right) is int and 0 <= right < len(choices)
+            if not among:
+                raise UserError(
+                    f"{place}: the right answer of item {number} is {right!r:.80}; expected one of its "
+                    f"{len(choices)} choices, or the place of one, counted from 0"
+                )
+
+
+def _right_answers(task: Task, item: Any) -> list[Any]:
+    """The right choices of an item, each as its text or its place."""
+    question = task.doc_to_text(item)
+    right = question if isinstance(question, int) else task.doc_to_target(item)
+    return right if isinstance(right, list) else [right]
 
 
 def _hash_of(samples: Sequence[dict[str, Any]]) -> str:

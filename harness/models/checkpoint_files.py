@@ -69,11 +69,11 @@ class CheckpointFiles:
                 raise UserError(f"{folder / INDEX}: {error}") from None
         tensors: dict[str, StoredTensor] = {}
         for name in names:
-            tensors |= _stored(folder / name)
+            tensors |= stored_tensors(folder / name)
         return cls(folder, read_json(folder / "config.json"), tensors)
 
 
-def _stored(file: Path) -> dict[str, StoredTensor]:
+def stored_tensors(file: Path) -> dict[str, StoredTensor]:
     """The tensors of one file. Raises UserError for one that is no safetensors file, or no file."""
     if (kind := no_file(file)) is not None:
         raise UserError(f"{file}: is {kind}; expected a file")

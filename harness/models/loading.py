@@ -128,7 +128,10 @@ def context_of(place: str, config: PreTrainedConfig) -> int:
 
 
 def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int]:
-    """The tokens that end an answer by the files of a checkpoint: its generation config's, or else its config's."""
+    """The tokens that end an answer by the files of a checkpoint: its generation config's, or else its config's.
+
+    Raises UserError for what is no number of a token.
+    """
     place = place_of(variant, variant_file)
     revision = _revision(variant.source.revision)
     try:
@@ -136,7 +139,12 @@ def load_stop_tokens(variant: ModelVariant, variant_file: Path) -> frozenset[int
     except OSError:
         configured = _config(place, variant.source.revision).eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
-    return frozenset(int(token) for token in listed if token is not None)
+    tokens = [token for token in listed if token is not None]
+    if not all(type(token) is int and token >= 0 for token in tokens):
+        raise UserError(
+            f"{place}: eos_token_id is {configured!r:.80}; expected the number of a token, or a list of them"
+        )
+    return frozenset(tokens)
 
 
 def checkpoint_files(variant: ModelVariant, variant_file: Path) -> CheckpointFiles:

@@ -19,6 +19,7 @@ from harness.probing.probe import read_prompts
 from harness.regions import base as regions
 from harness.runs.binding import BoundBenchmark
 from harness.runs.data_checks import probes
+from harness.runs.model_checks import require_end, require_planted_fits
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import sources_of
 
@@ -47,6 +48,7 @@ def require_tokens(benchmarks: Sequence[BoundBenchmark]) -> None:
 def _opened(bound: BoundBenchmark) -> tuple[PreTrainedTokenizerBase, int]:
     """The tokenizer of a variant, and its model's context in tokens."""
     tokenizer = load_tokenizer(bound.variant, bound.variant_file)
+    require_end(bound.variant, bound.variant_file, tokenizer)
     return tokenizer, load_context(bound.variant, bound.variant_file)
 
 
@@ -64,6 +66,11 @@ def _checks(
         if settings.examples:
             yield repr(settings), functools.partial(_tokenise_examples, bound, tokenizer, settings)
     formatter = PromptFormatter(tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
+    if bound.planted_path is not None:
+        yield (
+            "planted region",
+            functools.partial(require_planted_fits, bound.variant, bound.variant_file, bound.planted_path),
+        )
     unloaded = evaluations.Unloaded(bound.variant, formatter, bound.path_of, context_tokens)
     for declared in bound.spec.evaluations:
         evaluation = evaluations.evaluation(declared)

@@ -1,9 +1,13 @@
 """Data that are too few or too many tokens are told with their file before a model is loaded."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from harness.errors import UserError
 from harness.executors.base import run_all
@@ -14,7 +18,7 @@ from harness.runs.token_checks import require_tokens
 from harness.spec import locations
 from harness.spec.benchmark import BenchmarkSpec
 from harness.spec.loading import load_yaml_model
-from harness.spec.variant import ModelVariant
+from harness.spec.variant import ModelSource, ModelVariant
 
 ORGANISM = "tiny-llama2-chat"
 LONG = "[INST] " + "what " * 400 + "[/INST]"
@@ -180,3 +184,61 @@ def test_an_item_with_more_choices_than_a_task_has_is_told(asking, tmp_path):
     (tmp_path / "items.jsonl").write_text(json.dumps({"query": "q", "choices": ["a"] * 190_000, "gold": 1}) + "\n")
     with pytest.raises(UserError, match=r"facts\.yaml: item 1 has 190000 choices; expected at most 1000"):
         require_tokens([given])
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({"gold": 2}, "the right answer of item 2 is '?2'?; expected one of its 2 choices"),
+        ({"gold": -1}, "the right answer of item 2 is '?-1'?; expected one of its 2 choices"),
+        ({"gold": 0, "choices": []}, "item 2 has 0 choices; expected at most 1000, and at least one"),
+    ],
+)
+def test_an_item_that_cannot_be_judged_is_told(asking, tmp_path, item, words):
+    given = asking("{kind: zero_shot}")
+    right = {"query": "q", "choices": ["a", "b"], "gold": 1}
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (right, {**right, **item})))
+    with pytest.raises(UserError, match=rf"facts\.yaml: {words}"):
+        require_tokens([given])
+
+
+@pytest.fixture
+def sent(tmp_path, bound):
+    """sent(file=changes): the spec on a copy of the organism of which JSON files are changed; None takes a key out."""
+
+    def made(**files):
+        folder = shutil.copytree(organism_directory(ORGANISM), tmp_path / "sent")
+        for name, changes in files.items():
+            path = folder / f"{name}.json"
+            content = json.loads(path.read_text()) | changes
+            path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+        given = bound()
+        return replace(given, variant=given.variant.model_copy(update={"source": ModelSource(path="sent")}))
+
+    return made
+
+
+def test_an_end_of_answers_that_is_no_token_is_told(sent):
+    given = sent(generation_config={"eos_token_id": "x"})
+    with pytest.raises(UserError, match="eos_token_id is 'x'; expected the number of a token"):
+        require_tokens([given])
+
+
+def test_a_model_whose_answers_never_end_is_told(sent):
+    none = {"eos_token_id": None}
+    given = sent(generation_config=none, config=none, tokenizer_config={"eos_token": None})
+    with pytest.raises(UserError, match="names a token that ends an answer; expected eos_token in"):
+        require_tokens([given])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lm_head", "holds 'lm_head'; expected masks by the names"),
+        ("model.layers.0.mlp.up_proj", r"model.layers.0.mlp.up_proj is \(2, 2\); expected \(\d+, \d+\)"),
+    ],
+)
+def test_a_planted_region_of_another_model_is_told(bound, tmp_path, name, words):
+    save_file({name: torch.ones(2, 2, dtype=torch.uint8)}, tmp_path / "planted.safetensors")
+    with pytest.raises(UserError, match=rf"planted\.safetensors: {words}"):
+        require_tokens([replace(bound(), planted_path=tmp_path / "planted.safetensors")])
