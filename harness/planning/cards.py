@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 #: What every card does before its first cell. Scores are computed once, by whoever is first, and waited for.
 OF_EVERY_CARD = ("loading",)
-ONCE = ("importance", "Grams and directions")
+ONCE = ("importance", "Grams and directions", "new scores to the CPU")
 
 
 @dataclass(frozen=True)

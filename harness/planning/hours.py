@@ -44,6 +44,8 @@ def gpu_seconds(work: Work, load: Load, model: Model, card: Card) -> dict[str, f
         "Grams and directions": grams / (card.flops_32_bit.value * gpu.pass_share.value)
         + work.factored_models * shape.blocks * len(shape.layer_shapes) * gpu.eigenproblem_seconds.value,
         "fine-tuning": 3 * work.tuned_tokens * per_pass + work.tuned_steps * 10 * weights / traffic,
+        "receipts": load.cells * gpu.receipt_seconds_per_parameter.value * shape.parameters,
+        "new scores to the CPU": _new_bytes(load, shape) / gpu.scored_bytes_per_second.value,
         "fingerprints": load.cells * gpu.hashes_per_cell.value * weights / gpu.hash_bytes_per_second.value,
         "scores to and from the disk": _stored_bytes(load, shape) / gpu.store_bytes_per_second.value,
     }
@@ -63,9 +65,14 @@ def _importance(work: Work, load: Load, shape: LlamaShape, per_pass: float, traf
     )
 
 
+def _new_bytes(load: Load, shape: LlamaShape) -> float:
+    """Of scores and Grams that are computed."""
+    return load.stored["scores"] * score_bytes(shape) + load.stored["grams"] * gram_bytes(shape)
+
+
 def _stored_bytes(load: Load, shape: LlamaShape) -> float:
     """Of scores and Grams: written once, and about one set read for each cell."""
-    kept = load.stored["scores"] * score_bytes(shape) + load.stored["grams"] * gram_bytes(shape)
+    kept = _new_bytes(load, shape)
     read = max(1, load.cells) * (kept / max(1, load.stored["scores"] + load.stored["grams"])) if kept else 0
     return kept + read
 

@@ -36,7 +36,11 @@ class EngineRates(Strict):
 
 
 class GpuRates(Strict):
-    """What of a card's peak is reached, by kind of work."""
+    """What of a card's peak is reached, by kind of work.
+
+    scored_bytes_per_second: of new scores and Grams, on their way to the CPU's memory and checked there.
+    receipt_seconds_per_parameter: of a cell.
+    """
 
     pass_share: Rate
     traffic_share: Rate
@@ -45,6 +49,8 @@ class GpuRates(Strict):
     hash_bytes_per_second: Rate
     hashes_per_cell: Rate
     store_bytes_per_second: Rate
+    scored_bytes_per_second: Rate
+    receipt_seconds_per_parameter: Rate
     host_bytes_per_second: Rate
     load_seconds: Rate
 
