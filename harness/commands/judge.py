@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.commands.options import ALLOW_REMOTE_JUDGE
 from harness.errors import UserError
 from harness.exit_codes import with_exit_codes
 from harness.terminal import echo
@@ -21,6 +22,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 @click.option("--judge", "name", required=True, metavar="NAME", help="A judge; `harness list` has all.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the judge; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the copy; not there yet.")
+@ALLOW_REMOTE_JUDGE
 @with_exit_codes
 def judge(record: Path, name: str, settings: tuple[str, ...], out: Path) -> None:
     """Copy the run of RECORD with one more judge, who reads the texts that are there. Nothing is measured again.

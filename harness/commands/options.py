@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,21 @@ OUT = click.option(
 )
 
 
+def _allow_remote_judge(context: click.Context, option: click.Parameter, allowed: bool) -> None:
+    """Processes that a run starts have it as well."""
+    if allowed:
+        os.environ["HARNESS_ALLOW_REMOTE_JUDGE"] = "1"
+
+
+ALLOW_REMOTE_JUDGE = click.option(
+    "--allow-remote-judge",
+    is_flag=True,
+    expose_value=False,
+    callback=_allow_remote_judge,
+    help="Let a judge behind a server have requests and the model's texts.",
+)
+
+
 def of_a_run(command: Command) -> Command:
     """Options of whatever runs benchmarks. The command takes `instead` and `out`."""
 
@@ -74,7 +90,7 @@ def of_a_run(command: Command) -> Command:
             options["same_accelerator"] = True
         command(instead=Instead(weights, engine, executor, options), **others)
 
-    return WEIGHTS(ENGINE(EXECUTOR(ADDRESS(SAME_ACCELERATOR(OUT(with_instead))))))
+    return WEIGHTS(ENGINE(EXECUTOR(ADDRESS(SAME_ACCELERATOR(OUT(ALLOW_REMOTE_JUDGE(with_instead)))))))
 
 
 def of_several_runs(default_models: tuple[str, ...] = ()) -> Callable[[Command], Command]:

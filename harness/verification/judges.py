@@ -125,6 +125,7 @@ def _harm_only(name: str, first: JudgeFound) -> bool:
 _OF_HARM = {
     "keyword": False,
     "own": False,
+    "server": False,
     "strongreject-gemma2b": False,
     "harmbench-llama2-13b-cls": True,
     "llama-guard-3-1b": True,
