@@ -131,6 +131,9 @@ def explain(run: RecordedRun, cell: CellResult, reference: RecordedRun | None = 
         texts.missing,
         other_machine(run, reference) if reference else None,
         f"measured in {cell.measured_in}" if cell.measured_in else None,
+        f"measured on {cell.measured_on}, another kind of machine than the run's own: near ties may fall otherwise"
+        if cell.measured_on
+        else None,
     ]
     return Explanation(
         cell=cell.id,

@@ -254,6 +254,15 @@ def test_a_cell_that_another_run_measured_is_followed_to_its_completions(destroy
     assert "measured in tiny/other/1#their-name" in output
 
 
+def test_a_cell_of_another_kind_of_machine_is_marked(destroyed, tmp_path):
+    def moved(content):
+        cell_of(content, "short")["measured_on"] = "NVIDIA H200"
+
+    path = rewritten(destroyed, tmp_path, moved)
+    assert "measured on NVIDIA H200, another kind of machine than the run's own" in explained(path, "short")
+    assert "another kind of machine" not in explained(path, "planted")
+
+
 @pytest.mark.parametrize(
     ("cell", "words"), [("shrt", "no cell is called 'shrt'; did you mean 'short'?"), ("zzz", "there are intact")]
 )
