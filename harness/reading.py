@@ -75,12 +75,20 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def no_file(path: Path) -> str | None:
-    """What stands in a file's place: a pipe, a device, a link that leads nowhere; None for a file, or nothing."""
+    """What stands in a file's place: a pipe, a device, a link that leads nowhere; None for a file, or nothing.
+
+    A file without a size that holds something all the same is the system's: it may wait for more (/proc/kmsg).
+    """
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return _kind(found.st_mode)
+        if found.st_size == 0:
+            with open(path, "rb", opener=without_waiting) as file:
+                return None if file.read(1) == b"" else "a file of the system"
     except OSError:
-        return "a link that leads nowhere" if path.is_symlink() else None
-    return None if stat.S_ISREG(mode) else _kind(mode)
+        return "a link that leads nowhere" if path.is_symlink() and not path.exists() else None
+    return None
 
 
 def real(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from harness.data.cache import file_sha256
 from harness.errors import UserError
-from harness.reading import NotJSON, parsed_json, read_bytes, read_json, read_text, read_unmarked
+from harness.reading import NotJSON, no_file, parsed_json, read_bytes, read_json, read_text, read_unmarked
 
 
 def refusal(path, read=read_bytes):
@@ -114,3 +115,11 @@ def test_a_mark_of_byte_order_is_no_part_of_a_text(tmp_path):
 def test_a_file_that_waits_for_more_is_not_waited_for():
     assert "waits for more" in refusal(Path("/proc/kmsg"))
     assert len(file_sha256(Path("/proc/kmsg"))) == 64
+    assert no_file(Path("/proc/kmsg")) == "a file of the system"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_file_of_the_system_is_no_file_and_an_empty_one_is(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to("/proc/version")
+    assert (no_file(tmp_path / "empty"), no_file(tmp_path / "link")) == (None, "a file of the system")

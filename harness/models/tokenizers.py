@@ -18,6 +18,7 @@ from huggingface_hub import snapshot_download
 from transformers import PreTrainedTokenizerBase
 
 from harness.organisms import catalogue
+from harness.reading import no_file
 from harness.sandbox.tokenizing import require_tokenised, require_usable_tokenizer
 from harness.sandbox.tokenizing_child import OF_DATA
 from harness.spec.variant import ModelVariant
@@ -116,7 +117,7 @@ def beginnings(variant: ModelVariant, folder: Path) -> list[str]:
     for declared in variant.datasets.values():
         with suppress(OSError, ValueError):  # told where it is read for its own sake
             path = folder / (declared.path or "")
-            if path.is_file():
+            if path.is_file() and no_file(path) is None:
                 with path.open("rb") as file:
                     text = file.read(OF_DATA).decode("utf-8", "replace")
                 found += [text, *text.splitlines()]

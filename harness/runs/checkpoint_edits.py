@@ -182,6 +182,9 @@ def _refuse_other_shapes(
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:
             raise UserError(f"{path}: {name} is {tuple(tensors[name].shape)}, expected {shape} for this model")
+        if not tensors[name].is_floating_point():
+            kind = str(tensors[name].dtype).removeprefix("torch.")
+            raise UserError(f"{path}: {name} is of {kind}, expected floating-point numbers; make the file again")
         if not tensors[name].isfinite().all():
             raise UserError(f"{path}: {name} holds numbers that are not finite")
 

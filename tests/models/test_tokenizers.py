@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import shutil
+import threading
 import time
 
 import pytest
@@ -14,7 +16,7 @@ from harness.organisms.catalogue import organism_directory
 from harness.receipts.text import decoded
 from harness.spec import locations
 from harness.spec.loading import load_yaml_model
-from harness.spec.variant import ModelVariant
+from harness.spec.variant import DatasetFile, ModelVariant
 from tests.by_hand import completion
 
 ORGANISM = "tiny-llama2-chat"
@@ -72,6 +74,18 @@ def test_a_strangers_is_tried_once_with_its_data_and_not_again_in_a_worker(asked
     tokenizers.take_as_tried(known)
     load_tokenizer(variant, place)
     assert len(asked) == 1
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="it is there for root on Linux")
+def test_data_that_wait_for_more_are_no_beginning_of_anything(sent):
+    """Nothing was said, and `plan` hung: the file is told where it is read for its own sake."""
+    variant, place = sent
+    waits = variant.model_copy(update={"datasets": {"facts": DatasetFile(path="/proc/kmsg")}})
+    found = []
+    alone = threading.Thread(target=lambda: found.extend(tokenizers.beginnings(waits, place.parent)), daemon=True)
+    alone.start()
+    alone.join(timeout=20)
+    assert found == [variant.system_prompt]
 
 
 def test_a_change_of_its_files_or_data_is_tried_anew(asked, sent):

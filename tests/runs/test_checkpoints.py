@@ -230,7 +230,11 @@ def test_bad_grams_end_with_exit_code_2_and_leave_nothing(grams, scores, checkpo
     cut.write_bytes(grams[0].read_bytes()[:-100])
     out = tmp_path / "out"
     edit = ("edit", checkpoint, "--out", out, "--select", "act-svd", "--rank", 2, "--gram")
+    of_scores, told = read_tensors(scores[0])
+    write_tensors(tmp_path / "bool.safetensors", {each: of_scores[each] > 0 for each in of_scores}, told)
+    top = ("edit", checkpoint, "--out", out, "--select", "top", "--fraction", 0.1, "--scores")
     for arguments, words in [
+        ((*top, tmp_path / "bool.safetensors"), "is of bool, expected floating-point numbers"),
         ((*edit, tmp_path / "nan.safetensors"), "not finite"),
         ((*edit, tmp_path / "skew.safetensors"), "not symmetric"),
         ((*edit, tmp_path / "shape.safetensors"), "(47, 47), expected (48, 48)"),
