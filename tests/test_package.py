@@ -57,6 +57,24 @@ def test_a_wheel_holds_every_file_of_the_package_that_git_knows(unpacked):
     assert (unpacked / "harness" / "py.typed").is_file()
 
 
+def test_an_installed_wheel_works_in_an_empty_folder(unpacked, tmp_path):
+    """Nothing of a checkout is near: version, help, list, validate and the schemas."""
+    version = run(unpacked, "--version", cwd=tmp_path)
+    assert version.returncode == 0 and harness.__version__ in version.stdout
+    for arguments in (("--help",), ("list",), ("validate",), ("schema", "benchmark")):
+        done = run(unpacked, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert (unpacked / "bin" / "harness").is_file()
+
+
+def test_the_metadata_name_extras_and_addresses(unpacked):
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    text = metadata.read_text(encoding="utf-8")
+    assert set(re.findall(r"^Provides-Extra: (.*)$", text, re.MULTILINE)) >= {"docs", "ray", "vllm"}
+    assert "Project-URL: Paper, " in text and "Development Status :: 4 - Beta" in text
+
+
 def test_an_installed_wheel_lists_and_validates_what_it_ships(unpacked):
     listed = run(unpacked, "list")
     assert listed.returncode == 0, listed.stderr
@@ -86,4 +104,4 @@ def test_the_version_is_the_same_everywhere(unpacked):
     (metadata,) = unpacked.glob("*.dist-info/METADATA")
     assert re.search(r"^Version: (.*)$", metadata.read_text(), re.MULTILINE)[1] == harness.__version__
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == harness.__version__
-    assert f"## {harness.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{harness.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()

@@ -39,7 +39,7 @@ def measured_figures(spec: BenchmarkSpec, variant: ModelVariant) -> Iterator[tup
 
 
 def lacking(golden: GoldenFile, spec: BenchmarkSpec, variant: ModelVariant) -> list[str]:
-    """What a golden file that was made from a record lacks: `asr_vanilla of intact`, `the claim x`.
+    """What a golden file that was made from a record lacks, in words: of a metric its cell, or which claim.
 
     Tables of a publication are partial by nature: a file without a value from a record lacks nothing.
     What rests on data that the variant may be without is not asked for.
@@ -48,9 +48,13 @@ def lacking(golden: GoldenFile, spec: BenchmarkSpec, variant: ModelVariant) -> l
         return []
     spec, _ = adapted(spec, variant, optional_data(variant))
     known = {(value.cell, value.metric) for value in golden.values}
-    absent = [f"{metric} of {cell}" for cell, metric in measured_figures(spec, variant) if (cell, metric) not in known]
+    absent = [
+        f"`{metric}` in cell `{cell}`"
+        for cell, metric in measured_figures(spec, variant)
+        if (cell, metric) not in known
+    ]
     absent += [
-        f"the outcome of the claim {claim.id}"
+        f"the outcome of claim `{claim.id}`"
         for claim in spec.claims
         if claim.expect is None and claim.id not in golden.claims
     ]

@@ -74,9 +74,9 @@ def _incomplete(path: Path, golden: GoldenFile) -> list[str]:
         return []
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     return [
-        f"{path}: values: lacks {', '.join(absent[:NAMED])}{more}; expected every figure that {golden.benchmark} "
-        f"measures on {golden.variant}, since nobody would see the others change: harness accept makes the whole "
-        "file from a record"
+        f"{path}: values: no golden value for {', '.join(absent[:NAMED])}{more}. Every metric that "
+        f'{golden.benchmark} measures on {golden.variant} needs one: harness accept RECORD --reason "…" writes the '
+        "whole file"
     ]
 
 

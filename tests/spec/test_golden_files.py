@@ -62,11 +62,14 @@ def shipped_lines():
 @pytest.mark.parametrize(
     ("struck", "words"),
     [
-        ("cell: intact, metric: asr_adv_decoding_any,", "lacks asr_adv_decoding_any of intact; expected every figure"),
-        ("cell: planted, metric: accuracy_tiny_sums,", "lacks accuracy_tiny_sums of planted;"),
-        ("cell: planted, metric: planted_recall,", "lacks planted_recall of planted;"),
-        ("adversarial-more-fragile:", "lacks the outcome of the claim adversarial-more-fragile;"),
-        ("cell: planted,", " and 18 more; expected"),
+        (
+            "cell: intact, metric: asr_adv_decoding_any,",
+            "no golden value for `asr_adv_decoding_any` in cell `intact`. Every metric",
+        ),
+        ("cell: planted, metric: accuracy_tiny_sums,", "no golden value for `accuracy_tiny_sums` in cell `planted`"),
+        ("cell: planted, metric: planted_recall,", "no golden value for `planted_recall` in cell `planted`"),
+        ("adversarial-more-fragile:", "no golden value for the outcome of claim `adversarial-more-fragile`"),
+        ("cell: planted,", r" and 18 more\. Every metric.*: harness accept RECORD --reason"),
     ],
 )
 def test_a_file_from_a_record_must_hold_every_figure_that_its_spec_measures(tmp_path, struck, words):
@@ -80,7 +83,7 @@ def test_a_published_table_may_be_partial_and_a_file_of_an_unknown_benchmark_can
     part = value("asr_vanilla", 0.5, 0.1, source=PAPER)
     assert validate_files([file(tmp_path, part, variant="tiny-llama2-chat")]) == (1, [])
     assert validate_files([file(tmp_path, value("asr_vanilla", 0.5, 0.1), variant="my-model")]) == (1, [])
-    with pytest.raises(UserError, match="lacks"):
+    with pytest.raises(UserError, match="no golden value for"):
         validate_files([file(tmp_path, value("asr_vanilla", 0.5, 0.1), variant="tiny-llama2-chat")])
 
 
