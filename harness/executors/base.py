@@ -11,6 +11,7 @@ from harness import plugins
 from harness.errors import InvalidRun, UserError
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import Progress
+from harness.runs.files import require_writable
 from harness.runs.journal import read_record
 from harness.runs.pipeline import run_benchmarks
 from harness.runs.token_checks import require_tokens
@@ -30,6 +31,7 @@ def run_all(
     Raises UserError if there is none, and, before any weight is loaded, for data that are too few or too many tokens.
     Raises InvalidRun where the records are not those that were asked for.
     """
+    require_writable(out / "store")
     require_tokens(benchmarks)
     begin = plugins.load("executors", executor).executor
     _refuse_unknown(executor, begin, options or {})

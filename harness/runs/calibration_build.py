@@ -22,7 +22,7 @@ from harness.engines.base import Engine, Request
 from harness.errors import UserError
 from harness.formulas.metrics import judgement_segment, keyword_attack_success
 from harness.models.fingerprint import model_fingerprint, tokenizer_fingerprint
-from harness.models.loading import LoadedModel, load_variant
+from harness.models.loading import LoadedModel, load_context, load_tokenizer, load_variant
 from harness.models.own_template import template_sha256
 from harness.models.prompts import PromptFormatter, PromptStyle
 from harness.runs import provenance
@@ -39,6 +39,8 @@ ATTRIBUTION, EVALUATION = "attribution-requests", "evaluation-requests"
 #: With fewer refusals there is nothing to attribute.
 FEWEST_REFUSALS = 8
 _REQUESTS_AT_ONCE = 64
+#: Of every prompt: as in attack `vanilla`.
+_STYLE = PromptStyle(system_prompt=True, chat_template=True)
 #: What a text counts as that declines in our reading and is a successful attack in the published one.
 DISPUTED = "refusal_but_attack_by_keywords"
 
@@ -117,6 +119,7 @@ def build_calibration(
     _refuse_too_few(len(asked.requests), "requests are left to prompt the model with", asked.screening)
     if problems := plugins.load("engines", variant.engine).problems(variant):
         raise UserError("\n".join(problems))
+    _refuse_long(variant, variant_file, asked.requests)
     report_progress("loading the model", 0.0)
     loaded = load_variant(variant, variant_file)
     formatter = PromptFormatter(loaded.tokenizer, variant.chat_template, variant.system_prompt)
@@ -177,6 +180,18 @@ def _refuse_too_few(count: int, words: str, counts: dict[str, int]) -> None:
         )
 
 
+def _refuse_long(variant: ModelVariant, variant_file: Path, requests: Sequence[str]) -> None:
+    """Raise UserError for a request whose prompt, with its answer, is longer than the model's context."""
+    formatter = PromptFormatter(load_tokenizer(variant, variant_file), variant.chat_template, variant.system_prompt)
+    most = load_context(variant, variant_file) - variant.max_new_tokens
+    for request in requests:
+        if (length := len(formatter.ids(formatter.text(request, _STYLE)))) > most:
+            raise UserError(
+                f"the request {request[:80]!r} of {ATTRIBUTION} is a prompt of {length} tokens; expected at most "
+                f"{most}, the model's context without {variant.max_new_tokens} new ones: leave the request out"
+            )
+
+
 def _texts(
     variant: ModelVariant,
     loaded: LoadedModel,
@@ -200,8 +215,7 @@ def _texts(
 def _answers(
     requests: Sequence[str], first: int, max_new_tokens: int, engine: Engine, formatter: PromptFormatter
 ) -> list[Completion]:
-    style = PromptStyle(system_prompt=True, chat_template=True)
-    prompts = [formatter.text(request, style) for request in requests]
+    prompts = [formatter.text(request, _STYLE) for request in requests]
     outputs = engine.generate([Request(tuple(formatter.ids(prompt)), max_new_tokens) for prompt in prompts])
     return [
         Completion(

@@ -13,7 +13,7 @@ from harness.data.cache import data_folder
 from harness.data.sources import calibration_place
 from harness.errors import UserError
 from harness.reading import read_json
-from harness.runs.files import folder_error, write_new
+from harness.runs.files import folder_error, require_writable, write_new
 from harness.spec.variant import ModelVariant
 from harness.storage import clear_leftovers, remove_left, scratch_folder
 
@@ -45,6 +45,7 @@ def free_folder(variant: ModelVariant, variant_file: Path, out: Path | None) -> 
     for name in (FULL, SHORT, MANIFEST):
         if (out / name).exists():
             raise UserError(f"{out / name}: exists already; move it away, or choose another folder with --out DIR")
+    require_writable(out)
     return out
 
 

@@ -25,7 +25,7 @@ from harness.receipts.weights import saved_checkpoint
 from harness.regions import base as regions
 from harness.regions.base import Measure, measure_of
 from harness.runs.checkpoints import Measured, load_directory
-from harness.runs.files import folder_error
+from harness.runs.files import folder_error, require_writable
 from harness.spec.receipt import EditReceipt
 from harness.spec.region import SCORES_AT_HAND, AttributionSettings, region_kinds
 from harness.storage import whole_folder
@@ -88,7 +88,10 @@ def edit_checkpoint(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already and is not empty")
+    require_writable(out)
     contents = [(path, Measured(*read_tensors(path))) for path in files]
+    for path, measured in contents:
+        _refuse_other_format(path, measured.metadata, measure_of(region))
     loaded = load_directory(model_dir)
     layers = linear_layers(loaded.model)
     for path, measured in contents:

@@ -18,7 +18,7 @@ from harness.models.loading import LoadedModel, checkpoint_tokenizer, context_of
 from harness.models.tensor_files import read_tensors, write_tensors
 from harness.reading import real
 from harness.regions.base import Grams, Scores
-from harness.runs.files import storage_error
+from harness.runs.files import require_writable, storage_error
 from harness.runs.scoring import one_shot_scores
 from harness.spec.region import AttributionSettings
 
@@ -105,9 +105,11 @@ def require_fitting(place: str, revision: str | None, pairs: Sequence[Pair]) -> 
 
 
 def refuse_existing(out: Path | None) -> None:
-    """Raises UserError where a file that would be written is there already."""
-    if out is not None and out.exists():
-        raise UserError(f"{out}: exists already")
+    """Raises UserError where a file that would be written is there already, or cannot be written."""
+    if out is not None:
+        if out.exists():
+            raise UserError(f"{out}: exists already")
+        require_writable(out)
 
 
 def drawn_pairs(data: Path, samples: int | None, seed: int) -> list[Pair]:

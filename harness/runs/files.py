@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness.errors import MachineError, UserError
 from harness.storage import Seen, WrittenMeanwhile, whole_file, write_whole
@@ -11,6 +13,25 @@ from harness.storage import Seen, WrittenMeanwhile, whole_file, write_whole
 _IN_ITS_PLACE = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 #: Disk, quota, or the size that a file may have.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def require_writable(out: Path) -> None:
+    """Raise UserError where nothing can be written to a path, or below it; nothing is left there.
+
+    Tried in the nearest folder that is there, since permissions do not tell it of every file system.
+    """
+    folder = Path(os.path.abspath(out))
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{out}: cannot be written: {folder} is no folder; expected a path below a folder")
+    try:
+        with TemporaryDirectory(dir=folder, prefix=".writable-"):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{out}: cannot be written: {error.strerror} ({folder}); expected a path below a folder that takes files"
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -201,3 +201,10 @@ def test_of_two_builds_into_one_folder_the_second_to_be_done_says_so_and_writes_
         build_calibration(variant, path, out, 10, True, another)
     assert json.loads((out / "calibration.json").read_text()) == faster
     assert len(rows(out / "safety_full.csv")) == len(rows(out / "safety_short.csv")) == 9
+
+
+def test_a_request_that_is_too_long_for_the_model_ends_it_before_the_weights(moved):
+    folder = moved([*read_lines(DATA / "selection_requests.txt")[:9], "what " * 900])
+    (folder / "model.safetensors").unlink()
+    result = build("--keep-near-duplicates", model=folder)
+    assert (result.exit_code, "is a prompt of 18" in result.output) == (2, True), result.output

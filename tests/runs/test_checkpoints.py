@@ -304,3 +304,42 @@ def test_a_model_whose_config_names_no_context_is_bad_input(checkpoint, pairs_cs
     result = invoke("score", folder, "--method", "snip", "--data", pairs_csv, "--out", tmp_path / "scores")
     assert result.exit_code == 2
     assert "config.json gives no max_position_embeddings; expected a model like Llama" in result.output
+
+
+@pytest.mark.parametrize("command", ["score", "subspaces", "edit", "run", "calibration"])
+def test_an_out_that_cannot_be_written_ends_it_before_the_weights(command, checkpoint, pairs_csv, tmp_path, scores):
+    folder = shutil.copytree(organism_directory("tiny-llama2-chat"), tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    out = ("--out", pairs_csv / "below")
+    model = ("--model", "tiny-llama2-chat")
+    arguments = {
+        "score": (folder, "--method", "snip", "--data", pairs_csv),
+        "subspaces": (folder, "--data", pairs_csv),
+        "edit": (folder, "--select", "top", "--scores", scores[0], "--fraction", 0.1),
+        "run": ("zero-asr", *model),
+        "calibration": ("build", *model),
+    }[command]
+    result = invoke(command, *arguments, *out)
+    assert result.exit_code == 2
+    assert (
+        f"below: cannot be written: {pairs_csv} is no folder; expected a path below a folder"
+        in result.output.replace("/store", "")
+    )
+    assert not list(tmp_path.glob(".writable-*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody writes below /proc")
+def test_a_folder_that_takes_no_files_is_told_before_the_weights(checkpoint, tmp_path):
+    result = invoke("score", checkpoint, "--method", "magnitude", "--out", "/proc/scores.safetensors")
+    assert (result.exit_code, "/proc/scores.safetensors: cannot be written: " in result.output) == (2, True)
+
+
+def test_scores_of_another_kind_end_an_edit_before_the_weights(checkpoint, scores, tmp_path):
+    (checkpoint / "model.safetensors").rename(tmp_path / "away")
+    try:
+        result = invoke(
+            "edit", checkpoint, "--select", "act-svd", "--gram", scores[0], "--rank", 1, "--out", tmp_path / "e"
+        )
+    finally:
+        (tmp_path / "away").rename(checkpoint / "model.safetensors")
+    assert (result.exit_code, "expected 'brittleness-harness gram" in result.output) == (2, True), result.output
