@@ -158,7 +158,7 @@ def share_as_asked(region: DeclaresSelection, group: ComparisonGroup, masks: Mas
     most: dict[str, int] = defaultdict(int)
     for name, mask in masks.items():
         kind = layer_type(name)
-        low, high = _bounds(region, group, tuple(mask.shape))
+        low, high = bounds(region, group, tuple(mask.shape))
         sizes[kind] += mask.numel()
         found[kind] += int(mask.sum())
         least[kind] += low
@@ -176,7 +176,8 @@ def share_as_asked(region: DeclaresSelection, group: ComparisonGroup, masks: Mas
     )
 
 
-def _bounds(region: DeclaresSelection, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
+def bounds(region: DeclaresSelection, group: ComparisonGroup, shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many weights of a layer of a shape (d_out, d_in) are selected at least and at most."""
     groups, size = (shape[0], shape[1]) if group == "row" else (1, shape[0] * shape[1])
 
     def count(fraction: float) -> int:

@@ -79,7 +79,7 @@ class RankRegion(MeasuredRegion):
         """What a rank of the settings comes to in a layer with so many `directions`."""
         return self.settings.rank_in_layer(rank, directions)
 
-    def refuse_unfit(self, layers: Mapping[str, nn.Linear]) -> None:
+    def refuse_unfit(self, layers: Mapping[str, nn.Linear], defaults: AttributionSettings) -> None:
         """Layers with fewer directions than are removed."""
         for name, layer in layers.items():
             self.ranks(name, layer.weight)

@@ -77,6 +77,18 @@ class ScoredRegion(MeasuredRegion):
         lacks = self.measure.uses_data and not self.settings.calibration_sets
         return [f"the method {self.settings.method} needs calibration data; give `data`"] if lacks else []
 
+    def refuse_unfit(self, layers: Mapping[str, nn.Linear], defaults: AttributionSettings) -> None:
+        """Where its share is so small that no layer has a weight in it."""
+        from harness.regions._mask_receipts import bounds
+
+        group = self.attribution(defaults).comparison_group
+        shapes = {tuple(layer.weight.shape) for layer in layers.values()}
+        if self.share != 0 and not any(bounds(self, group, shape)[1] for shape in shapes):
+            raise UserError(
+                f"the region holds no weight of the model: {self.what()}, compared over each {group}; expected a "
+                "larger share: without a weight the edited model would be the intact one"
+            )
+
     def mask(self, scores: Sequence[Tensor], group: ComparisonGroup) -> Tensor:
         """The mask (d_out, d_in) bool of a layer. scores: (d_out, d_in) by role."""
         raise NotImplementedError(f"the region {self.settings.select} defines no `mask`")

@@ -172,8 +172,11 @@ class Region:
         """Why it cannot be found on a variant, each in words; nothing is loaded."""
         return []
 
-    def refuse_unfit(self, layers: Mapping[str, nn.Linear]) -> None:
-        """Raises UserError where a model with such layers cannot have it, before anything is measured."""
+    def refuse_unfit(self, layers: Mapping[str, nn.Linear], defaults: AttributionSettings) -> None:
+        """Raises UserError where a model with such layers cannot have it, before anything is measured.
+
+        layers: may be on the device `meta`, without a number. defaults: as for `attribution`.
+        """
 
     def find(self, finder: Finder, witness: Witness | None) -> FoundRegion:
         """What editing needs to remove it. The model is intact before and after.

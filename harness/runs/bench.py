@@ -75,7 +75,7 @@ def prepare_bench(
     Raises UserError, before a cell is measured, where the model has no such ranks as a cell removes.
     """
     for region in dict.fromkeys(region for cell in bound.cells for region in cell.regions):
-        regions.region(region).refuse_unfit(linear_layers(loaded.model))
+        regions.region(region).refuse_unfit(linear_layers(loaded.model), bound.spec.attribution)
     formatter = PromptFormatter(loaded.tokenizer, bound.variant.chat_template, bound.variant.system_prompt)
     if engine is None:
         engine = plugins.load("engines", bound.variant.engine).make(loaded)

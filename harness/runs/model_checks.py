@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import stored_tensors
-from harness.models.loading import checkpoint_files, load_stop_tokens
+from harness.models.loading import checkpoint_files, load_stop_tokens, source_directory
+from harness.regions import base as regions
 from harness.spec.layers import LAYER_TYPES
+from harness.spec.region import AttributionSettings, RegionSettings
 from harness.spec.variant import ModelVariant
 
 
@@ -31,3 +34,23 @@ def require_planted_fits(variant: ModelVariant, variant_file: Path, planted: Pat
             raise UserError(f"{planted}: holds {name!r}; expected masks by the names of the model's linear layers")
         if mask.shape != weight.shape:
             raise UserError(f"{planted}: {name} is {mask.shape}; expected {weight.shape}, as the layer's weights")
+
+
+def require_region_fits(
+    variant: ModelVariant, variant_file: Path, region: RegionSettings, defaults: AttributionSettings
+) -> None:
+    """Raise UserError where a model with layers of the shapes that its files have cannot have a region.
+
+    A model on the hub, which may not be here yet, is looked at when it is loaded.
+    """
+    if source_directory(variant, variant_file) is None:
+        return
+    stored = checkpoint_files(variant, variant_file).tensors
+    shapes = {
+        name.removesuffix(".weight"): tensor.shape
+        for name, tensor in stored.items()
+        if name.endswith(tuple(f".{kind}.weight" for kind in LAYER_TYPES)) and len(tensor.shape) == 2
+    }
+    layers = {name: nn.Linear(columns, rows, bias=False, device="meta") for name, (rows, columns) in shapes.items()}
+    if layers:
+        regions.region(region).refuse_unfit(layers, defaults)

@@ -19,7 +19,7 @@ from harness.probing.probe import read_prompts
 from harness.regions import base as regions
 from harness.runs.binding import BoundBenchmark
 from harness.runs.data_checks import probes
-from harness.runs.model_checks import require_end, require_planted_fits
+from harness.runs.model_checks import require_end, require_planted_fits, require_region_fits
 from harness.spec.probing import ProbeSettings
 from harness.spec.region import sources_of
 
@@ -70,6 +70,11 @@ def _checks(
         yield (
             "planted region",
             functools.partial(require_planted_fits, bound.variant, bound.variant_file, bound.planted_path),
+        )
+    for region in dict.fromkeys(region for cell in bound.cells for region in cell.regions):
+        yield (
+            f"region {region!r} by {bound.spec.attribution!r}",
+            functools.partial(require_region_fits, bound.variant, bound.variant_file, region, bound.spec.attribution),
         )
     unloaded = evaluations.Unloaded(bound.variant, formatter, bound.path_of, context_tokens)
     for declared in bound.spec.evaluations:

@@ -242,3 +242,37 @@ def test_a_planted_region_of_another_model_is_told(bound, tmp_path, name, words)
     save_file({name: torch.ones(2, 2, dtype=torch.uint8)}, tmp_path / "planted.safetensors")
     with pytest.raises(UserError, match=rf"planted\.safetensors: {words}"):
         require_tokens([replace(bound(), planted_path=tmp_path / "planted.safetensors")])
+
+
+TINY_SHARE = {"select": "top", "method": "snip", "data": "safety", "fraction": 0.0001, "comparison_group": "row"}
+TWO_SIDES = {"select": "set-difference", "method": "snip", "safety": "safety", "utility": "safety", "p": 0.1}
+RANKS = {"select": "act-svd", "data": "safety", "rank": 129}
+
+
+@pytest.mark.parametrize(
+    ("region", "says"),
+    [
+        (TINY_SHARE, "the region holds no weight of the model: .* compared over each row; expected a larger share"),
+        (
+            TINY_SHARE | {"method": "random", "data": None, "fraction": 1e-6, "comparison_group": "matrix"},
+            "each matrix",
+        ),
+        (TWO_SIDES | {"q": 0.0001}, "the region holds no weight of the model"),
+        (RANKS, "rank is 129, but .* has 128 directions; expected at most 128"),
+    ],
+)
+@pytest.mark.parametrize("role", ["removed", "frozen"])
+def test_a_region_that_the_model_cannot_have_is_told_before_it_is_loaded(bound, monkeypatch, region, says, role):
+    monkeypatch.setattr(loading, "load_checkpoint", lambda *_: pytest.fail("a model was loaded"))
+    given = bound()
+    content = given.spec.model_dump(mode="json", exclude_none=True)
+    region = {key: value for key, value in region.items() if value is not None}
+    if role == "removed":
+        content["cells"][1]["region"] = region
+    elif region["select"] == "act-svd":
+        pytest.skip("ranks cannot be frozen")
+    else:
+        content["cells"][2]["fine_tuning"]["frozen"] = region
+    changed = bind(BenchmarkSpec.model_validate(content), given.variant, given.variant_file)
+    with pytest.raises(UserError, match=f"(?s){says}"):
+        require_tokens([changed])
