@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.utils import cached_file
 
 from harness.errors import UserError
 from harness.models.folder import INDEX, shards
 from harness.reading import no_file, parsed_json, read_json
+from harness.spec.layers import LAYER_TYPES
 
 SINGLE = "model.safetensors"
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -71,6 +72,17 @@ class CheckpointFiles:
         for name in names:
             tensors |= stored_tensors(folder / name)
         return cls(folder, read_json(folder / "config.json"), tensors)
+
+
+def unloaded_layers(files: CheckpointFiles) -> dict[str, nn.Linear]:
+    """The linear layers of a checkpoint by name, of the shapes that its files have, on the device `meta`."""
+    endings = tuple(f".{kind}.weight" for kind in LAYER_TYPES)
+    shapes = {name: tensor.shape for name, tensor in files.tensors.items() if name.endswith(endings)}
+    return {
+        name.removesuffix(".weight"): nn.Linear(shape[1], shape[0], bias=False, device="meta")
+        for name, shape in shapes.items()
+        if len(shape) == 2
+    }
 
 
 def stored_tensors(file: Path) -> dict[str, StoredTensor]:

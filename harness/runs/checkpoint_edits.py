@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from harness import plugins
 from harness.errors import InvalidRun, UserError
 from harness.models import own_decoding
+from harness.models.checkpoint_files import CheckpointFiles, unloaded_layers
 from harness.models.editing import region_removed
 from harness.models.fingerprint import model_fingerprint, weights_fingerprint
 from harness.models.layers import linear_layers
@@ -24,7 +25,7 @@ from harness.reading import real
 from harness.receipts.weights import saved_checkpoint
 from harness.regions import base as regions
 from harness.regions.base import Measure, measure_of
-from harness.runs.checkpoints import Measured, load_directory
+from harness.runs.checkpoints import Measured, load_directory, require_directory
 from harness.runs.files import folder_error, require_writable
 from harness.spec.receipt import EditReceipt
 from harness.spec.region import SCORES_AT_HAND, AttributionSettings, region_kinds
@@ -92,10 +93,15 @@ def edit_checkpoint(
     contents = [(path, Measured(*read_tensors(path))) for path in files]
     for path, measured in contents:
         _refuse_other_format(path, measured.metadata, measure_of(region))
+    require_directory(model_dir)
+    unloaded = unloaded_layers(CheckpointFiles.at(str(model_dir)))
+    for path, measured in contents:
+        _refuse_unlike(path, measured, unloaded, region)
+    region.refuse_unfit(unloaded, settings)
     loaded = load_directory(model_dir)
     layers = linear_layers(loaded.model)
     for path, measured in contents:
-        require_fit(path, measured, loaded.model, region)
+        _refuse_other_weights(path, measured.metadata, loaded.model)
     found = region.selected(settings, layers, [dict(measured.tensors) for _, measured in contents])
     try:
         with whole_folder(out) as filled:
@@ -154,12 +160,19 @@ def require_fit(where: Path | str, measured: Measured, model: PreTrainedModel, r
 
     where: the file that they are from, or the role that they have.
     """
-    measure, layers = measure_of(region), linear_layers(model)
+    _refuse_unlike(where, measured, linear_layers(model), region)
+    _refuse_other_weights(where, measured.metadata, model)
+
+
+def _refuse_unlike(
+    where: Path | str, measured: Measured, layers: Mapping[str, nn.Linear], region: regions.Region
+) -> None:
+    """Of scores or Grams whatever can be seen without weights. layers: may be on the device `meta`."""
+    measure = measure_of(region)
     _refuse_other_format(where, measured.metadata, measure)
     _refuse_other_shapes(where, measured.tensors, {name: measure.shape(layer) for name, layer in layers.items()})
     if measure.symmetric:
         _refuse_asymmetric(where, measured.tensors)
-    _refuse_other_weights(where, measured.metadata, model)
 
 
 def _refuse_other_format(path: Path | str, metadata: Mapping[str, str], measure: Measure) -> None:

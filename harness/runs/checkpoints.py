@@ -89,10 +89,15 @@ def measured_grams(loaded: LoadedModel, pairs: Sequence[Pair], seed: int, settin
     return Measured(grams, {"format": Grams.file_format, **_origin(loaded, tokenised, seed, settings)})
 
 
-def load_directory(model_dir: Path) -> LoadedModel:
-    """A checkpoint of the user's, from its directory. Raises UserError if there is none."""
+def require_directory(model_dir: Path) -> None:
+    """Raises UserError where no checkpoint lies: by that name the hub would be asked."""
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such checkpoint directory")
+
+
+def load_directory(model_dir: Path) -> LoadedModel:
+    """A checkpoint of the user's, from its directory. Raises UserError if there is none."""
+    require_directory(model_dir)
     loaded = load_checkpoint(str(real(model_dir)))
     refuse_other_forward(loaded.model, str(model_dir))
     return loaded

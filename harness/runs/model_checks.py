@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import stored_tensors
+from harness.models.checkpoint_files import stored_tensors, unloaded_layers
 from harness.models.loading import checkpoint_files, load_stop_tokens, source_directory
 from harness.regions import base as regions
 from harness.spec.layers import LAYER_TYPES
@@ -45,12 +44,6 @@ def require_region_fits(
     """
     if source_directory(variant, variant_file) is None:
         return
-    stored = checkpoint_files(variant, variant_file).tensors
-    shapes = {
-        name.removesuffix(".weight"): tensor.shape
-        for name, tensor in stored.items()
-        if name.endswith(tuple(f".{kind}.weight" for kind in LAYER_TYPES)) and len(tensor.shape) == 2
-    }
-    layers = {name: nn.Linear(columns, rows, bias=False, device="meta") for name, (rows, columns) in shapes.items()}
+    layers = unloaded_layers(checkpoint_files(variant, variant_file))
     if layers:
         regions.region(region).refuse_unfit(layers, defaults)

@@ -343,3 +343,20 @@ def test_scores_of_another_kind_end_an_edit_before_the_weights(checkpoint, score
     finally:
         (tmp_path / "away").rename(checkpoint / "model.safetensors")
     assert (result.exit_code, "expected 'brittleness-harness gram" in result.output) == (2, True), result.output
+
+
+def test_scores_of_other_shapes_and_a_share_without_a_weight_end_an_edit_before_the_weights(
+    checkpoint, scores, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harness.runs.checkpoint_edits.load_directory", lambda _: pytest.fail("weights were loaded"))
+    wrong = load_file(scores[0])
+    wrong["model.layers.0.mlp.up_proj"] = wrong["model.layers.0.mlp.up_proj"].T.contiguous()
+    save_file(wrong, tmp_path / "turned.safetensors")
+    edit = ("edit", checkpoint, "--out", tmp_path / "e", "--select", "top")
+    for arguments, says in [
+        (("--fraction", 0.1, "--scores", tmp_path / "turned.safetensors"), "model.layers.0.mlp.up_proj is ("),
+        (("--fraction", 1e-6, "--scores", scores[0]), "the region holds no weight of the model"),
+    ]:
+        result = invoke(*edit, *arguments)
+        assert (result.exit_code, says in result.output) == (2, True), result.output
+    assert not (tmp_path / "e").exists()
