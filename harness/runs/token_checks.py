@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.evaluations import base as evaluations
 from harness.finetuning.data import training_samples
 from harness.judges import base as judges
+from harness.models.golden_prompts import require_golden_prompts
 from harness.models.loading import load_context, load_tokenizer
 from harness.models.prompts import PromptFormatter
 from harness.probing.probe import read_prompts
@@ -48,6 +49,7 @@ def require_tokens(benchmarks: Sequence[BoundBenchmark]) -> None:
 def _opened(bound: BoundBenchmark) -> tuple[PreTrainedTokenizerBase, int]:
     """The tokenizer of a variant, and its model's context in tokens."""
     tokenizer = load_tokenizer(bound.variant, bound.variant_file)
+    require_golden_prompts(bound.variant, tokenizer)
     require_end(bound.variant, bound.variant_file, tokenizer)
     return tokenizer, load_context(bound.variant, bound.variant_file)
 

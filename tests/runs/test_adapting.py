@@ -184,4 +184,4 @@ def test_golden_values_of_what_is_left_out_are_neither_compared_nor_asked_for(fi
     required = variant.model_copy(
         update={"datasets": variant.datasets | {"adversarial-suffixes": variant.datasets["perplexity"]}}
     )
-    assert "asr_adv_suffix of intact" in lacking(kept, spec, required)
+    assert "`asr_adv_suffix` in cell `intact`" in lacking(kept, spec, required)
