@@ -15,7 +15,7 @@ from harness.errors import MachineError, UserError
 from harness.reading import read_text, without_waiting
 from harness.spec.common import Strict
 from harness.spec.json_text import Unfit, content_of_json
-from harness.storage import locked, scratch_folder, whole_file, write_whole
+from harness.storage import Seen, WrittenMeanwhile, locked, scratch_folder, whole_file, write_whole
 
 #: The variable of the environment that names another folder than the default.
 VARIABLE = "HARNESS_DATA"
@@ -105,6 +105,22 @@ def store(place: str, content: bytes, of: str | None = None, recipe: int | None 
         with _disk_errors(target):
             write_whole(target, content)
         return _recorded(place, of, recipe)
+
+
+def store_instead(before: Seen, place: str, content: bytes) -> LockedFile:
+    """As `store`, of a file that is still what it was before; raises UserError where another command was faster."""
+    target = data_folder() / place
+    with _lock_changing():
+        with _disk_errors(target):
+            try:
+                with whole_file(target, before=before) as written:
+                    written.write_bytes(content)
+            except WrittenMeanwhile:
+                raise UserError(
+                    f"{target}: another command has written it meanwhile; nothing was changed: look at what it holds, "
+                    "and start this command again if yours is the right one"
+                ) from None
+        return _recorded(place)
 
 
 def adopt(place: str, file: Path) -> LockedFile:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness import plugins
 from harness.calibration.files import dataset_path, read_lines
-from harness.data.cache import data_folder, file_sha256, store
+from harness.data.cache import data_folder, file_sha256, store, store_instead
 from harness.data.sources import gguf_sha256, items_place, pinned_place, place_of, source_file, source_of
 from harness.data.weights import made_folder, recipe_sha256, weights_problem
 from harness.errors import UserError
@@ -20,6 +20,7 @@ from harness.fetching.tasks import fetch_task, task_problem
 from harness.fetching.weights import fetch_weights
 from harness.spec import alignment
 from harness.spec.variant import ModelVariant
+from harness.storage import seen
 
 #: What the weights are called beside data sets, where they are fetched.
 WEIGHTS = "weights"
@@ -81,7 +82,8 @@ def fetch_data(
 def supply(variant: ModelVariant, variant_file: Path, dataset: str, file: Path) -> DataFile:
     """Take a copy of a file of the user's, one entry a line, and record its hash.
 
-    Raises UserError for a data set that is not the user's, and for a file without lines.
+    Raises UserError for a data set that is not the user's, for a file without lines, and where another command has
+    supplied one meanwhile.
     """
     declared = variant.datasets.get(dataset)
     own = [name for name, each in variant.datasets.items() if each.source == "supplied"]
@@ -89,8 +91,10 @@ def supply(variant: ModelVariant, variant_file: Path, dataset: str, file: Path) 
         raise UserError(f"{variant.name} takes no file of yours as {dataset!r}; {plugins.suggestion(dataset, own)}")
     if not file.is_file():
         raise UserError(f"{file}: no such file")
+    place = place_of(variant, variant_file, dataset)
+    before = seen(data_folder() / place)
     read_lines(file)
-    store(place_of(variant, variant_file, dataset), file.read_bytes())
+    store_instead(before, place, file.read_bytes())
     return _described(variant, variant_file, dataset)
 
 

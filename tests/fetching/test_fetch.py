@@ -173,6 +173,32 @@ def test_suffixes_are_the_users_and_their_hash_is_kept(harness_data, path_of, tm
     assert "holds no line" in harness_data("supply", "adversarial-suffixes", mine).output
 
 
+def test_of_two_files_that_are_supplied_at_once_one_is_taken_and_the_other_told(
+    harness_data, path_of, tmp_path, monkeypatch
+):
+    """The second is written while the first one's lines are looked at."""
+    from harness.fetching import fetch
+
+    mine, theirs = tmp_path / "mine.txt", tmp_path / "theirs.txt"
+    mine.write_text("mine\n")
+    theirs.write_text("theirs\n")
+    right = fetch.read_lines
+
+    def slowly(file):
+        if file == mine:
+            assert harness_data("supply", "adversarial-suffixes", theirs).exit_code == 0
+        return right(file)
+
+    monkeypatch.setattr(fetch, "read_lines", slowly)
+    result = harness_data("supply", "adversarial-suffixes", mine)
+    assert (result.exit_code, "another command has written it meanwhile" in result.output) == (2, True)
+    assert read_lines(path_of("adversarial-suffixes")) == ["theirs"]
+    monkeypatch.undo()
+    mine.write_text("mine\n")
+    assert harness_data("supply", "adversarial-suffixes", mine).exit_code == 0
+    assert read_lines(path_of("adversarial-suffixes")) == ["mine"]
+
+
 def test_a_run_with_damaged_data_ends_before_any_weight_is_loaded(fetched, path_of, variant_file, tmp_path):
     """There are no weights beside this variant at all."""
     spec = tmp_path / "spec.yaml"
