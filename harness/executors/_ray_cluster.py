@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from harness.runs.processes import MOST_PROCESSES, usable_cores
 #: What begins the names of variables that a run depends on, and those that nodes of one run need alike.
 PASSED_ON = ("HARNESS_", "HF_", "TRANSFORMERS_", "CUBLAS_")
 ALIKE = ("PYTHONPATH", "OMP_NUM_THREADS", "PYTHONHASHSEED")
+#: What a variable that holds a secret is called.
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 #: So long a node is waited for that does not answer.
 CONNECT_SECONDS = 5.0
 
@@ -166,5 +169,9 @@ def _no_gpu() -> bool:
 
 
 def _passed_on() -> dict[str, str]:
-    """Variables that decide what is read and computed. A token for the hub goes along; none is recorded."""
-    return {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON) or name in ALIKE}
+    """Variables that decide what is read and computed, but no secret: Ray logs and shows what it is given.
+
+    A node has its own token for the hub, and its own key of a judge.
+    """
+    chosen = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON) or name in ALIKE}
+    return {name: value for name, value in chosen.items() if not _SECRET.search(name)}

@@ -140,6 +140,17 @@ def test_an_address_that_leads_nowhere_is_told_at_once(address, says, tmp_path):
     assert says in " ".join(result.output.split())
 
 
+def test_no_secret_is_given_to_ray_which_logs_and_shows_it(monkeypatch):
+    from harness.executors._ray_cluster import _passed_on
+
+    for name in ("HF_TOKEN", "HARNESS_JUDGE_API_KEY", "HF_HUB_PASSWORD", "HARNESS_SECRET", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "hf_thisIsNoTokenOfAnyone")
+    monkeypatch.setenv("HF_HOME", "/cache")
+    passed = _passed_on()
+    assert "hf_thisIsNoTokenOfAnyone" not in passed.values()
+    assert passed["HF_HOME"] == "/cache"
+
+
 def test_nothing_of_ray_is_imported_without_it():
     code = (
         "import sys, harness.executors.local, harness.executors.ray, harness.commands.benchmarks; "
