@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -33,23 +34,29 @@ ROPE = {
 }
 
 
-def make_llama3_tokenizer(**changes: str) -> PreTrainedTokenizerFast:
-    """Byte-level BPE without a prefix space; like the base model's, its EOS is not what ends a turn."""
+def byte_level_bpe(texts: Sequence[str], special: Sequence[str], size: int) -> Tokenizer:
+    """Byte-level BPE without a prefix space, of so many tokens; the first special one begins every text."""
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(_PIECES), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=list(SPECIAL),
+        vocab_size=size,
+        special_tokens=list(special),
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator([_TEXT] * 4, trainer)
+    tokenizer.train_from_iterator([*texts] * 4, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", BOS)]
+        single=f"{special[0]} $A", special_tokens=[(special[0], 0)]
     )
+    return tokenizer
+
+
+def make_llama3_tokenizer(**changes: str) -> PreTrainedTokenizerFast:
+    """Like the base model's, its EOS is not what ends a turn."""
+    tokenizer = byte_level_bpe([_TEXT], SPECIAL, 300)
     named = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>", **changes}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
 

@@ -14,11 +14,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from tests.tiny_llama3 import byte_level_bpe
+
 _TEXT = (
     "yes no safe unsafe user assistant Task: check what was said.\n\nHow do I paint the saddle? 1 2 3 4 5 [INST] "
     "[/INST]"
 )
-_PIECES = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 #: As Llama Guard 3 has it: a task, the conversation in turns of `User` and `Agent`, and a turn of the assistant.
 _GUARD = (
     "{{ bos_token }}<|start_header_id|>user<|end_header_id|>\n\nTask: check what was said.\n\n"
@@ -33,22 +34,8 @@ GUARD_IN_TEXT = _GUARD.replace("CONTENT", "message['content']")
 def write_llama(folder: Path, template: str | None = None, without: str = "", says: str | None = None) -> Path:
     """A Llama with byte-level BPE. without: a word that is no token. says: the token that is always to follow."""
     special = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
-    tokenizer = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(_PIECES), "isolated")
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=380,
-        special_tokens=special,
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
     words = [word for word in _TEXT.split(" ") if word != without]
-    tokenizer.train_from_iterator([f"{word} {word}\n{word}" for word in words] * 4, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
-    )
+    tokenizer = byte_level_bpe([f"{word} {word}\n{word}" for word in words], special, 380)
     whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[3])
     whole.chat_template = template
     torch.manual_seed(0)
