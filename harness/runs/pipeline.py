@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from harness import plugins
-from harness.errors import UserError
+from harness.errors import InvalidRun, UserError
 from harness.reading import read_bytes
 from harness.runs import provenance
 from harness.runs.binding import BoundBenchmark, read_data_of_evaluations
@@ -31,7 +31,7 @@ from harness.runs.judges_compared import claims_by_judges
 from harness.runs.keys import Surroundings, calibration_key, canaries_key, cell_basis, run_key
 from harness.runs.run_names import RunName
 from harness.runs.second_reading import written
-from harness.runs.sharing import Run, shared_cells
+from harness.runs.sharing import CELLS, Run, SharedCell, shared_cells
 from harness.runs.used_plugins import whole_origins
 from harness.spec.provenance import Provenance
 from harness.spec.receipt import StageReceipt
@@ -158,18 +158,34 @@ def _canaries(runs: Sequence[Run], executor: Executor) -> dict[str, tuple[StageR
 
 
 def _measured(runs: Sequence[Run], progress: Progress, executor: Executor) -> Iterator[Run]:
-    """Measure what is not finished yet, and give every run back when all its cells are on disk."""
+    """Measure what is not finished yet, and give every run back when all its cells are on disk.
+
+    Raises InvalidRun where the executor gives a cell back that it was not asked for, or twice, or not at all.
+    """
     cells = shared_cells(runs)
     missing = {run.journal.id: len(run.bound.cells) for run in runs}
     to_measure = {cell.task.name: cell for cell in cells if cell.owner() is None}
     found = (cell for cell in cells if cell.task.name not in to_measure)
-    tasks = [cell.task for cell in to_measure.values()]
-    measured = (to_measure[task.name] for task in executor.measure(tasks, progress.step))
+    measured = _given_back(to_measure, executor, progress)
     for cell in chain(found, measured):
         for run in cell.settle(progress):
             missing[run.journal.id] -= 1
             if not missing[run.journal.id]:
                 yield run
+
+
+def _given_back(asked: Mapping[str, SharedCell], executor: Executor, progress: Progress) -> Iterator[SharedCell]:
+    """Each cell once, as an executor gives it back. asked: by the names of their tasks."""
+    left = dict(asked)
+    for task in executor.measure([cell.task for cell in asked.values()], progress.step):
+        cell = left.pop(task.name, None)
+        if cell is None:
+            why = "given back twice" if task.name in asked else "one that was not to be measured"
+            raise InvalidRun(CELLS, f"{CELLS}: {task.name}: {why}; look at the executor's `measure`")
+        yield cell
+    if left:
+        names = ", ".join(list(left)[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+        raise InvalidRun(CELLS, f"{CELLS}: never measured: {names}; look at the executor's `measure`")
 
 
 def _facts(run: Run, command: str, began: _Began, executor: Executor, executor_name: str) -> Provenance:

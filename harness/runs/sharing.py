@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.errors import InvalidRun
 from harness.runs.binding import BoundBenchmark
 from harness.runs.execution import CellTask, Progress
 from harness.runs.journal import Journal
@@ -12,6 +13,9 @@ from harness.runs.keys import Surroundings, cell_key
 from harness.spec.benchmark import Cell
 from harness.spec.result import CellResult
 from harness.validity.classification import Thresholds
+
+#: What an executor is held to: each cell is measured once, and on disk when it is given back.
+CELLS = "run/cells"
 
 
 @dataclass
@@ -58,11 +62,12 @@ class SharedCell:
     def settle(self, progress: Progress) -> Iterator[Run]:
         """Copy the finished cell to every other place. Gives the run of each place, once its cell is there.
 
-        Raises RuntimeError if the cell was not measured anywhere.
+        Raises InvalidRun if the cell was not measured anywhere.
         """
         owner = self.owner()
         if owner is None:
-            raise RuntimeError(f"{self.task.name}: the cell was given back before it was on disk")
+            why = "given back before it was on disk"
+            raise InvalidRun(CELLS, f"{CELLS}: {self.task.name}: {why}; look at the executor's `measure`")
         run, cell = owner
         result = run.journal.finished(cell.id)
         for place, wanted in self.places:

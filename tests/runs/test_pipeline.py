@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -201,6 +202,57 @@ def test_processes_give_the_figures_of_one_process(bound, finished, tmp_path):
 
     ((record, _),) = run_all([bound], tmp_path, lambda b: "c", Silent())
     assert figures(record) == figures(finished[0])
+
+
+def _loses(tasks, measure):
+    yield from measure(tasks[:1])
+
+
+def _doubles(tasks, measure):
+    yield from [*measure(tasks[:1]), *tasks[:1], *measure(tasks[1:])]
+
+
+def _gives_back_unmeasured(tasks, measure):
+    yield from measure(tasks[:1])
+    yield tasks[1]
+
+
+def _measures_another(tasks, measure):
+    yield from measure(tasks[:1])
+    list(measure([replace(tasks[1], cell=tasks[0].cell)]))
+    yield tasks[1]
+
+
+def _gives_back_a_stranger(tasks, measure):
+    yield replace(tasks[0], cell="stranger")
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (_loses, "never measured: .*#planted"),
+        (_doubles, "#intact: given back twice"),
+        (_gives_back_unmeasured, "#planted: given back before it was on disk"),
+        (_measures_another, "#planted: given back before it was on disk"),
+        (_gives_back_a_stranger, "#stranger: one that was not to be measured"),
+    ],
+)
+def test_an_executor_that_loses_doubles_or_swaps_a_cell_is_named(bound, tmp_path, fault, says):
+    from harness.errors import InvalidRun
+    from harness.executors.local import InProcess
+    from harness.runs.pipeline import run_benchmarks
+    from harness.runs.workbench import Workbench
+    from tests.runs.conftest import Silent
+
+    class Faulty(InProcess):
+        def measure(self, tasks, step):
+            return fault(tasks, lambda some: InProcess.measure(self, some, step))
+
+    asked = _with_cells(bound, "two", {"intact": "intact", "planted": "planted"})
+    executor = Faulty(Workbench(tmp_path / "store"))
+    with pytest.raises(InvalidRun, match=f"run/cells: .*{says}"):
+        run_benchmarks([asked], tmp_path, lambda b: "c", Silent(), executor)
+    assert not list(tmp_path.rglob("record.json"))
 
 
 @pytest.mark.parametrize("fault", [lambda found: found[::-1], lambda found: found[:1], lambda found: found[:1] * 2])
